@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What passes hand to targets: kernels, buffers, and programs that call the kernels in order. A
+ * program is a slot machine: each worker owns B slots; a free slot takes the next sample (init), every
+ * running slot advances (step), a slot that is done is judged (judge) and writes its results
+ * (finish). A plain forward or gradient is the same machine with one step and no init, judge, finish. */
+#ifndef ADJ_IR_MODULE_H
+#define ADJ_IR_MODULE_H
+
+#include "kernel.h"
+
+typedef enum BufKind {
+    BUF_CONST, /* weights: at offset in the constant blob */
+    BUF_IO,    /* caller's tensor io[index] of the program */
+    BUF_HYPER, /* caller's hyperparameter hyper[index]: one element a sample or one for all */
+    BUF_SEED,  /* the call's seed: i64 scalar */
+    BUF_STATE, /* per slot, lives from init to finish: at offset in the worker's arena */
+    BUF_TEMP   /* lives between calls of one phase: at offset in the worker's arena */
+} BufKind;
+
+typedef struct Buffer {
+    BufKind kind;
+    DType dtype;
+    Layout layout;
+    bool sample;          /* axis 0 is the sample axis */
+    int index;            /* BUF_IO, BUF_HYPER */
+    int64_t bytes, offset;
+    const Const *value;   /* BUF_CONST */
+    const char *name;     /* for people: "Conv_12 (Conv)" or the state's name */
+    int first, last;      /* BUF_TEMP: calls of its phase between which it is alive */
+} Buffer;
+
+typedef struct Call { /* one kernel run on buffers, over a range of slots */
+    int kernel;
+    int nbuf;
+    const int *buf;       /* a buffer for each kernel parameter */
+    const char *origin;   /* ONNX nodes, for people */
+    int nvalue;           /* graph nodes it stores, in store order: verify compares these */
+    const Ref *value;
+    double macs;          /* multiply-adds a sample */
+    double bytes;         /* bytes read and written a sample */
+} Call;
+
+typedef struct Phase {
+    const Graph *graph;   /* NULL if the phase is empty */
+    int ncall;
+    Call *call;
+} Phase;
+
+typedef struct ProgIO {
+    const char *name;
+    DType dtype;
+    int rank;             /* of one sample */
+    int64_t dim[MAX_RANK];
+    bool output;
+    int alias;            /* input: a NULL pointer means io[alias]; -1: must be given. Outputs may be NULL */
+    const char *help;
+} ProgIO;
+
+typedef struct ProgHyper {
+    const char *name;
+    DType dtype;
+    double value, lo, hi; /* default and allowed range */
+    const char *help;
+} ProgHyper;
+
+enum { MAX_IO = 16, MAX_HYPER = 16 };
+
+typedef struct Program {
+    const char *name;     /* "forward", "gradient", "pgd-linf" */
+    int nio, nhyper;
+    ProgIO io[MAX_IO];
+    ProgHyper hyper[MAX_HYPER];
+    int slots;            /* B */
+    Phase init, step, judge, finish;
+    bool loop;            /* runs call->steps steps a sample; false: exactly one */
+    /* slot tables and states that the loop itself reads or writes; -1: absent */
+    int buf_sample;       /* i64[B]: index of the sample in the caller's arrays (always present) */
+    int buf_id;           /* i64[B]: its identity for the generator */
+    int buf_t;            /* i32[B]: steps taken */
+    int buf_limit;        /* i32[B]: steps to take; init sets call->steps, step may lower it */
+    int buf_done;         /* i32[B]: 0 go on, 1 judge, 2 finish at once; written by step */
+    int nbuffer;
+    Buffer *buffer;
+    int64_t shared_bytes, worker_bytes; /* arena = shared + workers * worker */
+    int64_t zero_offset, zero_bytes;    /* halo pools of a worker, zeroed once a call */
+    int64_t scratch_offset;             /* where outputs nobody asked for go: one sample's bytes */
+    int step_forwards, step_backwards, judge_forwards; /* what one of each counts in the status */
+} Program;
+
+typedef struct Module {
+    Arena *arena;
+    const char *prefix;   /* C identifier: exported symbol is <prefix>_model */
+    const char *source;   /* model file name, no folder */
+    uint64_t hash;        /* of graph and options */
+    DType precision;
+    int nkernel;
+    Kernel **kernel;
+    int nprogram;
+    Program *program;
+    bool embed;           /* constants in the object; else from call->weights */
+    uint8_t *consts;      /* the packed constant blob, 64-byte aligned offsets */
+    int64_t const_bytes;
+} Module;
+
+void module_print(Str *, const Module *); /* programs, buffers, calls, kernels */
+/* Runs a phase over slots [lo, hi) with the kernel interpreter. base: arena of one worker;
+ * io/hyper as in the call, with strides. After each call, on(user, call index) if not NULL. */
+typedef struct PhaseMem {
+    uint8_t *arena;
+    void *const *io;
+    const int64_t *io_stride;
+    const void *const *hyper;
+    const int64_t *hyper_stride;
+    uint64_t seed;
+} PhaseMem;
+void module_eval_phase(const Module *, const Program *, const Phase *, const PhaseMem *, int64_t lo,
+                       int64_t hi, void (*on)(void *, int), void *user);
+
+#endif

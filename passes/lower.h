@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From graphs to a Module: fuse, layout, plan, schedule. The compiler describes a program by its
+ * graphs; lower_program adds its kernels, buffers and calls to the module.
+ *
+ * Names bind graphs to the slot machine. Inputs: the name of an io tensor ([B, dims]) or of a
+ * hyperparameter ([B]); "seed" i64[]; "id" i64[B]; "t", "limit", "done" i32[B]; "state.NAME" ([B, ..]).
+ * Outputs: the name of an io output, "state.NAME", "limit", "done". Every "state.NAME" that a graph
+ * reads is written by init. */
+#ifndef ADJ_PASSES_LOWER_H
+#define ADJ_PASSES_LOWER_H
+
+#include "ir/module.h"
+#include "ir/target.h"
+
+typedef struct ProgramSpec {
+    const char *name;
+    int nio, nhyper;
+    ProgIO io[MAX_IO];
+    ProgHyper hyper[MAX_HYPER];
+    int slots;
+    bool loop;
+    int step_forwards, step_backwards, judge_forwards;
+    Graph *init, *step, *judge, *finish; /* NULL: empty; step is required */
+} ProgramSpec;
+
+Module *module_new(Arena *, const char *prefix);
+void lower_program(Module *, const Target *, const ProgramSpec *);
+/* After the last program: packs the constants, names and orders the kernels. */
+void module_finish(Module *);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The shared walk from kernel IR to LLVM IR. Emitters of claimed kernels use the same walk for their
+ * epilogues: they bind axes and the contraction's value, then ask for the stores.
+ *
+ * Code is emitted without branches inside a body: loops are do-while (extents are at least 1; the
+ * sample loop is guarded once), a guarded load reads a safe address and selects. So a value emitted in
+ * a loop body dominates what follows the loop, and the memo below stays valid until an axis is rebound. */
+#ifndef ADJ_TARGETS_LLVM_WALK_H
+#define ADJ_TARGETS_LLVM_WALK_H
+
+#include <llvm-c/Core.h>
+
+#include "ir/kernel.h"
+#include "ir/target.h"
+
+typedef struct Walk {
+    LLVMContextRef ctx;
+    LLVMModuleRef mod;
+    LLVMBuilderRef b;
+    LLVMValueRef fn;          /* the function being filled */
+    const Kernel *k;
+    const Target *target;
+    LLVMValueRef table;       /* ptr: i64 sample index of each slot (for io params) */
+    LLVMValueRef lo, hi;      /* i64: range of the sample axis */
+    LLVMValueRef base[MAX_PARAMS];
+    LLVMValueRef stride[MAX_PARAMS]; /* i64 bytes a sample for io params, else NULL */
+    LLVMValueRef axis[MAX_AXES];     /* i64 value; for the AX_VEC axis: that of lane 0 */
+    int vec;                  /* the AX_VEC axis, or -1 */
+    int lanes;                /* its extent, or 1 */
+    LLVMValueRef *memo;       /* by KRef: value emitted under the present bindings, or NULL */
+} Walk;
+
+/* Binds an axis and forgets every memo that depends on it. */
+void walk_bind(Walk *, int axis, LLVMValueRef value);
+/* Gives an expression (the contraction's K_REDUCE) its value: a scalar, or a vector of w->lanes if it
+ * depends on the vec axis. */
+void walk_set(Walk *, KRef, LLVMValueRef value);
+/* The value under the present bindings: a vector of w->lanes if it depends on the vec axis. */
+LLVMValueRef walk_expr(Walk *, KRef);
+LLVMValueRef walk_splat(Walk *, LLVMValueRef scalar); /* to w->lanes */
+/* All stores of the kernel under the present bindings. */
+void walk_stores(Walk *);
+/* Address (ptr) of a parameter's cell: digit values given, halo added by the caller. */
+LLVMValueRef walk_cell(Walk *, int param, LLVMValueRef element_index);
+
+/* Loops. loop_begin starts a do-while over [from, to) with constant step, from < to known; the body is
+ * filled at the builder's position; accumulators are loop-carried. */
+typedef struct Loop {
+    LLVMValueRef index;       /* i64 phi */
+    LLVMBasicBlockRef head, before;
+    LLVMValueRef to;
+    int64_t step;
+    int nacc;
+    LLVMValueRef acc[64];     /* phis: value at the start of an iteration */
+} Loop;
+Loop loop_begin(Walk *, const char *name, LLVMValueRef from, LLVMValueRef to, int64_t step, int nacc,
+                const LLVMValueRef *init);
+/* Closes the loop; next[] are the values after an iteration; result[] those after the loop. */
+void loop_end(Walk *, Loop *, const LLVMValueRef *next, LLVMValueRef *result);
+
+LLVMTypeRef walk_type(Walk *, DType);              /* element type as computed with (bool: i1) */
+LLVMTypeRef walk_vec(Walk *, DType, int lanes);
+LLVMValueRef walk_i64(Walk *, int64_t);
+
+/* A claim: emits the whole body of w->fn (entry block exists and the builder stands in it; ends with
+ * ret void). Tile functions it calls are internal, noinline. */
+typedef struct ClaimRow {
+    const char *name;
+    bool (*offer)(const Target *, const Contract *, Offer *);
+    void (*emit)(Walk *);
+} ClaimRow;
+
+#endif

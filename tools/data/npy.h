@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whole NumPy .npy files: little-endian arrays in C order. */
+#ifndef ADJ_TOOLS_DATA_NPY_H
+#define ADJ_TOOLS_DATA_NPY_H
+
+#include "data.h"
+
+typedef enum { NPY_F16, NPY_F32, NPY_F64, NPY_U8, NPY_I32, NPY_I64 } NpyType;
+
+typedef struct {
+    NpyType type;
+    int rank; /* 0 for a scalar */
+    int64_t shape[DATA_MAX_RANK];
+    int64_t elements;
+    void *data; /* owned; never NULL after a successful read */
+} NpyArray;
+
+/* Bytes of one element. */
+size_t npy_size(NpyType type);
+
+bool npy_read(const char *path, NpyArray *out, DataError *e);
+void npy_free(NpyArray *a);
+
+/* Writes a temporary file beside `path` and renames it: readers see the old file or the whole
+ * new one. */
+bool npy_write(const char *path, NpyType type, int rank, const int64_t *shape, const void *data,
+               DataError *e);
+
+#endif
