@@ -26,6 +26,7 @@ typedef struct Buffer {
     int64_t bytes, offset;
     const Const *value;   /* BUF_CONST */
     const char *name;     /* for people: "Conv_12 (Conv)" or the state's name */
+    int phase;            /* BUF_TEMP: 0 init, 1 step, 2 judge, 3 finish */
     int first, last;      /* BUF_TEMP: calls of its phase between which it is alive */
 } Buffer;
 
@@ -80,12 +81,22 @@ typedef struct Program {
     int buf_limit;        /* i32[B]: steps to take; init sets call->steps, step may lower it */
     int buf_done;         /* i32[B]: 0 go on, 1 judge, 2 finish at once; written by step */
     int nbuffer;
+    uint32_t buffer_cap;
     Buffer *buffer;
     int64_t shared_bytes, worker_bytes; /* arena = shared + workers * worker */
     int64_t zero_offset, zero_bytes;    /* halo pools of a worker, zeroed once a call */
     int64_t scratch_offset;             /* where outputs nobody asked for go: one sample's bytes */
+    /* the slot machine's own: i32[B] phase of each slot; behind it, if the program loops and has no
+     * buf_t, i32[B] steps taken */
+    int64_t phase_offset;
     int step_forwards, step_backwards, judge_forwards; /* what one of each counts in the status */
 } Program;
+
+typedef struct ModConst { /* a constant in one packed layout, shared by all programs */
+    const Const *value;
+    Layout layout;
+    int64_t offset, bytes;
+} ModConst;
 
 typedef struct Module {
     Arena *arena;
@@ -95,9 +106,14 @@ typedef struct Module {
     DType precision;
     int nkernel;
     Kernel **kernel;
+    const char **kernel_text; /* of each, without its name: finds equal ones */
     int nprogram;
     Program *program;
     bool embed;           /* constants in the object; else from call->weights */
+    bool trace;           /* entries call env->trace after each call of a phase */
+    uint32_t nconst, const_cap;
+    ModConst *constant;
+    uint32_t kernel_cap, program_cap;
     uint8_t *consts;      /* the packed constant blob, 64-byte aligned offsets */
     int64_t const_bytes;
 } Module;

@@ -130,9 +130,9 @@ static const char *index_frame(const Type *data, const Type *idx, const Attr *a)
 const char *shape_gather(Shape *s) { /* axis, batch */
     const Type *x = &s->args[0], *idx = &s->args[1];
     const char *fault = index_frame(x, idx, s->attr);
-    int axis = (int)s->attr[0].i[0], batch = (int)s->attr[1].i[0];
-    if (fault || axis >= x->rank)
+    if (fault || s->attr[0].i[0] >= x->rank)
         return fault ? fault : "axis is outside the rank";
+    int axis = (int)s->attr[0].i[0], batch = (int)s->attr[1].i[0];
     int m = idx->rank - batch, rest = x->rank - axis - 1;
     if (axis + m + rest > MAX_RANK)
         return "rank above 8";
@@ -146,9 +146,9 @@ const char *shape_gather(Shape *s) { /* axis, batch */
 const char *shape_scatter_add(Shape *s) { /* axis, batch, size */
     const Type *u = &s->args[0], *idx = &s->args[1];
     const char *fault = index_frame(u, idx, s->attr);
-    int axis = (int)s->attr[0].i[0], batch = (int)s->attr[1].i[0], m = idx->rank - batch;
     if (fault)
         return fault;
+    int axis = (int)s->attr[0].i[0], batch = (int)s->attr[1].i[0], m = idx->rank - batch;
     int rest = u->rank - axis - m;
     if (rest < 0 || axis + 1 + rest > MAX_RANK)
         return "updates do not have the rank of a gather";

@@ -18,15 +18,15 @@ static VjpRule *const rules[OP_COUNT] = {
 #undef OP
 };
 
-Ref vjp_arg(const Vjp *v, int arg) {
+Ref arg_of(const Vjp *v, int arg) {
     return v->node.args[arg];
 }
 
-Type vjp_type(const Vjp *v, int arg) {
+Type type_of_arg(const Vjp *v, int arg) {
     return v->g->node[v->node.args[arg]].type;
 }
 
-bool vjp_wants(const Vjp *v, int arg) {
+bool wants(const Vjp *v, int arg) {
     return v->wanted[v->node.args[arg]];
 }
 
@@ -34,10 +34,10 @@ static void add_adjoint(Graph *g, Ref *slot, Ref cot) {
     *slot = *slot == NOREF ? cot : b_binary(g, OP_add, *slot, cot);
 }
 
-void vjp_add(Vjp *v, int arg, Ref cot) {
-    if (!vjp_wants(v, arg)) return;
-    check(type_eq(v->g->node[cot].type, vjp_type(v, arg)));
-    add_adjoint(v->g, &v->adjoint[vjp_arg(v, arg)], cot);
+void accumulate(Vjp *v, int arg, Ref cot) {
+    if (!wants(v, arg)) return;
+    check(type_eq(v->g->node[cot].type, type_of_arg(v, arg)));
+    add_adjoint(v->g, &v->adjoint[arg_of(v, arg)], cot);
 }
 
 static bool any_wanted(const Node *n, const bool *wanted) {

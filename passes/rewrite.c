@@ -31,10 +31,12 @@ void rebuild_outputs(Graph *dst, const Graph *src, const Ref *map) {
         graph_output(dst, src->out[i].name, map[src->out[i].ref]);
 }
 
-void origin_join(Graph *g, Ref r) {
+enum { MAX_ORIGINS = 32 }; /* as in ir/origin.c: a set stops growing there */
+
+void origin_include(Graph *g, Ref r) {
     Origin x = g->current, y = g->origin[r];
-    uint32_t *id = NEW_N(g->arena, uint32_t, x.n + y.n + 1), n = 0, i = 0, j = 0;
-    while (i < x.n || j < y.n) {
+    uint32_t *id = NEW_N(g->arena, uint32_t, MAX_ORIGINS), n = 0, i = 0, j = 0;
+    while (n < MAX_ORIGINS && (i < x.n || j < y.n)) {
         bool from_x = j == y.n || (i < x.n && x.id[i] <= y.id[j]);
         uint32_t next = from_x ? x.id[i++] : y.id[j++];
         if (n == 0 || id[n - 1] != next) id[n++] = next;

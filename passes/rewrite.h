@@ -11,7 +11,7 @@ bool *live_nodes(Arena *, const Graph *);
 Graph *rebuild_start(Arena *, const Graph *src, Ref **map);
 void rebuild_outputs(Graph *dst, const Graph *src, const Ref *map);
 /* dst->current joined with the origin of r, a node of the same graph. */
-void origin_join(Graph *, Ref r);
+void origin_include(Graph *, Ref r);
 /* The origin of r as a string in the graph's arena, for err(); its op if it has none. */
 const char *origin_name(const Graph *, Ref r);
 

@@ -20,10 +20,10 @@ typedef struct Vjp {
 typedef void VjpRule(Vjp *);
 
 /* Ask before building: a cotangent nobody wants would be dead code. */
-bool vjp_wants(const Vjp *, int arg);
-void vjp_add(Vjp *, int arg, Ref cotangent); /* ignored if not wanted */
-Ref vjp_arg(const Vjp *, int arg);
-Type vjp_type(const Vjp *, int arg);
+bool wants(const Vjp *, int arg);
+void accumulate(Vjp *, int arg, Ref cotangent); /* ignored if not wanted */
+Ref arg_of(const Vjp *, int arg);
+Type type_of_arg(const Vjp *, int arg);
 
 #define OP(name, nargs, cls, shape, vjp, eval, ...) VjpRule vjp_##vjp;
 #include "ir/ops.def"

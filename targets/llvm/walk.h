@@ -28,6 +28,7 @@ typedef struct Walk {
     int vec;                  /* the AX_VEC axis, or -1 */
     int lanes;                /* its extent, or 1 */
     LLVMValueRef *memo;       /* by KRef: value emitted under the present bindings, or NULL */
+    uint32_t memo_cap;        /* grows: addresses are expressions added to the walk's own copy of k */
 } Walk;
 
 /* Binds an axis and forgets every memo that depends on it. */

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rewrites rows that have no kernel of their own into rows that have. argsort: the rank of element i is
+ * the number of elements that come before it; position p holds the index whose rank is p. Both are
+ * plain reductions over a square, fine for the class axes that argsort serves. */
+#include "ir/build.h"
+#include "lowering.h"
+
+/* [.., n at axis, ..] -> [.., n, 1 or n ..]: axis made two axes, one of them broadcast. */
+static Ref square(Graph *g, Ref x, int axis, bool rows)
+{
+    Type t = g->node[x].type;
+    int64_t dim[MAX_RANK];
+    int rank = 0;
+    for (int d = 0; d < t.rank; d++) {
+        if (d == axis && rows)
+            dim[rank++] = 1;
+        dim[rank++] = t.dim[d];
+        if (d == axis && !rows)
+            dim[rank++] = 1;
+    }
+    x = b_reshape(g, x, rank, dim);
+    dim[axis] = dim[axis + 1] = t.dim[axis];
+    return b_broadcast(g, x, rank, dim);
+}
+
+static Ref squeeze_axis(Graph *g, Ref x, int axis)
+{
+    Type t = g->node[x].type;
+    int64_t dim[MAX_RANK];
+    int rank = 0;
+    for (int d = 0; d < t.rank; d++)
+        if (d != axis)
+            dim[rank++] = t.dim[d];
+    return b_reshape(g, x, rank, dim);
+}
+
+static Ref expand_argsort(Graph *g, const Node *n, Ref x)
+{
+    int axis = (int)node_int(n, "axis");
+    int64_t k = node_int(n, "k");
+    if (g->node[x].type.rank >= MAX_RANK)
+        err(NULL, "argsort of rank %d cannot be lowered", MAX_RANK);
+    Ref me = square(g, x, axis, false), other = square(g, x, axis, true);
+    Type sq = type_with(g->node[me].type, DT_I64);
+    Ref i = b_iota(g, sq, axis), j = b_iota(g, sq, axis + 1);
+    Ref tie = b_binary(g, OP_and, b_binary(g, OP_eq, other, me), b_binary(g, OP_lt, j, i));
+    Ref before = b_binary(g, OP_or, b_binary(g, OP_lt, me, other), tie);
+    int over[] = {axis + 1};
+    Ref rank = squeeze_axis(g, b_reduce(g, OP_sum, b_cast(g, before, DT_I64), 1, over), axis + 1);
+    Ref at = b_binary(g, OP_eq, square(g, rank, axis, true), i); /* rank of j equals position i */
+    Ref hit = b_binary(g, OP_mul, b_cast(g, at, DT_I64), j);
+    Ref sorted = squeeze_axis(g, b_reduce(g, OP_sum, hit, 1, over), axis + 1);
+    return b_slice_axis(g, sorted, axis, 0, k, 1);
+}
+
+Graph *pass_expand(Arena *arena, const Graph *src)
+{
+    Graph *g = graph_new(arena, src->name);
+    Ref *map = NEW_N(arena, Ref, src->n + 1);
+    for (Ref r = 0; r < src->n; r++) {
+        const Node *n = &src->node[r];
+        graph_take_origin(g, src, r);
+        map[r] = n->op == OP_argsort ? expand_argsort(g, n, map[n->args[0]])
+                                     : graph_copy(g, src, r, map);
+    }
+    for (uint32_t i = 0; i < src->nout; i++)
+        graph_output(g, src->out[i].name, map[src->out[i].ref]);
+    return g;
+}

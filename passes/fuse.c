@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fusion: which nodes share a kernel. Views, joins and sources melt into loads. A heavy node (reduce,
+ * contract, scatter) opens a group; an elementwise node joins the latest group among its operands if it
+ * reads that group only at its own index; otherwise it opens a group. Since groups are numbered in
+ * order of opening and a member depends only on groups up to its own, running them in that order is
+ * right and no cycle can arise. An elementwise group with one consumer is recomputed there instead of
+ * stored when that is cheap. Values that a claimed contraction reads must be in memory: a view or an
+ * input gets a copy group. */
+#include <string.h>
+
+#include "lowering.h"
+
+static bool is_heavy(const Node *n)
+{
+    OpClass c = op_info[n->op].cls;
+    return c == CL_REDUCE || c == CL_CONTRACT || n->op == OP_scatter_add;
+}
+
+static bool is_elementwise(const Node *n)
+{
+    return op_info[n->op].cls == CL_ELEMENTWISE || n->op == OP_rng;
+}
+
+/* ---- facts ---- */
+
+static void mark_live(Lowering *l)
+{
+    const Graph *g = l->g;
+    for (uint32_t i = 0; i < g->nout; i++)
+        l->live[g->out[i].ref] = true;
+    for (Ref r = g->n; r-- > 0;)
+        if (l->live[r])
+            for (int a = 0; a < g->node[r].nargs; a++)
+                l->live[g->node[r].args[a]] = true;
+}
+
+/* A node's axis 0 is the sample axis if any operand's is; passes/batch has proved the rest. */
+static void mark_batched(Lowering *l)
+{
+    for (Ref r = 0; r < l->g->n; r++) {
+        const Node *n = &l->g->node[r];
+        bool b = n->op == OP_rng || (n->op == OP_input && n->type.rank > 0);
+        for (int a = 0; a < n->nargs; a++)
+            b |= l->batched[n->args[a]];
+        l->batched[r] = b;
+    }
+}
+
+/* ---- opening and joining groups ---- */
+
+static int open_group(Lowering *l, Ref root)
+{
+    GROW(l->arena, l->group, l->ngroup, l->group_cap);
+    Group *gr = &l->group[l->ngroup];
+    *gr = (Group){.root = root, .heavy = NOREF};
+    gr->offer.claim = -1;
+    gr->contract.op = OP_COUNT;
+    return (int)l->ngroup++;
+}
+
+static void append(Lowering *l, int group, Ref r)
+{
+    Group *gr = &l->group[group];
+    GROW(l->arena, gr->member, gr->nmember, gr->cap);
+    gr->member[gr->nmember++] = r;
+}
+
+static void join(Lowering *l, int group, Ref r)
+{
+    append(l, group, r);
+    l->group_of[r] = group;
+    l->dep[r] = group;
+}
+
+static int operands_dep(const Lowering *l, const Node *n)
+{
+    int d = -1;
+    for (int a = 0; a < n->nargs; a++)
+        if (l->dep[n->args[a]] > d)
+            d = l->dep[n->args[a]];
+    return d;
+}
+
+/* The group that r may join: all operands either lie in it at r's own index or come before it. */
+static int joinable(const Lowering *l, Ref r)
+{
+    const Node *n = &l->g->node[r];
+    int latest = operands_dep(l, n);
+    bool direct = false;
+    if (latest < 0 || l->group[latest].copy || n->op == OP_rng)
+        return -1;
+    for (int a = 0; a < n->nargs; a++) {
+        Ref arg = n->args[a];
+        if (l->group_of[arg] == latest)
+            direct = true;
+        else if (l->dep[arg] >= latest)
+            return -1;
+    }
+    if (!direct || !type_same_dims(n->type, l->g->node[l->group[latest].root].type))
+        return -1;
+    return latest;
+}
+
+/* r must exist in memory before the group opened next. */
+static void materialise(Lowering *l, Ref r)
+{
+    if (l->group_of[r] >= 0)
+        return;
+    int gr = open_group(l, r);
+    l->group[gr].copy = true;
+    join(l, gr, r);
+    l->stored[r] = true;
+}
+
+static bool usable_in_place(const Lowering *l, Ref data, const Layout *need)
+{
+    if (l->group_of[data] >= 0)
+        return true;
+    if (l->g->node[data].op != OP_input || l->bound[data] < 0)
+        return false;
+    const Buffer *b = &l->prog->buffer[l->bound[data]];
+    if (b->kind != BUF_STATE)
+        return false;
+    return b->layout.ndigit == 0 || layout_covers(&b->layout, need); /* 0 digits: still open */
+}
+
+static void place_heavy(Lowering *l, Ref r)
+{
+    const Node *n = &l->g->node[r];
+    Offer offer;
+    bool claimed = (n->op == OP_conv || n->op == OP_conv_dx) && contract_offer(l, r, &offer);
+    if (claimed) {
+        if (!usable_in_place(l, n->args[0], &offer.in))
+            materialise(l, n->args[0]);
+        layout_need_halo(l, n->args[0], &offer.in);
+    }
+    int gr = open_group(l, r);
+    l->group[gr].heavy = r;
+    if (claimed) {
+        l->group[gr].claimed = true;
+        l->group[gr].offer = offer;
+        l->group[gr].contract = contract_of(l->g, r);
+    }
+    join(l, gr, r);
+}
+
+static void place(Lowering *l, Ref r)
+{
+    const Node *n = &l->g->node[r];
+    if (is_heavy(n)) {
+        place_heavy(l, r);
+    } else if (is_elementwise(n)) {
+        int gr = joinable(l, r);
+        join(l, gr >= 0 ? gr : open_group(l, r), r);
+    } else {
+        l->dep[r] = operands_dep(l, n);
+    }
+}
+
+/* ---- leaves: what a value reads from memory ---- */
+
+void fuse_leaves(const Lowering *l, Ref r, int own, void (*fn)(void *, Ref), void *arg)
+{
+    const Node *n = &l->g->node[r];
+    int gr = l->group_of[r];
+    if (gr >= 0 && gr != own && !l->group[gr].melted) {
+        fn(arg, r);
+        return;
+    }
+    if (n->op == OP_input)
+        fn(arg, r);
+    for (int a = 0; a < n->nargs; a++)
+        if (!(gr >= 0 && l->group_of[n->args[a]] == own && gr == own))
+            fuse_leaves(l, n->args[a], own, fn, arg);
+}
+
+static void stored_leaf(void *arg, Ref r)
+{
+    ((Lowering *)arg)->stored[r] = true;
+}
+
+static void mark_stored(Lowering *l)
+{
+    for (uint32_t i = 0; i < l->ngroup; i++) {
+        Group *gr = &l->group[i];
+        for (uint32_t m = 0; m < gr->nmember && !gr->melted; m++)
+            fuse_leaves(l, gr->member[m], (int)i, stored_leaf, l);
+    }
+}
+
+/* ---- melting ---- */
+
+typedef struct Consumers {
+    const Lowering *l;
+    int own, ngroup, first; /* groups that use the group's values */
+    Ref used;               /* the one member used outside, NOREF if several */
+    bool several;
+} Consumers;
+
+static bool cheap_op(Op op)
+{
+    switch (op) {
+    case OP_exp: case OP_log: case OP_log1p: case OP_tanh: case OP_erf: case OP_pow: case OP_div:
+    case OP_sqrt: return false;
+    default: return op != OP_rng;
+    }
+}
+
+/* Which groups read the group's members, directly or through views. user[r]: a bit of state a node. */
+static void find_consumers(Lowering *l, int own, Consumers *c, bool *reach)
+{
+    const Graph *g = l->g;
+    const Group *gr = &l->group[own];
+    Ref from = gr->member[0];
+    for (Ref r = from; r < g->n; r++)
+        reach[r] = false;
+    for (Ref r = from; r < g->n; r++) {
+        if (!l->live[r])
+            continue;
+        int mine = l->group_of[r];
+        bool in = mine == own;
+        for (int a = 0; a < g->node[r].nargs && !in; a++) {
+            Ref arg = g->node[r].args[a];
+            if (arg < from || !reach[arg])
+                continue;
+            if (l->group_of[arg] == own) {
+                c->several |= c->used != NOREF && c->used != arg;
+                c->used = arg;
+            }
+            if (mine < 0) {
+                in = true;
+            } else if (c->first != mine) {
+                c->ngroup += 1;
+                c->first = mine;
+            }
+        }
+        reach[r] = in;
+    }
+    for (uint32_t i = 0; i < g->nout; i++)
+        if (g->out[i].ref >= from && reach[g->out[i].ref])
+            c->ngroup = 99;
+}
+
+static bool may_melt(Lowering *l, int own, bool *reach)
+{
+    Group *gr = &l->group[own];
+    if (gr->heavy != NOREF || gr->copy)
+        return false;
+    Consumers c = {.l = l, .own = own, .first = -1, .used = NOREF};
+    find_consumers(l, own, &c, reach);
+    if (c.ngroup != 1 || c.several)
+        return false;
+    const Group *to = &l->group[c.first];
+    Op heavy = to->heavy == NOREF ? OP_COUNT : l->g->node[to->heavy].op;
+    if (to->copy || (heavy != OP_COUNT && op_info[heavy].cls != CL_REDUCE))
+        return false;
+    int64_t mine = type_count(l->g->node[gr->root].type);
+    int64_t space = type_count(l->g->node[to->root].type);
+    if (heavy != OP_COUNT)
+        space = type_count(l->g->node[l->g->node[to->heavy].args[0]].type);
+    bool cheap = gr->nmember <= 4;
+    for (uint32_t m = 0; m < gr->nmember; m++)
+        cheap &= cheap_op(l->g->node[gr->member[m]].op);
+    return cheap || (mine >= space && heavy != OP_fold && heavy != OP_scan);
+}
+
+/* From the last group to the first, so that chains melt into their final consumer. */
+static void melt(Lowering *l)
+{
+    bool *reach = NEW_N(l->arena, bool, l->g->n + 1);
+    for (uint32_t i = l->ngroup; i-- > 0;)
+        l->group[i].melted = may_melt(l, (int)i, reach);
+}
+
+/* An output that no group computes at its own index needs a copy group to be stored from. It comes
+ * last and gives the value to nobody else, so group_of is left alone. */
+static void place_outputs(Lowering *l)
+{
+    for (uint32_t i = 0; i < l->g->nout; i++) {
+        Ref r = l->g->out[i].ref;
+        const Node *n = &l->g->node[r];
+        l->out_group[i] = l->group_of[r];
+        if (l->group_of[r] >= 0)
+            continue;
+        if (n->op == OP_input && !strcmp(node_attr(n, "name")->s, l->g->out[i].name))
+            continue; /* a state that does not change */
+        int gr = l->out_group[i] = open_group(l, r);
+        l->group[gr].copy = true;
+        append(l, gr, r);
+    }
+}
+
+void lower_fuse(Lowering *l)
+{
+    mark_live(l);
+    mark_batched(l);
+    for (Ref r = 0; r < l->g->n; r++) {
+        l->group_of[r] = l->dep[r] = -1;
+    }
+    for (Ref r = 0; r < l->g->n; r++)
+        if (l->live[r])
+            place(l, r);
+    place_outputs(l);
+    melt(l);
+    mark_stored(l);
+}

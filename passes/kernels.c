@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Groups to kernels and calls. A kernel names parameters, not buffers, so that equal layers share one:
+ * a module keeps a kernel once, found by its text. */
+#include <string.h>
+
+#include "lowering.h"
+
+/* ---- parameters ---- */
+
+int body_param(Body *b, int buffer, bool out)
+{
+    const Buffer *buf = &b->l->prog->buffer[buffer];
+    int p = 0;
+    while (p < b->k->nparam && b->buf[p] != buffer)
+        p++;
+    if (p == b->k->nparam) {
+        KParam kp = {.dtype = buf->dtype, .layout = buf->layout, .sample = buf->sample,
+                     .io = buf->kind == BUF_IO || buf->kind == BUF_HYPER};
+        if (p == MAX_PARAMS)
+            err(b->l->prog->name, "a fused kernel needs more than %d buffers", MAX_PARAMS);
+        p = kernel_param(b->k, kp);
+        b->buf[p] = buffer;
+    }
+    if (out)
+        b->k->param[p].out = true;
+    else
+        b->k->param[p].in = true;
+    return p;
+}
+
+/* ---- one kernel ---- */
+
+static void open_axes(Body *b, const Group *gr, bool sample)
+{
+    static const char *const image[] = {"n", "c", "h", "w"};
+    static const char *const plain[] = {"i0", "i1", "i2", "i3", "i4", "i5", "i6", "i7"};
+    Type t = b->l->g->node[gr->root].type;
+    b->rank = t.rank;
+    for (int d = 0; d < t.rank; d++) {
+        const char *name = t.rank == 4 ? image[d] : plain[d];
+        bool s = d == 0 && sample;
+        b->axis[d] = kx_axis(b->k, kernel_axis(b->k, name, AX_SEQ, t.dim[d], s));
+    }
+}
+
+/* A claim reads its operands whole; they are parameters of the kernel in the layouts it asked for. */
+static void bind_claim(Body *b, const Group *gr)
+{
+    const Node *n = &b->l->g->node[gr->heavy];
+    Ref data = n->args[0];
+    int buffer = b->l->group_of[data] >= 0 ? b->l->buffer_of[data] : b->l->bound[data];
+    b->k->contract = gr->contract;
+    b->k->offer = gr->offer;
+    b->k->data_param = body_param(b, buffer, false);
+    const Const *w = b->l->g->node[n->args[1]].value;
+    b->k->weight_param = body_param(b, buffer_const(b->l, w, &gr->offer.w), false);
+}
+
+static void body_stores(Body *b, const Group *gr, const Dests *d)
+{
+    for (uint32_t i = 0; i < d->n; i++) {
+        Ref r = d->dest[i].node;
+        KRef v = gr->copy ? body_define(b, r, b->axis, NOK) : body_value(b, r, b->axis, NOK);
+        if (b->k->nstore == MAX_STORES)
+            err(b->l->prog->name, "a fused kernel stores more than %d values", MAX_STORES);
+        KStore *s = &b->k->store[b->k->nstore++];
+        s->param = body_param(b, d->dest[i].buffer, true);
+        s->rank = b->rank;
+        s->value = v;
+        memcpy(s->index, b->axis, sizeof s->index);
+    }
+}
+
+static const char *group_name(Lowering *l, const Group *gr)
+{
+    const char *last = op_info[l->g->node[gr->member[gr->nmember - 1]].op].name;
+    if (gr->copy)
+        return arena_printf(l->module->arena, "copy_%s", last);
+    if (gr->heavy == NOREF)
+        return arena_printf(l->module->arena, "map_%s", last);
+    const char *heavy = op_info[l->g->node[gr->heavy].op].name;
+    return gr->nmember == 1 ? heavy : arena_printf(l->module->arena, "%s_%s", heavy, last);
+}
+
+static bool stores_samples(const Lowering *l, const Dests *d)
+{
+    for (uint32_t i = 0; i < d->n; i++)
+        if (l->prog->buffer[d->dest[i].buffer].sample)
+            return true;
+    return false;
+}
+
+/* ---- equal kernels ---- */
+
+int module_kernel(Module *m, Kernel *k)
+{
+    const char *name = k->name;
+    Str text = {0};
+    k->name = "";
+    kernel_print(&text, k);
+    for (int i = 0; i < m->nkernel; i++) {
+        if (!strcmp(m->kernel_text[i], text.s)) {
+            str_free(&text);
+            return i;
+        }
+    }
+    k->name = arena_printf(m->arena, "k%d_%s", m->nkernel, name);
+    uint32_t n = (uint32_t)m->nkernel, cap = m->kernel_cap;
+    GROW(m->arena, m->kernel, n, m->kernel_cap);
+    GROW(m->arena, m->kernel_text, n, cap);
+    m->kernel_text[n] = arena_strdup(m->arena, text.s);
+    m->kernel[n] = k;
+    str_free(&text);
+    return m->nkernel++;
+}
+
+/* ---- calls ---- */
+
+static double buffer_traffic(const Buffer *b)
+{
+    double bytes = (double)b->bytes;
+    if (!bytes)
+        bytes = (double)layout_bytes(&b->layout, b->dtype);
+    return b->sample ? bytes / (double)b->layout.digit[0].extent : bytes;
+}
+
+static double contract_macs(const Graph *g, Ref heavy)
+{
+    if (heavy == NOREF || op_info[g->node[heavy].op].cls != CL_CONTRACT)
+        return 0;
+    const Node *n = &g->node[heavy];
+    Type w = g->node[n->args[1]].type, x = g->node[n->args[0]].type;
+    double batch = n->type.rank ? (double)n->type.dim[0] : 1;
+    if (n->op == OP_matmul)
+        return (double)type_count(n->type) * (double)x.dim[x.rank - 1] / batch;
+    Type y = n->op == OP_conv ? n->type : n->op == OP_conv_dx ? x : w;
+    double per = n->op == OP_conv_dw ? (double)type_count(n->type) / (double)n->type.dim[0]
+                                     : (double)type_count(w) / (double)w.dim[0];
+    return (double)type_count(y) * per / (double)y.dim[0];
+}
+
+static void add_call(Lowering *l, Kernel *k, const Body *b, Ref about, const Ref *value)
+{
+    Arena *a = l->module->arena;
+    Call c = {.kernel = module_kernel(l->module, k), .nbuf = k->nparam, .nvalue = k->nstore};
+    c.buf = arena_dup(a, b->buf, sizeof b->buf[0] * (size_t)k->nparam);
+    c.value = arena_dup(a, value, sizeof *value * (size_t)k->nstore);
+    Str where = {0};
+    graph_origin_text(l->g, about, &where);
+    c.origin = arena_strdup(a, where.s ? where.s : "");
+    str_free(&where);
+    for (int p = 0; p < k->nparam; p++) {
+        Buffer *buf = &l->prog->buffer[b->buf[p]];
+        c.bytes += buffer_traffic(buf);
+        if (buf->kind == BUF_TEMP) {
+            buf->last = l->phase->ncall;
+            buf->first = buf->first < 0 ? buf->last : buf->first;
+        }
+    }
+    l->phase->call[l->phase->ncall++] = c;
+}
+
+static Kernel *body_kernel(Lowering *l, Body *b, int group, const char *name)
+{
+    *b = (Body){.l = l, .k = kernel_new(l->module->arena), .group = group, .heavy_value = NOK};
+    b->k->name = name;
+    b->k->contract.op = OP_COUNT;
+    b->k->offer.claim = -1;
+    b->k->heavy = NOK;
+    b->k->data_param = b->k->weight_param = -1;
+    return b->k;
+}
+
+static void lower_group(Lowering *l, int i, const Dests *d)
+{
+    Group *gr = &l->group[i];
+    Body b;
+    Ref value[MAX_STORES];
+    body_kernel(l, &b, i, group_name(l, gr));
+    open_axes(&b, gr, l->batched[gr->root] || stores_samples(l, d));
+    if (gr->claimed)
+        bind_claim(&b, gr);
+    if (gr->heavy != NOREF)
+        b.heavy_value = b.k->heavy = body_heavy(&b, gr->heavy);
+    body_stores(&b, gr, d);
+    for (uint32_t s = 0; s < d->n; s++)
+        value[s] = d->dest[s].node;
+    Kernel *k = lower_schedule(l->module->arena, l->target, b.k);
+    double macs = contract_macs(l->g, gr->heavy);
+    add_call(l, k, &b, gr->heavy != NOREF ? gr->heavy : gr->root, value);
+    l->phase->call[l->phase->ncall - 1].macs = macs;
+}
+
+/* The copy that brings a waiting state home. */
+static void lower_state_copy(Lowering *l, const StateCopy *c)
+{
+    Body b;
+    Group gr = {.root = c->node, .heavy = NOREF, .copy = true};
+    body_kernel(l, &b, -1, "copy_state");
+    open_axes(&b, &gr, true);
+    KStore *s = &b.k->store[b.k->nstore++];
+    s->value = kx_load(b.k, body_param(&b, c->from, false), b.rank, b.axis, NOK, 0);
+    s->param = body_param(&b, c->to, true);
+    s->rank = b.rank;
+    memcpy(s->index, b.axis, sizeof s->index);
+    add_call(l, lower_schedule(l->module->arena, l->target, b.k), &b, c->node, &c->node);
+}
+
+void lower_kernels(Lowering *l)
+{
+    StateCopy late[64];
+    int nlate = 0;
+    if (l->g->nout > (uint32_t)COUNT(late))
+        die("more outputs than a phase can have");
+    Dests *dests = lower_dests(l, late, &nlate);
+    l->phase->call = NEW_N(l->module->arena, Call, l->ngroup + (uint32_t)nlate + 1);
+    for (uint32_t i = 0; i < l->ngroup; i++)
+        if (!l->group[i].melted && dests[i].n)
+            lower_group(l, (int)i, &dests[i]);
+    for (int i = 0; i < nlate; i++)
+        lower_state_copy(l, &late[i]);
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The driver of the lowering: a program's phases one by one, step first because it decides the layouts
+ * of the states, then its arena, and at the end the module's constants. */
+#include "lower.h"
+
+#include <string.h>
+
+#include "lowering.h"
+
+Module *module_new(Arena *a, const char *prefix)
+{
+    Module *m = NEW(a, Module);
+    m->arena = a;
+    m->prefix = arena_strdup(a, prefix);
+    m->source = "";
+    m->precision = DT_F32;
+    m->embed = true;
+    return m;
+}
+
+static Lowering lowering_new(Module *m, Program *p, const Target *t, Phase *phase)
+{
+    Arena *a = m->arena;
+    uint32_t n = phase->graph->n + 1;
+    Lowering l = {.arena = a, .module = m, .prog = p, .target = t, .g = phase->graph,
+                  .phase = phase};
+    l.live = NEW_N(a, bool, n);
+    l.batched = NEW_N(a, bool, n);
+    l.stored = NEW_N(a, bool, n);
+    l.group_of = NEW_N(a, int, n);
+    l.dep = NEW_N(a, int, n);
+    l.bound = NEW_N(a, int, n);
+    l.buffer_of = NEW_N(a, int, n);
+    l.halo = arena_alloc(a, sizeof *l.halo * n);
+    l.out_group = NEW_N(a, int, phase->graph->nout + 1);
+    for (uint32_t i = 0; i < n; i++)
+        l.bound[i] = l.buffer_of[i] = -1;
+    for (uint32_t i = 0; i < phase->graph->nout; i++)
+        l.out_group[i] = -1;
+    return l;
+}
+
+static void bind_inputs(Lowering *l)
+{
+    for (Ref r = 0; r < l->g->n; r++) {
+        const Node *n = &l->g->node[r];
+        if (n->op != OP_input)
+            continue;
+        const char *name = node_attr(n, "name")->s;
+        l->bound[r] = buffer_bind(l->module, l->prog, name, n->type, false);
+        if (l->bound[r] < 0)
+            die("%s: nothing is named %s", l->prog->name, name);
+        if (l->prog->buffer[l->bound[r]].dtype != n->type.dtype)
+            die("%s: %s is read with another element type", l->prog->name, name);
+    }
+}
+
+/* A state whose layout is open takes the one that its reader here prefers. */
+static void fix_states(Lowering *l)
+{
+    for (Ref r = 0; r < l->g->n; r++) {
+        if (l->bound[r] < 0)
+            continue;
+        Buffer *b = &l->prog->buffer[l->bound[r]];
+        if (b->layout.ndigit || b->layout.rank || b->kind != BUF_STATE)
+            continue;
+        b->layout = value_layout(l, r);
+        b->bytes = layout_bytes(&b->layout, b->dtype);
+    }
+}
+
+static void lower_phase(Module *m, Program *p, const Target *t, Phase *phase, const Graph *g, int id)
+{
+    if (!g)
+        return;
+    phase->graph = pass_expand(m->arena, g);
+    int first = p->nbuffer;
+    Lowering l = lowering_new(m, p, t, phase);
+    bind_inputs(&l);
+    lower_fuse(&l);
+    fix_states(&l);
+    lower_kernels(&l);
+    for (int i = first; i < p->nbuffer; i++)
+        p->buffer[i].phase = id;
+}
+
+static int own_table(Module *m, Program *p, const char *name, DType dtype)
+{
+    int64_t b = p->slots;
+    return buffer_bind(m, p, name, type_of(dtype, 1, &b), true);
+}
+
+static void add_tables(Module *m, Program *p)
+{
+    p->buf_sample = own_table(m, p, "sample", DT_I64);
+    p->buf_id = own_table(m, p, "id", DT_I64);
+    p->buf_t = own_table(m, p, "t", DT_I32);
+    p->buf_limit = own_table(m, p, "limit", DT_I32);
+    p->buf_done = own_table(m, p, "done", DT_I32);
+}
+
+void lower_program(Module *m, const Target *t, const ProgramSpec *s)
+{
+    uint32_t n = (uint32_t)m->nprogram;
+    GROW(m->arena, m->program, n, m->program_cap);
+    Program *p = &m->program[m->nprogram++];
+    *p = (Program){.name = s->name, .nio = s->nio, .nhyper = s->nhyper, .slots = s->slots,
+                   .loop = s->loop, .step_forwards = s->step_forwards,
+                   .step_backwards = s->step_backwards, .judge_forwards = s->judge_forwards};
+    memcpy(p->io, s->io, sizeof p->io);
+    memcpy(p->hyper, s->hyper, sizeof p->hyper);
+    add_tables(m, p);
+    lower_phase(m, p, t, &p->step, s->step, 1);
+    lower_phase(m, p, t, &p->judge, s->judge, 2);
+    lower_phase(m, p, t, &p->init, s->init, 0);
+    lower_phase(m, p, t, &p->finish, s->finish, 3);
+    lower_plan(m, p);
+}
+
+static void pack_const(Module *m, const ModConst *c)
+{
+    Type t = c->value->type;
+    const void *dense = c->value->data;
+    if (c->value->splat) {
+        size_t size = (size_t)dtype_bytes(t.dtype);
+        uint8_t *all = arena_alloc(m->arena, (size_t)type_bytes(t) + 1);
+        for (int64_t i = 0; i < type_count(t); i++)
+            memcpy(all + (size_t)i * size, dense, size);
+        dense = all;
+    }
+    layout_pack(&c->layout, t, dense, m->consts + c->offset);
+}
+
+void module_finish(Module *m)
+{
+    m->consts = arena_alloc(m->arena, (size_t)m->const_bytes + 1);
+    for (uint32_t i = 0; i < m->nconst; i++)
+        pack_const(m, &m->constant[i]);
+}

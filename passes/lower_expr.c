@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A node's value at an index, as kernel expressions: the class lowerings. A value in memory becomes a
+ * load; elementwise rows become one expression; views rewrite the index; a heavy row becomes one
+ * reduction over axes that it opens. A guard travels down to the loads, so that nothing outside a
+ * buffer is touched where a pad's condition is false; the pad itself selects its fill. */
+#include <string.h>
+
+#include "lowering.h"
+
+static const Node *node_of(const Body *b, Ref r)
+{
+    return &b->l->g->node[r];
+}
+
+static KRef operand(Body *b, const Node *n, int i, const KRef *index, KRef guard)
+{
+    return body_value(b, n->args[i], index, guard);
+}
+
+/* ---- loads ---- */
+
+static KRef load_buffer(Body *b, Ref r, int buffer, const KRef *index, KRef guard, double fill)
+{
+    int p = body_param(b, buffer, false);
+    return kx_load(b->k, p, node_of(b, r)->type.rank, index, guard, fill);
+}
+
+static bool in_memory(const Body *b, Ref r)
+{
+    int gr = b->l->group_of[r];
+    return gr >= 0 && gr != b->group && !b->l->group[gr].melted;
+}
+
+/* ---- source ---- */
+
+static KRef value_source(Body *b, Ref r, const KRef *index, KRef guard)
+{
+    const Node *n = node_of(b, r);
+    if (n->op == OP_const) {
+        if (n->value->splat)
+            return kx_const(b->k, n->type.dtype, elem_get(n->type.dtype, n->value->data, 0));
+        Layout lay = layout_plain(n->type);
+        return load_buffer(b, r, buffer_const(b->l, n->value, &lay), index, guard, 0);
+    }
+    if (n->op == OP_iota) {
+        KRef i = index[node_int(n, "axis")];
+        return n->type.dtype == DT_I64 ? i : kx_eval(b->k, OP_cast, n->type.dtype, 1, &i);
+    }
+    if (b->l->bound[r] < 0)
+        err(b->l->prog->name, "graph input %s is not bound", node_attr(n, "name")->s);
+    return load_buffer(b, r, b->l->bound[r], index, guard, 0);
+}
+
+/* Row-major number of an index within axes [from, to). */
+static KRef linear(Body *b, Type t, const KRef *index, int from, int to)
+{
+    KRef e = kx_int(b->k, 0);
+    for (int d = from; d < to; d++)
+        e = kx_add(b->k, kx_mulc(b->k, e, t.dim[d]), index[d]);
+    return e;
+}
+
+static KRef value_rng(Body *b, Ref r, const KRef *index, KRef guard)
+{
+    const Node *n = node_of(b, r);
+    KRef seed = operand(b, n, 0, NULL, guard), id = operand(b, n, 1, index, guard);
+    KRef draw = operand(b, n, 2, index, guard);
+    KRef e = linear(b, n->type, index, 1, n->type.rank);
+    return kx_rng(b->k, n->type.dtype, seed, id, draw, e, (int)node_int(n, "stream"));
+}
+
+/* ---- elementwise ---- */
+
+static KRef value_elementwise(Body *b, Ref r, const KRef *index, KRef guard)
+{
+    const Node *n = node_of(b, r);
+    if (n->op == OP_rng)
+        return value_rng(b, r, index, guard);
+    KRef arg[3];
+    for (int i = 0; i < n->nargs; i++)
+        arg[i] = operand(b, n, i, index, guard);
+    return kx_eval(b->k, n->op, n->type.dtype, n->nargs, arg);
+}
+
+/* ---- views: index maps ---- */
+
+static KRef view_reshape(Body *b, const Node *n, const KRef *index, KRef guard)
+{
+    Type from = node_of(b, n->args[0])->type;
+    KRef flat = linear(b, n->type, index, 0, n->type.rank), at[MAX_RANK];
+    int lead = 0; /* equal leading axes map to themselves: keeps the sample axis apart */
+    while (lead < from.rank && lead < n->type.rank && from.dim[lead] == n->type.dim[lead]) {
+        at[lead] = index[lead];
+        lead++;
+    }
+    flat = linear(b, n->type, index, lead, n->type.rank);
+    for (int d = from.rank; d-- > lead;) {
+        at[d] = d == lead ? flat : kx_mod(b->k, flat, from.dim[d]);
+        flat = kx_div(b->k, flat, from.dim[d]);
+    }
+    return operand(b, n, 0, at, guard);
+}
+
+static KRef view_transpose(Body *b, const Node *n, const KRef *index, KRef guard)
+{
+    const Attr *perm = node_attr(n, "perm");
+    KRef at[MAX_RANK];
+    for (int d = 0; d < n->type.rank; d++)
+        at[perm->i[d]] = index[d];
+    return operand(b, n, 0, at, guard);
+}
+
+static KRef view_broadcast(Body *b, const Node *n, const KRef *index, KRef guard)
+{
+    Type from = node_of(b, n->args[0])->type;
+    KRef at[MAX_RANK];
+    for (int d = 0; d < from.rank; d++)
+        at[d] = from.dim[d] == 1 && n->type.dim[d] != 1 ? kx_int(b->k, 0) : index[d];
+    return operand(b, n, 0, at, guard);
+}
+
+static KRef view_slice(Body *b, const Node *n, const KRef *index, KRef guard)
+{
+    const Attr *start = node_attr(n, "starts"), *step = node_attr(n, "steps");
+    KRef at[MAX_RANK];
+    for (int d = 0; d < n->type.rank; d++)
+        at[d] = kx_addc(b->k, kx_mulc(b->k, index[d], step->i[d]), start->i[d]);
+    return operand(b, n, 0, at, guard);
+}
+
+/* The value, or fill where cond is false. */
+static KRef guarded(Body *b, DType t, KRef cond, KRef value, double fill)
+{
+    if (cond == NOK)
+        return value;
+    KExpr *e = &b->k->expr[value];
+    if (e->kop == K_LOAD && e->guard == cond) /* the load itself knows what to answer */
+        return e->fill == fill ? value
+                               : kx_load(b->k, e->param, e->nargs, e->arg, cond, fill);
+    KRef arg[3] = {cond, value, kx_const(b->k, t, fill)};
+    return kx_eval(b->k, OP_select, t, 3, arg);
+}
+
+static KRef view_pad(Body *b, const Node *n, const KRef *index, KRef guard)
+{
+    const Attr *low = node_attr(n, "low"), *inner = node_attr(n, "inner");
+    Type from = node_of(b, n->args[0])->type;
+    KRef at[MAX_RANK], inside = NOK;
+    for (int d = 0; d < from.rank; d++) {
+        int64_t step = inner->i[d] + 1;
+        KRef e = kx_addc(b->k, index[d], -low->i[d]);
+        if (step > 1)
+            inside = kx_and(b->k, inside, kx_in_range(b->k, kx_mod(b->k, e, step), 0, 1));
+        at[d] = kx_div(b->k, e, step);
+        inside = kx_and(b->k, inside, kx_in_range(b->k, at[d], 0, from.dim[d]));
+    }
+    KRef value = operand(b, n, 0, at, kx_and(b->k, guard, inside));
+    return guarded(b, n->type.dtype, inside, value, node_attr(n, "value")->f);
+}
+
+static KRef view_reverse(Body *b, const Node *n, const KRef *index, KRef guard)
+{
+    const Attr *axes = node_attr(n, "axes");
+    KRef at[MAX_RANK];
+    memcpy(at, index, sizeof at[0] * (size_t)n->type.rank);
+    for (int i = 0; i < axes->n; i++) {
+        int64_t d = axes->i[i];
+        at[d] = kx_addc(b->k, kx_mulc(b->k, at[d], -1), n->type.dim[d] - 1);
+    }
+    return operand(b, n, 0, at, guard);
+}
+
+static KRef view_window(Body *b, const Node *n, const KRef *index, KRef guard)
+{
+    const Attr *st = node_attr(n, "strides"), *dil = node_attr(n, "dilations");
+    int rank = node_of(b, n->args[0])->type.rank, k = st->n;
+    KRef at[MAX_RANK];
+    memcpy(at, index, sizeof at[0] * (size_t)rank);
+    for (int i = 0; i < k; i++)
+        at[rank - k + i] = kx_add(b->k, kx_mulc(b->k, index[rank - k + i], st->i[i]),
+                                  kx_mulc(b->k, index[rank + i], dil->i[i]));
+    return operand(b, n, 0, at, guard);
+}
+
+typedef KRef ViewFn(Body *, const Node *, const KRef *, KRef);
+static ViewFn *const view_fn[OP_COUNT] = {
+    [OP_reshape] = view_reshape, [OP_transpose] = view_transpose, [OP_broadcast] = view_broadcast,
+    [OP_slice] = view_slice, [OP_pad] = view_pad, [OP_reverse] = view_reverse,
+    [OP_window] = view_window};
+
+static KRef value_view(Body *b, Ref r, const KRef *index, KRef guard)
+{
+    const Node *n = node_of(b, r);
+    return view_fn[n->op](b, n, index, guard);
+}
+
+/* ---- join: the operand that covers the index, chosen by selects from the last to the first ---- */
+
+static KRef value_join(Body *b, Ref r, const KRef *index, KRef guard)
+{
+    const Node *n = node_of(b, r);
+    int axis = (int)node_int(n, "axis");
+    int64_t start = n->type.dim[axis];
+    KRef value = NOK, at[MAX_RANK];
+    memcpy(at, index, sizeof at[0] * (size_t)n->type.rank);
+    for (int i = n->nargs; i-- > 0;) {
+        int64_t extent = node_of(b, n->args[i])->type.dim[axis];
+        start -= extent;
+        at[axis] = kx_addc(b->k, index[axis], -start);
+        KRef in = kx_in_range(b->k, at[axis], 0, extent);
+        KRef v = operand(b, n, i, at, kx_and(b->k, guard, in));
+        KRef arg[3] = {in, v, value};
+        value = value == NOK || in == NOK ? v
+                                          : kx_eval(b->k, OP_select, n->type.dtype, 3, arg);
+    }
+    return value;
+}
+
+/* ---- index: gather reads where its operand says, clamped into the axis ---- */
+
+static KRef clamp_index(Body *b, KRef i, DType t, int64_t extent)
+{
+    if (t != DT_I64)
+        i = kx_eval(b->k, OP_cast, DT_I64, 1, &i);
+    KRef lo[2] = {i, kx_int(b->k, 0)};
+    i = kx_eval(b->k, OP_max2, DT_I64, 2, lo);
+    KRef hi[2] = {i, kx_int(b->k, extent - 1)};
+    return kx_eval(b->k, OP_min2, DT_I64, 2, hi);
+}
+
+static KRef value_index(Body *b, Ref r, const KRef *index, KRef guard)
+{
+    const Node *n = node_of(b, r);
+    Type data = node_of(b, n->args[0])->type, idx = node_of(b, n->args[1])->type;
+    int axis = (int)node_int(n, "axis"), batch = (int)node_int(n, "batch");
+    KRef at[MAX_RANK], where[MAX_RANK];
+    int span = idx.rank - batch; /* result axes [axis, axis + span) run over the indices */
+    for (int d = 0; d < batch; d++)
+        where[d] = index[d];
+    for (int d = 0; d < span; d++)
+        where[batch + d] = index[axis + d];
+    KRef i = body_value(b, n->args[1], where, guard);
+    for (int d = 0; d < data.rank; d++)
+        at[d] = d < axis ? index[d] : index[d + span - 1 < 0 ? 0 : d + span - 1];
+    at[axis] = clamp_index(b, i, idx.dtype, data.dim[axis]);
+    return operand(b, n, 0, at, guard);
+}
+
+/* ---- meta ---- */
+
+static KRef value_meta(Body *b, Ref r, const KRef *index, KRef guard)
+{
+    const Node *n = node_of(b, r);
+    if (n->op == OP_allreduce)
+        err(b->l->prog->name, "allreduce belongs to training programs only");
+    return operand(b, n, 0, index, guard);
+}
+
+/* ---- heavy rows: one reduction each ---- */
+
+static KRef red_axis(Body *b, const char *name, int64_t extent)
+{
+    return kx_axis(b->k, kernel_axis(b->k, name, AX_RED, extent, false));
+}
+
+static KRef heavy_reduce(Body *b, const Node *n)
+{
+    static const char *const names[] = {"r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7"};
+    const Attr *axes = node_attr(n, "axes");
+    Type from = node_of(b, n->args[0])->type;
+    KRef at[MAX_RANK], which = kx_int(b->k, 0);
+    memcpy(at, b->axis, sizeof at);
+    for (int i = 0; i < axes->n; i++) {
+        int64_t d = axes->i[i];
+        at[d] = red_axis(b, names[i], from.dim[d]);
+        which = kx_add(b->k, kx_mulc(b->k, which, from.dim[d]), at[d]);
+    }
+    KRef v = operand(b, n, 0, at, NOK);
+    return kx_reduce(b->k, n->op, n->type.dtype, v, n->op == OP_argmax ? which : NOK);
+}
+
+static KRef reduce_sum(Body *b, DType t, KRef cond, KRef value)
+{
+    return kx_reduce(b->k, OP_sum, t, guarded(b, t, cond, value, 0), NOK);
+}
+
+static KRef heavy_scan(Body *b, const Node *n)
+{
+    int axis = (int)node_int(n, "axis");
+    bool reverse = node_int(n, "reverse"), exclusive = node_int(n, "exclusive");
+    KRef at[MAX_RANK], i = b->axis[axis];
+    memcpy(at, b->axis, sizeof at);
+    at[axis] = red_axis(b, "r0", n->type.dim[axis]);
+    KRef pair[2] = {reverse ? i : at[axis], reverse ? at[axis] : i};
+    KRef in = kx_eval(b->k, exclusive ? OP_lt : OP_le, DT_BOOL, 2, pair);
+    return reduce_sum(b, n->type.dtype, in, operand(b, n, 0, at, NOK));
+}
+
+static const char *const kernel_names[] = {"kd", "kh", "kw"};
+
+/* (position - offset) / stride where it divides and lies in [0, extent): the adjoint of a strided walk */
+static KRef unstride(Body *b, KRef e, int64_t stride, int64_t extent, KRef *guard)
+{
+    if (stride > 1)
+        *guard = kx_and(b->k, *guard, kx_in_range(b->k, kx_mod(b->k, e, stride), 0, 1));
+    KRef o = kx_div(b->k, e, stride);
+    *guard = kx_and(b->k, *guard, kx_in_range(b->k, o, 0, extent));
+    return o;
+}
+
+static KRef heavy_fold(Body *b, const Node *n)
+{
+    const Attr *st = node_attr(n, "strides"), *dil = node_attr(n, "dilations");
+    Type from = node_of(b, n->args[0])->type;
+    int k = st->n, lead = n->type.rank - k;
+    KRef at[MAX_RANK], guard = NOK;
+    memcpy(at, b->axis, sizeof at);
+    for (int i = 0; i < k; i++) {
+        KRef tap = red_axis(b, kernel_names[3 - k + i], from.dim[lead + k + i]);
+        at[lead + k + i] = tap;
+        KRef e = kx_add(b->k, b->axis[lead + i], kx_mulc(b->k, tap, -dil->i[i]));
+        at[lead + i] = unstride(b, e, st->i[i], from.dim[lead + i], &guard);
+    }
+    return reduce_sum(b, n->type.dtype, guard, operand(b, n, 0, at, guard));
+}
+
+static KRef product(Body *b, DType t, KRef x, KRef w)
+{
+    KRef arg[2] = {x, w};
+    return kx_eval(b->k, OP_mul, t, 2, arg);
+}
+
+static KRef heavy_matmul(Body *b, const Node *n)
+{
+    int rank = n->type.rank;
+    KRef x[MAX_RANK], w[MAX_RANK];
+    memcpy(x, b->axis, sizeof x);
+    memcpy(w, b->axis, sizeof w);
+    KRef k = red_axis(b, "k", node_of(b, n->args[0])->type.dim[rank - 1]);
+    x[rank - 1] = k;
+    w[rank - 2] = k;
+    KRef p = product(b, n->type.dtype, operand(b, n, 0, x, NOK), operand(b, n, 1, w, NOK));
+    return kx_reduce(b->k, OP_sum, n->type.dtype, p, NOK);
+}
+
+/* First channel of a group: channel c of n in `groups` groups, out of `per` channels a group. */
+static KRef group_base(Body *b, KRef c, int64_t channels, int64_t groups, int64_t per)
+{
+    return kx_mulc(b->k, kx_div(b->k, c, channels / groups), per);
+}
+
+static KRef heavy_conv(Body *b, const Node *n)
+{
+    Type xt = node_of(b, n->args[0])->type, wt = node_of(b, n->args[1])->type;
+    const Attr *st = node_attr(n, "strides"), *pad = node_attr(n, "pads");
+    const Attr *dil = node_attr(n, "dilations");
+    int64_t groups = node_int(n, "groups");
+    int k = st->n;
+    KRef x[MAX_RANK], w[MAX_RANK], guard = NOK;
+    w[0] = b->axis[1];
+    w[1] = red_axis(b, "ic", wt.dim[1]);
+    x[0] = b->axis[0];
+    x[1] = kx_add(b->k, group_base(b, b->axis[1], wt.dim[0], groups, wt.dim[1]), w[1]);
+    for (int i = 0; i < k; i++) {
+        w[2 + i] = red_axis(b, kernel_names[3 - k + i], wt.dim[2 + i]);
+        x[2 + i] = kx_add(b->k, kx_mulc(b->k, b->axis[2 + i], st->i[i]),
+                          kx_mulc(b->k, w[2 + i], dil->i[i]));
+        x[2 + i] = kx_addc(b->k, x[2 + i], -pad->i[i]);
+        guard = kx_and(b->k, guard, kx_in_range(b->k, x[2 + i], 0, xt.dim[2 + i]));
+    }
+    KRef v = guarded(b, n->type.dtype, guard, operand(b, n, 0, x, guard), 0);
+    return kx_reduce(b->k, OP_sum, n->type.dtype,
+                     product(b, n->type.dtype, v, operand(b, n, 1, w, NOK)), NOK);
+}
+
+static KRef heavy_conv_dx(Body *b, const Node *n)
+{
+    Type yt = node_of(b, n->args[0])->type, wt = node_of(b, n->args[1])->type;
+    const Attr *st = node_attr(n, "strides"), *pad = node_attr(n, "pads");
+    const Attr *dil = node_attr(n, "dilations");
+    int64_t groups = node_int(n, "groups"), per = wt.dim[0] / groups;
+    int k = st->n;
+    KRef y[MAX_RANK], w[MAX_RANK], guard = NOK;
+    KRef oc = red_axis(b, "oc", per);
+    w[0] = kx_add(b->k, group_base(b, b->axis[1], n->type.dim[1], groups, per), oc);
+    w[1] = kx_mod(b->k, b->axis[1], wt.dim[1]);
+    y[0] = b->axis[0];
+    y[1] = w[0];
+    for (int i = 0; i < k; i++) {
+        w[2 + i] = red_axis(b, kernel_names[3 - k + i], wt.dim[2 + i]);
+        KRef e = kx_addc(b->k, b->axis[2 + i], pad->i[i]);
+        e = kx_add(b->k, e, kx_mulc(b->k, w[2 + i], -dil->i[i]));
+        y[2 + i] = unstride(b, e, st->i[i], yt.dim[2 + i], &guard);
+    }
+    KRef v = guarded(b, n->type.dtype, guard, operand(b, n, 0, y, guard), 0);
+    return kx_reduce(b->k, OP_sum, n->type.dtype,
+                     product(b, n->type.dtype, v, operand(b, n, 1, w, NOK)), NOK);
+}
+
+static KRef heavy_conv_dw(Body *b, const Node *n)
+{
+    static const char *const names[] = {"od", "oh", "ow"};
+    Type xt = node_of(b, n->args[0])->type, yt = node_of(b, n->args[1])->type;
+    const Attr *st = node_attr(n, "strides"), *pad = node_attr(n, "pads");
+    const Attr *dil = node_attr(n, "dilations");
+    int64_t groups = node_int(n, "groups");
+    int k = st->n;
+    KRef x[MAX_RANK], y[MAX_RANK], guard = NOK;
+    x[0] = y[0] = red_axis(b, "n", xt.dim[0]);
+    y[1] = b->axis[0];
+    x[1] = kx_add(b->k, group_base(b, b->axis[0], yt.dim[1], groups, n->type.dim[1]), b->axis[1]);
+    for (int i = 0; i < k; i++) {
+        y[2 + i] = red_axis(b, names[3 - k + i], yt.dim[2 + i]);
+        x[2 + i] = kx_add(b->k, kx_mulc(b->k, y[2 + i], st->i[i]),
+                          kx_mulc(b->k, b->axis[2 + i], dil->i[i]));
+        x[2 + i] = kx_addc(b->k, x[2 + i], -pad->i[i]);
+        guard = kx_and(b->k, guard, kx_in_range(b->k, x[2 + i], 0, xt.dim[2 + i]));
+    }
+    KRef v = guarded(b, n->type.dtype, guard, operand(b, n, 0, x, guard), 0);
+    return kx_reduce(b->k, OP_sum, n->type.dtype,
+                     product(b, n->type.dtype, v, operand(b, n, 1, y, NOK)), NOK);
+}
+
+/* Result j along axis sums the updates whose index is j. */
+static KRef heavy_scatter_add(Body *b, const Node *n)
+{
+    static const char *const names[] = {"r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7"};
+    Type idx = node_of(b, n->args[1])->type, upd = node_of(b, n->args[0])->type;
+    int axis = (int)node_int(n, "axis"), batch = (int)node_int(n, "batch");
+    int span = idx.rank - batch;
+    KRef at[MAX_RANK], where[MAX_RANK];
+    for (int d = 0; d < upd.rank; d++) {
+        if (d < axis)
+            at[d] = b->axis[d];
+        else if (d < axis + span)
+            at[d] = red_axis(b, names[d - axis], upd.dim[d]);
+        else
+            at[d] = b->axis[d - span + 1];
+    }
+    for (int d = 0; d < batch; d++)
+        where[d] = b->axis[d];
+    for (int d = 0; d < span; d++)
+        where[batch + d] = at[axis + d];
+    KRef i = operand(b, n, 1, where, NOK);
+    if (idx.dtype != DT_I64)
+        i = kx_eval(b->k, OP_cast, DT_I64, 1, &i);
+    KRef pair[2] = {i, b->axis[axis]};
+    KRef hit = kx_eval(b->k, OP_eq, DT_BOOL, 2, pair);
+    if (span == 0)
+        red_axis(b, "r0", 1);
+    return reduce_sum(b, n->type.dtype, hit, operand(b, n, 0, at, NOK));
+}
+
+typedef KRef HeavyFn(Body *, const Node *);
+static HeavyFn *const heavy_fn[OP_COUNT] = {
+    [OP_sum] = heavy_reduce, [OP_prod] = heavy_reduce, [OP_max] = heavy_reduce,
+    [OP_min] = heavy_reduce, [OP_argmax] = heavy_reduce, [OP_scan] = heavy_scan,
+    [OP_fold] = heavy_fold, [OP_matmul] = heavy_matmul, [OP_conv] = heavy_conv,
+    [OP_conv_dx] = heavy_conv_dx, [OP_conv_dw] = heavy_conv_dw,
+    [OP_scatter_add] = heavy_scatter_add};
+
+KRef body_heavy(Body *b, Ref r)
+{
+    const Node *n = node_of(b, r);
+    if (!heavy_fn[n->op])
+        die("no kernel lowering for %s", op_info[n->op].name);
+    return heavy_fn[n->op](b, n);
+}
+
+static KRef value_heavy(Body *b, Ref r, const KRef *index, KRef guard)
+{
+    (void)index;
+    (void)guard;
+    if (r != b->l->group[b->group].heavy)
+        die("%s is neither in memory nor this kernel's", op_info[node_of(b, r)->op].name);
+    return b->heavy_value;
+}
+
+/* ---- the class table ---- */
+
+typedef KRef ClassFn(Body *, Ref, const KRef *, KRef);
+static ClassFn *const class_fn[] = {
+    [CL_SOURCE] = value_source, [CL_ELEMENTWISE] = value_elementwise, [CL_VIEW] = value_view,
+    [CL_JOIN] = value_join, [CL_REDUCE] = value_heavy, [CL_CONTRACT] = value_heavy,
+    [CL_INDEX] = value_index, [CL_META] = value_meta};
+
+KRef body_define(Body *b, Ref r, const KRef *index, KRef guard)
+{
+    const Node *n = node_of(b, r);
+    if (n->op == OP_rng)
+        return value_rng(b, r, index, guard);
+    if (n->op == OP_scatter_add)
+        return value_heavy(b, r, index, guard);
+    return class_fn[op_info[n->op].cls](b, r, index, guard);
+}
+
+static Memo *find_memo(Body *b, Ref r, const KRef *index, KRef guard, int rank)
+{
+    for (uint32_t i = b->nmemo; i-- > 0;) {
+        Memo *m = &b->memo[i];
+        if (m->node == r && m->guard == guard &&
+            (rank == 0 || !memcmp(m->index, index, sizeof *index * (size_t)rank)))
+            return m;
+    }
+    return NULL;
+}
+
+KRef body_value(Body *b, Ref r, const KRef *index, KRef guard)
+{
+    int rank = node_of(b, r)->type.rank;
+    if (in_memory(b, r))
+        return load_buffer(b, r, b->l->buffer_of[r], index, guard, 0);
+    Memo *m = find_memo(b, r, index, guard, rank);
+    if (m)
+        return m->value;
+    KRef v = body_define(b, r, index, guard);
+    GROW(b->l->arena, b->memo, b->nmemo, b->memo_cap);
+    m = &b->memo[b->nmemo++];
+    *m = (Memo){.node = r, .guard = guard, .value = v};
+    if (rank)
+        memcpy(m->index, index, sizeof *index * (size_t)rank);
+    return v;
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside the lowering: what fuse, value layout, expressions, schedule and plan share. One Lowering is
+ * one phase of one program on its way from graph to calls. */
+#ifndef ADJ_PASSES_LOWERING_H
+#define ADJ_PASSES_LOWERING_H
+
+#include "lower.h"
+
+/* A group becomes one kernel. Members share the space (the dims of root), at most one is heavy; a copy
+ * group has only its root, a view or source that must exist in memory. */
+typedef struct Group {
+    Ref root, heavy;  /* heavy: NOREF if none */
+    Ref *member;      /* in graph order */
+    uint32_t nmember, cap;
+    bool copy;
+    bool melted;      /* recomputed inside its one consumer: no kernel */
+    bool claimed;
+    Contract contract;
+    Offer offer;
+} Group;
+
+typedef struct Dest { /* one store of a group: node -> buffer */
+    Ref node;
+    int buffer;
+} Dest;
+
+typedef struct Lowering {
+    Arena *arena;
+    Module *module;
+    Program *prog;
+    const Target *target;
+    const Graph *g;
+    Phase *phase;
+    bool *live, *batched, *stored;
+    int *group_of;    /* node -> group, or -1 */
+    int *dep;         /* node -> latest group its value needs, or -1 */
+    Group *group;
+    uint32_t ngroup, group_cap;
+    int *out_group;   /* graph output -> group that stores it, or -1: a state left as it is */
+    int *bound;       /* input node -> the buffer it stands for, or -1 */
+    int *buffer_of;   /* stored node -> buffer, or -1 */
+    int64_t (*halo)[6]; /* node -> least halo: low of 3 spatial axes, high of 3 */
+} Lowering;
+
+/* fuse.c: fills group, group_of, dep, stored. */
+void lower_fuse(Lowering *);
+/* Calls fn for every node in memory (stored or input) that computing r reads. */
+void fuse_leaves(const Lowering *, Ref r, int own_group, void (*fn)(void *, Ref), void *arg);
+
+/* value_layout.c */
+Contract contract_of(const Graph *, Ref conv);
+bool contract_offer(const Lowering *, Ref conv, Offer *);
+Layout value_layout(const Lowering *, Ref);
+void layout_need_halo(Lowering *, Ref value, const Layout *need);
+bool layout_covers(const Layout *have, const Layout *need);
+
+/* lower_expr.c: a kernel being built. */
+typedef struct Memo {
+    Ref node;
+    KRef index[MAX_RANK], guard, value;
+} Memo;
+
+typedef struct Body {
+    Lowering *l;
+    Kernel *k;
+    int group;
+    KRef axis[MAX_RANK];   /* the group's space as index expressions */
+    int rank;
+    KRef heavy_value;      /* of the group's heavy node, once built */
+    int buf[MAX_PARAMS];   /* buffer of each parameter */
+    Memo *memo;
+    uint32_t nmemo, memo_cap;
+} Body;
+
+KRef body_value(Body *, Ref node, const KRef *index, KRef guard);
+KRef body_define(Body *, Ref node, const KRef *index, KRef guard); /* even if node is in memory */
+int body_param(Body *, int buffer, bool out);
+KRef body_heavy(Body *, Ref heavy);
+
+/* dest.c: where each group's values go. */
+typedef struct Dests {
+    Dest *dest;
+    uint32_t n, cap;
+} Dests;
+typedef struct StateCopy { /* after all groups: a state that could not be written in place */
+    int from, to;
+    Ref node;
+} StateCopy;
+/* One Dests a group; late: copies to run at the end. */
+Dests *lower_dests(Lowering *, StateCopy *late, int *nlate);
+
+/* kernels.c: groups to kernels and calls. */
+void lower_kernels(Lowering *);
+int module_kernel(Module *, Kernel *); /* adds, or finds an equal one */
+
+/* schedule.c */
+Kernel *lower_schedule(Arena *, const Target *, Kernel *);
+
+/* buffers (plan.c) */
+int buffer_add(Arena *, Program *, Buffer);
+int buffer_const(Lowering *, const Const *, const Layout *);
+/* The buffer behind a graph input or output name; -1 if the program has none of that name. */
+int buffer_bind(Module *, Program *, const char *name, Type, bool output);
+void lower_plan(Module *, Program *);
+
+/* expand.c: rewrites rows that have no kernel of their own (argsort). */
+Graph *pass_expand(Arena *, const Graph *);
+
+#endif

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Buffers and their places in a worker's arena:
+ *
+ *   states | states and pools with a halo (zeroed once a call) | temporaries | one spare sample | phases
+ *
+ * A halo is zeroed once and never written, so a buffer with a halo shares its place only with buffers of
+ * the very same geometry: those form a pool, and pools do not overlap. Other temporaries are placed
+ * first-fit by lifetime. Phases never run at the same time on a worker and share all of it. */
+#include <string.h>
+
+#include "lowering.h"
+
+enum { ALIGN = 64 };
+
+static int64_t align_up(int64_t n)
+{
+    return (n + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+int buffer_add(Arena *a, Program *p, Buffer b)
+{
+    uint32_t n = (uint32_t)p->nbuffer;
+    GROW(a, p->buffer, n, p->buffer_cap);
+    p->buffer[n] = b;
+    return p->nbuffer++;
+}
+
+/* ---- constants ---- */
+
+static ModConst *module_const(Module *m, const Const *value, const Layout *lay)
+{
+    for (uint32_t i = 0; i < m->nconst; i++) {
+        ModConst *c = &m->constant[i];
+        if (c->value->hash == value->hash && type_eq(c->value->type, value->type) &&
+            layout_eq(&c->layout, lay))
+            return c;
+    }
+    GROW(m->arena, m->constant, m->nconst, m->const_cap);
+    ModConst *c = &m->constant[m->nconst++];
+    *c = (ModConst){.value = value, .layout = *lay, .offset = m->const_bytes};
+    c->bytes = layout_bytes(lay, value->type.dtype);
+    m->const_bytes += align_up(c->bytes);
+    return c;
+}
+
+int buffer_const(Lowering *l, const Const *value, const Layout *lay)
+{
+    ModConst *c = module_const(l->module, value, lay);
+    Program *p = l->prog;
+    for (int i = 0; i < p->nbuffer; i++)
+        if (p->buffer[i].kind == BUF_CONST && p->buffer[i].offset == c->offset)
+            return i;
+    return buffer_add(l->module->arena, p,
+                      (Buffer){.kind = BUF_CONST, .dtype = value->type.dtype, .layout = *lay,
+                               .bytes = c->bytes, .offset = c->offset, .value = c->value,
+                               .name = "constant"});
+}
+
+/* ---- names ---- */
+
+static int find_named(const Program *p, BufKind kind, const char *name)
+{
+    for (int i = 0; i < p->nbuffer; i++)
+        if (p->buffer[i].kind == kind && !strcmp(p->buffer[i].name, name))
+            return i;
+    return -1;
+}
+
+static int add_named(Module *m, Program *p, BufKind kind, const char *name, int index, Type t)
+{
+    Buffer b = {.kind = kind, .dtype = t.dtype, .index = index, .sample = t.rank > 0,
+                .name = arena_strdup(m->arena, name)};
+    if (kind != BUF_STATE || t.rank <= 1)
+        b.layout = layout_plain(t);
+    b.bytes = type_bytes(t);
+    return buffer_add(m->arena, p, b);
+}
+
+static bool is_state(const char *name)
+{
+    static const char *const own[] = {"id", "t", "limit", "done", "sample"};
+    for (int i = 0; i < COUNT(own); i++)
+        if (!strcmp(name, own[i]))
+            return true;
+    return !strncmp(name, "state.", 6);
+}
+
+static int bind(Module *m, Program *p, BufKind kind, const char *name, int index, Type t)
+{
+    int b = find_named(p, kind, name);
+    return b >= 0 ? b : add_named(m, p, kind, name, index, t);
+}
+
+int buffer_bind(Module *m, Program *p, const char *name, Type t, bool output)
+{
+    for (int i = 0; i < p->nio; i++)
+        if (!strcmp(p->io[i].name, name) && p->io[i].output == output)
+            return bind(m, p, BUF_IO, name, i, t);
+    for (int i = 0; i < p->nhyper && !output; i++)
+        if (!strcmp(p->hyper[i].name, name))
+            return bind(m, p, BUF_HYPER, name, i, t);
+    if (!strcmp(name, "seed") && !output)
+        return bind(m, p, BUF_SEED, name, 0, t);
+    return is_state(name) ? bind(m, p, BUF_STATE, name, 0, t) : -1;
+}
+
+/* ---- placing ---- */
+
+static int64_t place_states(Program *p, bool halo, int64_t at)
+{
+    for (int i = 0; i < p->nbuffer; i++) {
+        Buffer *b = &p->buffer[i];
+        if (b->kind != BUF_STATE || layout_has_halo(&b->layout) != halo)
+            continue;
+        b->offset = at;
+        at = align_up(at + b->bytes);
+    }
+    return at;
+}
+
+static bool overlap(const Buffer *a, const Buffer *b)
+{
+    return a->phase == b->phase && a->first <= b->last && b->first <= a->last;
+}
+
+static bool same_geometry(const Buffer *a, const Buffer *b)
+{
+    return a->dtype == b->dtype && layout_eq(&a->layout, &b->layout);
+}
+
+/* Finds a place in b's pool that is free during b's life, or opens one. Buffers before b are placed. */
+static int64_t place_in_pool(Program *p, int b, int64_t end)
+{
+    Buffer *me = &p->buffer[b];
+    for (int i = 0; i < b; i++) {
+        Buffer *slot = &p->buffer[i];
+        if (slot->kind != BUF_TEMP || !layout_has_halo(&slot->layout) ||
+            !same_geometry(slot, me))
+            continue;
+        bool free = true;
+        for (int j = 0; j < b && free; j++) {
+            Buffer *o = &p->buffer[j];
+            free = !(o->kind == BUF_TEMP && layout_has_halo(&o->layout) &&
+                     o->offset == slot->offset && overlap(o, me));
+        }
+        if (free) {
+            me->offset = slot->offset;
+            return end;
+        }
+    }
+    me->offset = end;
+    return align_up(end + me->bytes);
+}
+
+/* First fit: the lowest offset not used by any placed temporary that is alive with b. */
+static void place_first_fit(Program *p, int b, int64_t base)
+{
+    Buffer *me = &p->buffer[b];
+    int64_t at = base;
+    for (bool moved = true; moved;) {
+        moved = false;
+        for (int i = 0; i < b; i++) {
+            Buffer *o = &p->buffer[i];
+            if (o->kind != BUF_TEMP || layout_has_halo(&o->layout) || !overlap(o, me))
+                continue;
+            if (at < o->offset + o->bytes && o->offset < at + me->bytes) {
+                at = align_up(o->offset + o->bytes);
+                moved = true;
+            }
+        }
+    }
+    me->offset = at;
+}
+
+static int64_t spare_sample(const Program *p)
+{
+    int64_t most = 0;
+    for (int i = 0; i < p->nio; i++) {
+        int64_t n = dtype_bytes(p->io[i].dtype);
+        for (int d = 0; d < p->io[i].rank; d++)
+            n *= p->io[i].dim[d];
+        if (p->io[i].output && n > most)
+            most = n;
+    }
+    return most;
+}
+
+void lower_plan(Module *m, Program *p)
+{
+    (void)m;
+    p->shared_bytes = 128;
+    p->zero_offset = place_states(p, false, 0);
+    int64_t at = place_states(p, true, p->zero_offset);
+    for (int i = 0; i < p->nbuffer; i++)
+        if (p->buffer[i].kind == BUF_TEMP && layout_has_halo(&p->buffer[i].layout))
+            at = place_in_pool(p, i, at);
+    p->zero_bytes = at - p->zero_offset;
+    int64_t base = at;
+    for (int i = 0; i < p->nbuffer; i++) {
+        Buffer *b = &p->buffer[i];
+        if (b->kind != BUF_TEMP || layout_has_halo(&b->layout))
+            continue;
+        place_first_fit(p, i, base);
+        if (b->offset + b->bytes > at)
+            at = align_up(b->offset + b->bytes);
+    }
+    p->scratch_offset = at;
+    p->phase_offset = align_up(at + spare_sample(p));
+    p->worker_bytes = align_up(p->phase_offset + 4 * (int64_t)p->slots);
+}

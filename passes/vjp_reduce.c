@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Derivatives of reductions. A maximum hands its cotangent to one element, the argmax, by comparing
+ * positions: so a tie goes to the first index and no tie divides the gradient. */
+#include "passes/rewrite.h"
+#include "passes/vjp.h"
+
+static Ref spread(Vjp *v, Ref small) {
+    Type x = type_of_arg(v, 0);
+    return b_broadcast(v->g, small, x.rank, x.dim);
+}
+
+void vjp_sum(Vjp *v) {
+    accumulate(v, 0, spread(v, v->cot));
+}
+
+/* Row-major position of each element of x within the reduced axes, as i64 of x's shape. */
+static Ref positions(Vjp *v, const Attr *axes) {
+    Type x = type_of_arg(v, 0);
+    int64_t dim[MAX_RANK], count = 1;
+    for (int i = 0; i < x.rank; i++) {
+        dim[i] = has_axis(axes, i) ? x.dim[i] : 1;
+        count *= dim[i];
+    }
+    Ref flat = b_iota(v->g, type_of(DT_I64, 1, &count), 0);
+    return spread(v, b_reshape(v->g, flat, x.rank, dim));
+}
+
+static void extremum(Vjp *v, Ref ranked) {
+    const Attr *axes = node_attr(&v->node, "axes");
+    Ref best = graph_node(v->g, OP_argmax, 1, &ranked, v->node.attr);
+    Ref here = b_binary(v->g, OP_eq, positions(v, axes), spread(v, best));
+    Ref x = arg_of(v, 0);
+    accumulate(v, 0, b_select(v->g, here, spread(v, v->cot), b_like(v->g, x, 0)));
+}
+
+void vjp_max(Vjp *v) {
+    extremum(v, arg_of(v, 0));
+}
+
+void vjp_min(Vjp *v) {
+    extremum(v, b_unary(v->g, OP_neg, arg_of(v, 0)));
+}
+
+/* perm moves the axes that are not reduced to the front; returns how many elements are reduced. */
+static int64_t reduced_last(Type x, const Attr *axes, int *perm, Type *moved) {
+    int64_t count = 1;
+    int n = 0;
+    for (int last = 0; last < 2; last++)
+        for (int i = 0; i < x.rank; i++)
+            if (has_axis(axes, i) == last) perm[n++] = i;
+    *moved = x;
+    for (int i = 0; i < x.rank; i++) {
+        moved->dim[i] = x.dim[perm[i]];
+        if (has_axis(axes, perm[i])) count *= moved->dim[i];
+    }
+    return count;
+}
+
+/* [R, K] -> [R, K]: the product of the others. Element i of row r is the product over j of a K x K
+ * table that holds x[r, j], but 1 at j = i: no division, so zeros are no special case. */
+static Ref product_of_others(Graph *g, Ref x, int64_t rows, int64_t k) {
+    int64_t row[] = {rows, 1, k}, table[] = {rows, k, k}, flat[] = {rows, k};
+    DType t = g->node[x].type.dtype;
+    Type index = type_of(DT_I64, 3, table);
+    Ref self = b_binary(g, OP_eq, b_iota(g, index, 1), b_iota(g, index, 2));
+    Ref all = b_broadcast(g, b_reshape(g, x, 3, row), 3, table);
+    Ref others = b_select(g, self, graph_splat(g, type_of(t, 3, table), 1), all);
+    return b_reshape(g, b_reduce(g, OP_prod, others, 1, (int[]){2}), 2, flat);
+}
+
+void vjp_prod(Vjp *v) {
+    Graph *g = v->g;
+    Type x = type_of_arg(v, 0), moved;
+    int perm[MAX_RANK], inverse[MAX_RANK];
+    int64_t k = reduced_last(x, node_attr(&v->node, "axes"), perm, &moved);
+    int64_t rows = type_count(x) / (k ? k : 1), flat[] = {rows, k};
+    for (int i = 0; i < x.rank; i++) inverse[perm[i]] = i;
+    Ref in = b_reshape(g, b_transpose(g, arg_of(v, 0), perm), 2, flat);
+    Ref others = b_reshape(g, product_of_others(g, in, rows, k), moved.rank, moved.dim);
+    others = b_transpose(g, others, inverse);
+    accumulate(v, 0, b_binary(g, OP_mul, spread(v, v->cot), others));
+}
+
+void vjp_scan(Vjp *v) {
+    int axis = (int)node_int(&v->node, "axis");
+    bool reverse = node_int(&v->node, "reverse"), exclusive = node_int(&v->node, "exclusive");
+    accumulate(v, 0, b_scan(v->g, v->cot, axis, !reverse, exclusive));
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Classes of results, their taps, and the halo these read. For conv_dx the data row o and tap k of
+ * result row r obey r + pad = o*stride + k*dilation, so within a class the taps are an arithmetic
+ * progression and the data row falls as the tap rises. */
+#include "tapgeom.h"
+
+#include <string.h>
+
+bool tap_shape(const Contract *c, TapShape *s)
+{
+    bool dx = c->op == OP_conv_dx;
+    if ((c->op != OP_conv && !dx) || c->groups != 1)
+        return false;
+    *s = (TapShape){.dx = dx,
+                    .data_ch = dx ? c->oc : c->ic,
+                    .result_ch = dx ? c->ic : c->oc,
+                    .data = {dx ? c->oh : c->ih, dx ? c->ow : c->iw},
+                    .result = {dx ? c->ih : c->oh, dx ? c->iw : c->ow},
+                    .kernel = {c->kh, c->kw},
+                    .stride = {c->sh, c->sw},
+                    .pad = {c->ph, c->pw},
+                    .dilation = {c->dh, c->dw},
+                    .data_dim = dx ? 0 : 1,
+                    .result_dim = dx ? 1 : 0};
+    return true;
+}
+
+int64_t tap_classes(const TapShape *s, int axis)
+{
+    return s->dx ? s->stride[axis] : 1;
+}
+
+static int64_t gcd(int64_t a, int64_t b)
+{
+    return b ? gcd(b, a % b) : a;
+}
+
+static TapAxis forward_axis(const TapShape *s, int axis)
+{
+    return (TapAxis){.points = s->result[axis], .step = 1, .taps = s->kernel[axis], .k_tap = 1,
+                     .in0 = -s->pad[axis], .in_point = s->stride[axis], .in_tap = s->dilation[axis]};
+}
+
+TapAxis tap_axis(const TapShape *s, int axis, int64_t class)
+{
+    if (!s->dx)
+        return forward_axis(s, axis);
+    int64_t stride = s->stride[axis], dilation = s->dilation[axis], k0 = 0;
+    int64_t at = class + s->pad[axis], common = gcd(dilation, stride);
+    TapAxis a = {.first = class, .step = stride, .in_point = 1, .in_tap = -dilation / common,
+                 .k_tap = stride / common};
+    if (class < s->result[axis])
+        a.points = (s->result[axis] - class + stride - 1) / stride;
+    while (k0 < s->kernel[axis] && (at - k0 * dilation) % stride != 0)
+        k0++;
+    if (k0 == s->kernel[axis])
+        return a;
+    a.k0 = k0;
+    a.taps = (s->kernel[axis] - 1 - k0) / a.k_tap + 1;
+    a.in0 = (at - k0 * dilation) / stride;
+    return a;
+}
+
+static void grow_halo(const TapAxis *a, int64_t extent, int64_t *low, int64_t *high)
+{
+    int64_t span = (a->taps - 1) * a->in_tap;
+    int64_t first = a->in0 + (span < 0 ? span : 0);
+    int64_t last = a->in0 + (a->points - 1) * a->in_point + (span > 0 ? span : 0);
+    if (-first > *low)
+        *low = -first;
+    if (last - (extent - 1) > *high)
+        *high = last - (extent - 1);
+}
+
+void tap_halo(const TapShape *s, int64_t low[2], int64_t high[2])
+{
+    for (int axis = 0; axis < 2; axis++) {
+        low[axis] = high[axis] = 0;
+        for (int64_t class = 0; class < tap_classes(s, axis); class++) {
+            TapAxis a = tap_axis(s, axis, class);
+            if (a.points > 0 && a.taps > 0)
+                grow_halo(&a, s->data[axis], &low[axis], &high[axis]);
+        }
+    }
+}
+
+int layout_digit(const Layout *l, int dim, int64_t div)
+{
+    for (int i = 0; i < l->ndigit; i++)
+        if (l->digit[i].dim == dim && l->digit[i].div == div)
+            return i;
+    die("no digit %d/%lld in a claimed operand's layout", dim, (long long)div);
+}
+
+void layout_push(Layout *l, int dim, int64_t div, int64_t extent)
+{
+    check(l->ndigit < MAX_DIGITS);
+    l->digit[l->ndigit++] = (Digit){.dim = dim, .div = div, .extent = extent};
+}

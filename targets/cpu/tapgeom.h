@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Geometry of tap convolutions. conv and conv_dx are one thing seen along a spatial axis:
+ *
+ *   result[first + i*step] = sum over t < taps of data[in0 + i*in_point + t*in_tap] * w[k0 + t*k_tap]
+ *
+ * A forward convolution has one such class of results an axis; the gradient of one with stride s has
+ * s classes (results of equal remainder modulo s), each a dense convolution of the taps that meet it.
+ * Data coordinates outside the value read a zero halo, so no tap is ever left out. */
+#ifndef ADJ_TARGETS_CPU_TAPGEOM_H
+#define ADJ_TARGETS_CPU_TAPGEOM_H
+
+#include "ir/kernel.h"
+
+typedef struct TapAxis {
+    int64_t points, first, step;      /* results of this class; points and taps may be 0 */
+    int64_t taps, k0, k_tap;
+    int64_t in0, in_point, in_tap;    /* in_tap is negative for conv_dx */
+} TapAxis;
+
+typedef struct TapShape { /* a contract by roles: data and result instead of x and y */
+    bool dx;
+    int64_t data_ch, result_ch;
+    int64_t data[2], result[2], kernel[2], stride[2], pad[2], dilation[2]; /* rows, columns */
+    int data_dim, result_dim;         /* dimensions of the weight that hold these channels */
+} TapShape;
+
+bool tap_shape(const Contract *, TapShape *);      /* false: another op, or grouped */
+int64_t tap_classes(const TapShape *, int axis);
+TapAxis tap_axis(const TapShape *, int axis, int64_t class);
+/* Least halo of the data: rows, then columns. */
+void tap_halo(const TapShape *, int64_t low[2], int64_t high[2]);
+
+int layout_digit(const Layout *, int dim, int64_t div); /* its position; die()s if there is none */
+/* Appends a digit of the given extent, without halo. */
+void layout_push(Layout *, int dim, int64_t div, int64_t extent);
+
+#endif

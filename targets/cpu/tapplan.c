@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Choosing tiles. A k-step of a tile of t points and c blocks does t*c multiply-adds and t + c loads,
+ * both at about the same rate on the machines we know (one a cycle of 64 bytes, two of 32 or less),
+ * and needs some results in flight to hide latency. More than 4 k-steps in a basic block let LLVM's
+ * scheduler hoist loads until it spills, which costs half the speed. */
+#include "tapplan.h"
+
+enum { CALL_CYCLES = 40, MOST_BLOCKS = 8, MOST_STEPS = 4 };
+
+Cut cut_evenly(int64_t length, int64_t most)
+{
+    int64_t pieces = (length + most - 1) / most;
+    Cut c = {.size = length / pieces, .longer = length % pieces};
+    c.rest = pieces - c.longer;
+    return c;
+}
+
+double tap_rate(const Target *t)
+{
+    return t->vec_bytes > 32 ? 1 : 2;
+}
+
+int64_t tap_unroll(int64_t steps)
+{
+    if (steps <= MOST_STEPS + 2)
+        return steps;
+    int64_t u = MOST_STEPS;
+    while (steps % u != 0)
+        u--;
+    return u;
+}
+
+typedef struct Model {
+    const Target *target;
+    double steps;      /* k-steps of an element's sum, mean over classes */
+    int64_t rows, cols; /* points of the largest class */
+    bool far;          /* a group's weights do not stay in the L1 cache */
+} Model;
+
+static double tile_cycles(const Model *m, int64_t t, int64_t c)
+{
+    double step = t * c;
+    if (t + c > step)
+        step = t + c;
+    if (step < TAP_CHAINS)
+        step = TAP_CHAINS;
+    step /= tap_rate(m->target);
+    double stream = (double)c * m->target->vec_bytes / 32; /* L2 bytes a cycle */
+    if (m->far && stream > step)
+        step = stream;
+    return m->steps * step + CALL_CYCLES;
+}
+
+/* Cycles of all tiles of one group of c blocks. */
+static double group_cycles(const Model *m, int64_t th, int64_t tw, int64_t c)
+{
+    Cut y = cut_evenly(m->rows, th), x = cut_evenly(m->cols, tw);
+    double sum = 0;
+    for (int i = 0; i < 4; i++) {
+        int64_t ny = i & 1 ? y.longer : y.rest, nx = i & 2 ? x.longer : x.rest;
+        int64_t t = (y.size + (i & 1)) * (x.size + ((i >> 1) & 1));
+        if (ny * nx > 0)
+            sum += (double)(ny * nx) * tile_cycles(m, t, c);
+    }
+    return sum;
+}
+
+static bool fits(const Target *t, int64_t points, int64_t c)
+{
+    return points * c + c + 1 + !t->fma <= t->vec_regs;
+}
+
+static void consider(const Model *m, int64_t th, int64_t tw, int64_t c, int64_t groups, TapPlan *best)
+{
+    if (!fits(m->target, th * tw, c))
+        return;
+    double cost = group_cycles(m, th, tw, c) * (double)groups;
+    bool tie = best->c && cost <= best->cost * 1.000001 && th * tw * c > best->th * best->tw * best->c;
+    if (!best->c || cost < best->cost * 0.999999 || tie)
+        *best = (TapPlan){.th = th, .tw = tw, .c = c, .cost = cost};
+}
+
+/* Widths that cut a row evenly; several rows only where a whole row is one tile. */
+static void consider_blocks(const Model *m, int64_t c, int64_t groups, TapPlan *best)
+{
+    for (int64_t n = 1; n <= m->cols; n++)
+        consider(m, 1, (m->cols + n - 1) / n, c, groups, best);
+    for (int64_t n = 1; n < m->rows && m->cols < m->target->vec_regs; n++)
+        consider(m, (m->rows + n - 1) / n, m->cols, c, groups, best);
+}
+
+static double mean_steps(const TapShape *s)
+{
+    double taps = (double)(s->kernel[0] * s->kernel[1]);
+    return taps * (double)s->data_ch / (double)(tap_classes(s, 0) * tap_classes(s, 1));
+}
+
+bool tap_plan(const Target *t, const Contract *c, const TapShape *s, TapPlan *plan)
+{
+    int lanes = target_lanes(t, c->dtype);
+    int64_t blocks = s->result_ch / lanes;
+    TapAxis y = tap_axis(s, 0, 0), x = tap_axis(s, 1, 0);
+    Model m = {.target = t, .steps = mean_steps(s), .rows = y.points, .cols = x.points};
+    double panel = m.steps * t->vec_bytes;
+    TapPlan best = {0};
+    for (int64_t n = 1; n <= MOST_BLOCKS; n++) {
+        m.far = panel * (double)n > (double)t->l1 / 2;
+        if (blocks % n == 0)
+            consider_blocks(&m, n, blocks / n, &best);
+    }
+    if (!best.c)
+        return false;
+    best.cost *= (double)(c->batch * tap_classes(s, 0) * tap_classes(s, 1));
+    best.unroll = tap_unroll(s->data_ch < lanes ? s->data_ch : lanes);
+    double weights = (double)(c->ic * c->oc * c->kh * c->kw) * dtype_bytes(c->dtype);
+    best.by_group = c->batch > 1 && weights > (double)t->l2 / 2;
+    *plan = best;
+    return true;
+}

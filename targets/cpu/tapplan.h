@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How a tap convolution is cut into register tiles. A tile is th rows x tw columns of results by c
+ * blocks of V result channels, all in registers while the whole sum over data channels and taps runs.
+ * Whatever the tile, an element's sum has one order: data block, ky, kx, channel in block. */
+#ifndef ADJ_TARGETS_CPU_TAPPLAN_H
+#define ADJ_TARGETS_CPU_TAPPLAN_H
+
+#include "ir/target.h"
+#include "tapgeom.h"
+
+typedef struct TapPlan {
+    int64_t th, tw, c; /* largest tile; rows and columns are cut evenly into tiles no larger */
+    int64_t unroll;    /* k-steps in a basic block */
+    int64_t by_group;  /* 1: groups of c blocks outside, samples inside (weights exceed the L2 cache) */
+    double cost;       /* cycles for the whole batch */
+} TapPlan;
+
+/* A length cut evenly into pieces of at most `most`: first `longer` of size + 1, then `rest` of size. */
+typedef struct Cut {
+    int64_t size, longer, rest;
+} Cut;
+Cut cut_evenly(int64_t length, int64_t most);
+
+/* The least cost by a model of FMA and load rates; false: no tile fits the registers. */
+bool tap_plan(const Target *, const Contract *, const TapShape *, TapPlan *);
+/* k-steps of one basic block: a divisor of the steps there are. */
+int64_t tap_unroll(int64_t steps);
+/* Results wanted at once to hide the latency of multiply-adds. */
+enum { TAP_CHAINS = 8 };
+double tap_rate(const Target *); /* multiply-adds, and loads, a cycle */
+
+#endif

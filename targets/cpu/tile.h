@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What tile emitters share: the function of one tile shape, pointers into operands, and nests of loops
+ * that carry accumulators.
+ *
+ * A tile is an internal function that is not inlined, so that registers are allocated for it alone. It
+ * takes every parameter of the kernel (the epilogue needs them) and a few i64 that say which tile. */
+#ifndef ADJ_TARGETS_CPU_TILE_H
+#define ADJ_TARGETS_CPU_TILE_H
+
+#include "targets/llvm/walk.h"
+
+enum { TILE_SCALARS = 4, MAX_ACC = COUNT(((Loop *)0)->acc), MAX_LEVELS = 4 };
+
+typedef struct Tile {
+    Walk w; /* walks the tile's function: own builder, own memo, parameters rebound */
+    LLVMTypeRef type;
+    LLVMValueRef scalar[TILE_SCALARS];
+} Tile;
+
+/* Begins the function; the builder stands in its entry. */
+Tile tile_begin(const Walk *outer, const char *suffix);
+void tile_end(Tile *); /* ret void; the function may still be called */
+void tile_call(const Walk *outer, const Tile *, const LLVMValueRef scalar[TILE_SCALARS]);
+
+/* Axes of a claimed kernel by position, reductions left out: the last is the lanes. */
+enum { MAX_CLAIM_AXES = 5 };
+void claim_axes(const Kernel *, int axis[MAX_CLAIM_AXES]);
+/* Range of the sample axis: the slots in use, or all. */
+void claim_samples(const Walk *, int axis, LLVMValueRef *from, LLVMValueRef *to);
+
+LLVMTypeRef tile_elem(const Walk *, int param);
+/* Pointer to logical element [n, 0, 0, 0] of a parameter of rank 4, halo not added. */
+LLVMValueRef tile_sample(Walk *, int param, LLVMValueRef n);
+LLVMValueRef tile_at(Walk *, LLVMTypeRef elem, LLVMValueRef base, LLVMValueRef index, int64_t scale);
+LLVMValueRef tile_at_const(Walk *, LLVMTypeRef elem, LLVMValueRef base, int64_t index);
+LLVMValueRef tile_load(Walk *, LLVMTypeRef, LLVMValueRef at, int align);
+/* a*b + c, rounded once where the target has it. */
+LLVMValueRef tile_fma(Walk *, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
+LLVMValueRef tile_affine(Walk *, LLVMValueRef, int64_t scale, int64_t add); /* i64 v*scale + add */
+
+/* Runs body over [from, from + count*step): a loop, or straight code when there is but one turn. */
+typedef void TileBody(Walk *, void *user, LLVMValueRef index);
+void tile_for(Walk *, const char *name, int64_t from, int64_t count, int64_t step, TileBody *, void *user);
+void tile_range(Walk *, const char *name, LLVMValueRef from, LLVMValueRef to, TileBody *, void *user);
+
+/* Nested loops that move two pointers and carry accumulators. */
+typedef struct Level {
+    const char *name;
+    int64_t extent, step; /* index runs over 0, step, ... */
+    int64_t in, wt;       /* elements the pointers move for one index */
+} Level;
+typedef struct Nest {
+    LLVMTypeRef elem;
+    int nlevel, nacc;
+    Level level[MAX_LEVELS];
+    void (*body)(Walk *, void *user, LLVMValueRef in, LLVMValueRef wt, LLVMValueRef *acc);
+    void *user;
+} Nest;
+void nest_emit(Walk *, const Nest *, LLVMValueRef in, LLVMValueRef wt, LLVMValueRef *acc);
+
+#endif

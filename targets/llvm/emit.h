@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the LLVM emitter know of each other: the pieces of a module (kernel functions,
+ * entry points, constants) and the row of a CPU table. Everything is emitted into one LLVM module that
+ * target_emit owns; kernels and the constant array have internal linkage, so only <prefix>_model shows. */
+#ifndef ADJ_TARGETS_LLVM_EMIT_H
+#define ADJ_TARGETS_LLVM_EMIT_H
+
+#include "targets/llvm/walk.h"
+#include "targets/targets.h"
+
+/* A row of a CPU table (cpus.def); Target.row points to one. */
+typedef struct CpuRow {
+    const char *name;      /* what the user writes */
+    const char *llvm_cpu;  /* LLVM's name for it */
+    const char *features;  /* "+avx2,+fma", "" if the CPU name says it all */
+    int vec_bytes, vec_regs;
+    bool fma;
+    bool rounds, halves;   /* floor and round, conversions of f16: instructions or expanded */
+    int64_t l1, l2;
+    const char *needs;     /* cpuid features the object checks, spaces between: "avx2 fma f16c" */
+} CpuRow;
+
+/* One kernel function:
+ *     void name(ptr table, i64 lo, i64 hi, for each parameter: ptr, and for io ones ptr, i64 stride)
+ * On a CPU it loops over [lo, hi) of the sample axis and the rest; on a GPU it is a grid of
+ * GPU_BLOCK threads a block over (hi - lo) * kernel_points() threads, the sample axis outermost. */
+LLVMValueRef emit_kernel(LLVMModuleRef, const Kernel *, const Target *, bool exported);
+
+enum { GPU_BLOCK = 256 };
+/* Threads a GPU launch needs for one sample (or in all, if the kernel has no sample axis). */
+int64_t kernel_points(const Kernel *);
+
+/* Entry points, the model's data and the check of the CPU. The constants, if embedded, are the global
+ * <prefix>_weights. kernel_fns[i] is the function of m->kernel[i], not called by anyone else. */
+void emit_entries(LLVMModuleRef, const Module *, const Target *, LLVMValueRef *kernel_fns);
+
+/* Kernels alone, with external names: for tests and for looking at code. */
+Bytes emit_kernels(const Kernel *const *, int n, const Target *, EmitKind);
+
+/* The bodies of emit_kernel: the builder stands in the entry block, the Walk is bound to arguments. */
+void generic_emit(Walk *);   /* loops over every axis */
+void ptx_emit(Walk *);       /* one thread a point */
+/* Under bound loop axes: unrolled axes, reductions and stores. Both bodies share it. */
+void generic_point(Walk *);
+
+/* The claim table of CPU targets. */
+extern const ClaimRow cpu_claims[];
+extern const int cpu_nclaims;
+
+#endif

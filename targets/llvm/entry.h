@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared by the files that emit entry points. An entry is four layers, each a function of the object:
+ *
+ *   <prefix>_<program>           checks the call, resolves pointers, shares samples among workers
+ *   <prefix>_<program>_worker    one worker's slot machine
+ *   <prefix>_<program>_<phase>   one phase over slots [lo, hi): its kernels in order
+ *   kernels                      emitted by the walk and by claims
+ *
+ * What a worker needs to know travels in one record, `Run`: the entry fills it on its stack and each
+ * worker completes a copy on its own. Records of the ABI are LLVM structs, laid out by the target. */
+#ifndef ADJ_TARGETS_LLVM_ENTRY_H
+#define ADJ_TARGETS_LLVM_ENTRY_H
+
+#include "ib.h"
+#include "ir/module.h"
+#include "ir/target.h"
+
+/* Members of AdjEnv, AdjCall and AdjStatus by position. */
+enum {
+    ENV_SIZE, ENV_WORKERS, ENV_USER, ENV_PARALLEL, ENV_LAUNCH, ENV_STREAM, ENV_TICK, ENV_TRACE
+};
+enum {
+    CALL_SIZE, CALL_FLAGS, CALL_N, CALL_SEED, CALL_FIRST_ID, CALL_IDS, CALL_STEPS, CALL_HYPER_EACH,
+    CALL_WEIGHTS, CALL_IO, CALL_HYPER, CALL_ARENA, CALL_ARENA_BYTES, CALL_STATUS
+};
+enum { STATUS_SIZE, STATUS_RESERVED, STATUS_FORWARDS, STATUS_BACKWARDS, STATUS_SAMPLES };
+
+/* The head of the arena, shared by the workers of a call: atomics only. */
+enum { SHARED_NEXT, SHARED_FORWARDS, SHARED_BACKWARDS, SHARED_SAMPLES, SHARED_STOP };
+enum { SHARED_BYTES = 64 };
+
+/* The Run record. io and hyper are arrays; strides are bytes a sample. */
+enum {
+    RUN_USER, RUN_TICK, RUN_TRACE,
+    RUN_SHARED, /* the arena's head */
+    RUN_ARENA,  /* the worker's part of the arena */
+    RUN_WEIGHTS, RUN_IDS, RUN_SEED,
+    RUN_N, RUN_FIRST_ID,
+    RUN_USED,   /* slots each worker uses */
+    RUN_STEPS, RUN_FLAGS,
+    RUN_IO, RUN_IO_STRIDE, RUN_HYPER, RUN_HYPER_STRIDE
+};
+
+enum { PHASE_INIT, PHASE_STEP, PHASE_JUDGE, PHASE_FINISH, PHASES }; /* numbers env->trace knows */
+
+typedef struct EntryGen {
+    Ib ib;
+    const Module *m;
+    const Target *target;
+    LLVMValueRef *kernel_fns;
+    LLVMTypeRef env_t, call_t, status_t, shared_t;
+    LLVMValueRef cpu_fn;  /* i1 (): this machine runs the object; NULL: nothing to check */
+    LLVMValueRef weights; /* the embedded blob; NULL: comes with the call, or there is none */
+    /* the program being emitted */
+    const Program *p;
+    const char *stem;     /* <prefix>_<program>, a C identifier */
+    LLVMTypeRef run_t;
+    LLVMTypeRef phase_t, worker_t; /* void (run, lo, hi) and void (run, worker) */
+    LLVMValueRef phase_fn[PHASES]; /* NULL: the phase is empty */
+    LLVMValueRef worker_fn;
+} EntryGen;
+
+/* entry_cpu.c */
+LLVMValueRef entry_cpu_check(EntryGen *);
+/* The function itself must run on any machine of the triple, for it runs before the check. */
+void entry_baseline(EntryGen *, LLVMValueRef fn);
+
+/* entry_phase.c */
+void entry_phases(EntryGen *);
+/* Item i of an array member of Run, and its address. */
+LLVMValueRef run_item(EntryGen *, LLVMValueRef run, int field, LLVMTypeRef, int i);
+LLVMValueRef run_item_at(EntryGen *, LLVMValueRef run, int field, LLVMTypeRef, int i);
+int64_t entry_io_bytes(const ProgIO *); /* of one sample */
+
+/* entry_worker.c */
+void entry_worker(EntryGen *);
+
+/* entry_loop.c: the slot machine, from the first sample to the last, in the worker's function. */
+void entry_slots(EntryGen *, LLVMValueRef run);
+
+/* entry_data.c */
+LLVMValueRef entry_hyper_default(EntryGen *, int k); /* address of the default value */
+void entry_model(EntryGen *, LLVMValueRef *entry_fns);
+LLVMValueRef entry_constant(EntryGen *, LLVMValueRef value, const char *name); /* private, unnamed */
+
+#endif

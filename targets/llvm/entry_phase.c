@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A phase as a function: its kernels in order over slots [lo, hi), each buffer turned into an address.
+ * An address depends on the call, the worker or the blob, never on the slot: kernels add the slot. */
+#include "entry.h"
+
+LLVMValueRef run_item_at(EntryGen *g, LLVMValueRef run, int field, LLVMTypeRef type, int i) {
+    Ib *ib = &g->ib;
+    return ib_elem(ib, type, ib_field(ib, g->run_t, run, field), ib_i64(ib, i));
+}
+
+LLVMValueRef run_item(EntryGen *g, LLVMValueRef run, int field, LLVMTypeRef type, int i) {
+    return ib_load(&g->ib, type, run_item_at(g, run, field, type, i));
+}
+
+int64_t entry_io_bytes(const ProgIO *io) {
+    int64_t n = dtype_bytes(io->dtype);
+    for (int d = 0; d < io->rank; d++) check(mul_ok(n, io->dim[d], &n));
+    return n;
+}
+
+static LLVMValueRef arena_at(EntryGen *g, LLVMValueRef run, int64_t offset) {
+    return ib_at(&g->ib, ib_get(&g->ib, g->run_t, run, RUN_ARENA), offset);
+}
+
+static LLVMValueRef blob(EntryGen *g, LLVMValueRef run) {
+    if (!g->m->embed) return ib_get(&g->ib, g->run_t, run, RUN_WEIGHTS);
+    check(g->weights);
+    return g->weights;
+}
+
+static LLVMValueRef base_of(EntryGen *g, LLVMValueRef run, const Buffer *b) {
+    LLVMTypeRef ptr = g->ib.ptr;
+    switch (b->kind) {
+    case BUF_CONST: return ib_at(&g->ib, blob(g, run), b->offset);
+    case BUF_IO: return run_item(g, run, RUN_IO, ptr, b->index);
+    case BUF_HYPER: return run_item(g, run, RUN_HYPER, ptr, b->index);
+    case BUF_SEED: return ib_get(&g->ib, g->run_t, run, RUN_SEED);
+    case BUF_STATE:
+    case BUF_TEMP: return arena_at(g, run, b->offset);
+    }
+    die("buffer kind %d", b->kind);
+}
+
+/* An input's stride is a constant, so that LLVM may carry it into the kernel. */
+static LLVMValueRef stride_of(EntryGen *g, LLVMValueRef run, const Buffer *b) {
+    Ib *ib = &g->ib;
+    if (b->kind == BUF_HYPER) return run_item(g, run, RUN_HYPER_STRIDE, ib->i64, b->index);
+    const ProgIO *io = &g->p->io[b->index];
+    if (io->output) return run_item(g, run, RUN_IO_STRIDE, ib->i64, b->index);
+    return ib_i64(ib, entry_io_bytes(io));
+}
+
+static const Buffer *param_buffer(EntryGen *g, const Call *c, int i) {
+    const KParam *param = &g->m->kernel[c->kernel]->param[i];
+    check(c->buf[i] >= 0 && c->buf[i] < g->p->nbuffer);
+    const Buffer *b = &g->p->buffer[c->buf[i]];
+    bool caller = b->kind == BUF_IO || b->kind == BUF_HYPER;
+    check(param->io == caller);
+    /* An output nobody asked for is one sample of scratch for all slots: it cannot be read back. */
+    if (b->kind == BUF_IO && g->p->io[b->index].output) check(!param->in);
+    return b;
+}
+
+static void call_kernel(EntryGen *g, LLVMValueRef run, const Call *c) {
+    Ib *ib = &g->ib;
+    const Kernel *k = g->m->kernel[c->kernel];
+    LLVMValueRef fn = g->kernel_fns[c->kernel], arg[3 + 2 * MAX_PARAMS];
+    int n = 0;
+    check(c->nbuf == k->nparam);
+    arg[n++] = arena_at(g, run, g->p->buffer[g->p->buf_sample].offset);
+    arg[n++] = ib_arg(ib, 1);
+    arg[n++] = ib_arg(ib, 2);
+    for (int i = 0; i < c->nbuf; i++) {
+        const Buffer *b = param_buffer(g, c, i);
+        arg[n++] = base_of(g, run, b);
+        if (k->param[i].io) arg[n++] = stride_of(g, run, b);
+    }
+    ib_call(ib, LLVMGlobalGetValueType(fn), fn, n, arg);
+}
+
+static void call_trace(EntryGen *g, LLVMValueRef run, int phase, int index) {
+    Ib *ib = &g->ib;
+    LLVMTypeRef t[] = {ib->ptr, ib->i32, ib->i32, ib->ptr, ib->i64, ib->i64};
+    LLVMValueRef trace = ib_get(ib, g->run_t, run, RUN_TRACE);
+    IbIf none = ib_if(ib, ib_is_null(ib, trace));
+    ib_else(ib, &none);
+    LLVMValueRef arg[] = {ib_get(ib, g->run_t, run, RUN_USER), ib_i32(ib, phase),
+                          ib_i32(ib, index), ib_get(ib, g->run_t, run, RUN_ARENA),
+                          ib_arg(ib, 1), ib_arg(ib, 2)};
+    ib_call(ib, ib_fn_type(ib->none, 6, t), trace, 6, arg);
+    ib_end_if(ib, &none);
+}
+
+static LLVMValueRef phase_function(EntryGen *g, const Phase *phase, int number, const char *name) {
+    if (!phase->ncall) return NULL;
+    Ib *ib = &g->ib;
+    const char *symbol = arena_printf(g->m->arena, "%s_%s", g->stem, name);
+    LLVMValueRef fn = ib_function(ib, symbol, g->phase_t), run = ib_arg(ib, 0);
+    for (int i = 0; i < phase->ncall; i++) {
+        call_kernel(g, run, &phase->call[i]);
+        if (g->m->trace) call_trace(g, run, number, i);
+    }
+    ib_return(ib, NULL);
+    return fn;
+}
+
+void entry_phases(EntryGen *g) {
+    const Program *p = g->p;
+    g->phase_fn[PHASE_INIT] = phase_function(g, &p->init, PHASE_INIT, "init");
+    g->phase_fn[PHASE_STEP] = phase_function(g, &p->step, PHASE_STEP, "step");
+    g->phase_fn[PHASE_JUDGE] = phase_function(g, &p->judge, PHASE_JUDGE, "judge");
+    g->phase_fn[PHASE_FINISH] = phase_function(g, &p->finish, PHASE_FINISH, "finish");
+}
