@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Arenas, errors and hashes. An arena is a list of zeroed chunks freed as a whole; under AddressSanitizer
- * every allocation is followed by a poisoned gap, so an overrun inside a chunk is seen. err() formats its
- * message into the nearest guard, releases what was deferred there and jumps; the chain is per thread. */
+/* Arenas, errors and hashes. An arena is a list of zeroed chunks freed as a whole; under
+ * AddressSanitizer every allocation is followed by a poisoned gap, so an overrun inside a chunk is
+ * seen. err() formats its message into the nearest guard, releases what was deferred there and
+ * jumps; the chain is per thread. */
 #include "base.h"
 
 #include <setjmp.h>
@@ -86,7 +87,7 @@ static Chunk *chunk_new(size_t size) {
     return c;
 }
 
-/* A large request gets a chunk of its own, put behind the head so that the head's rest stays in use. */
+/* A large request gets a chunk of its own, behind the head so that the head's rest stays in use. */
 static Chunk *chunk_for(Arena *a, size_t need) {
     Chunk *c = a->head;
     if (c && c->size - c->used >= need)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading and writing single elements of any dtype. Conversions to narrower floats round once, to nearest
- * even, also from double (by way of a float rounded to odd). Float to integer truncates and saturates,
- * NaN gives 0; integer to integer wraps. */
+/* Reading and writing single elements of any dtype. Conversions to narrower floats round once, to
+ * nearest even, also from double (by way of a float rounded to odd). Float to integer truncates and
+ * saturates, NaN gives 0; integer to integer wraps. */
 #include "graph.h"
 
 #include <math.h>

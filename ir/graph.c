@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Making nodes. Every node passes through put_node(), which finds an equal one first: no two nodes of a
- * graph are equal. Inputs and parameters are hashed by name alone, so that a second one of that name with
- * another type is found, and refused. */
+/* Making nodes. Every node passes through put_node(), which finds an equal one first: no two nodes
+ * of a graph are equal. Inputs and parameters are hashed by name alone, so that a second one of
+ * that name with another type is found, and refused. */
 #include "graph_impl.h"
 
 #include <math.h>
@@ -210,7 +210,7 @@ bool const_is_large(const Const *c) {
     return !c->splat && type_count(c->type) > SMALL_CONST;
 }
 
-/* Bool becomes 0/1, and constants printed whole have one NaN, so that reading gives the same back. */
+/* Bool becomes 0/1, and constants printed whole have one NaN: reading gives the same back. */
 static void normalise(Type t, void *data, int64_t n) {
     for (int64_t i = 0; i < n; i++)
         if (!dtype_is_float(t.dtype))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Provenance: which of the user's nodes a value came from. A set of ids into the graph's names, sorted,
- * shared between nodes and never changed in place. A set stops growing at MAX_ORIGINS: a zero that
- * everything uses need not name everything. */
+/* Provenance: which of the user's nodes a value came from. A set of ids into the graph's names,
+ * sorted, shared between nodes and never changed in place. A set stops growing at MAX_ORIGINS: a
+ * zero that everything uses need not name everything. */
 #include "graph_impl.h"
 
 #include <string.h>

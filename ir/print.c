@@ -11,9 +11,10 @@
  *   return loss=%5
  *   }
  *
- * Attributes stand in the order of ops.def. Those named dtype and shape are never printed: the type at
- * the end of the line says them (for rng, whose shape is a sample's, less the leading axis). Names that
- * are not plain identifiers are quoted. '#' and ';' start a comment. read.c reads all this back. */
+ * Attributes stand in the order of ops.def. Those named dtype and shape are never printed: the type
+ * at the end of the line says them (for rng, whose shape is a sample's, less the leading axis).
+ * Names that are not plain identifiers are quoted. '#' and ';' start a comment. read.c reads all
+ * this. */
 #include "graph_impl.h"
 
 #include <math.h>
@@ -94,12 +95,16 @@ static bool reads_back(DType d, const void *data, int64_t i, const char *text) {
     return !memcmp(one, (const char *)data + i * dtype_bytes(d), (size_t)dtype_bytes(d));
 }
 
-/* The shortest decimal that converts to the same element. */
+/* Integers as such; else the shortest decimal that converts to the same element. */
 static void put_float(Str *s, DType d, const void *data, int64_t i) {
     double v = elem_get(d, data, i);
     char buf[40];
     if (isnan(v)) {
         str_put(s, "nan");
+        return;
+    }
+    if (fabs(v) < 1e15 && v == trunc(v)) {
+        str_fmt(s, "%.0f", v);
         return;
     }
     for (int digits = 1; digits <= 17; digits++) {

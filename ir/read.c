@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads the text of a graph (print.c has the grammar). Whatever the text, it ends in a graph or in an
- * err() naming file and line. Names of values are arbitrary; nodes get the line they stand on as origin,
- * so that shape errors name it too. */
+/* Reads the text of a graph (print.c has the grammar). Whatever the text, it ends in a graph or in
+ * an err() naming file and line. Names of values are arbitrary; nodes get the line they stand on as
+ * origin, so that shape errors name it too. */
 #include "graph_impl.h"
 
 #include <errno.h>
@@ -40,7 +40,8 @@ static bool in(char c, const char *set) {
 }
 
 static bool is_word_char(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || in(c, "_.");
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           in(c, "_.");
 }
 
 static void skip(Reader *r) {
@@ -292,8 +293,7 @@ static void attrs_from_type(const OpInfo *info, Attr *attr, Type t) {
 
 /* ---- constants ---- */
 
-/* An element of any type fits 64 bits; the type is known only at the end of the line, so both readings
- * of a number are kept. */
+/* The type is known only at the end of the line, so both readings of a number are kept. */
 typedef struct Element {
     double real;
     int64_t whole;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shape rules: one function a name in the shape column of ops.def. A rule reads a Shape, fills out and
- * returns NULL, or returns what does not fit. The frame (shape.c) has checked operand count and
+/* Shape rules: one function a name in the shape column of ops.def. A rule reads a Shape, fills out
+ * and returns NULL, or returns what does not fit. The frame (shape.c) has checked operand count and
  * attribute kinds before, and checks the size of the result after. */
 #ifndef ADJ_IR_SHAPE_H
 #define ADJ_IR_SHAPE_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shape rules of contractions and data-dependent indexing. The three partials of a convolution share one
- * check: x, w and dy must fit each other as conv(x, w) = dy would, whichever of the three is the result. */
+/* Shape rules of contractions and data-dependent indexing. The three partials of a convolution
+ * share one check: x, w and dy must fit each other as conv(x, w) = dy would, whichever of the three
+ * is the result. */
 #include "shape.h"
 
 #include <string.h>

@@ -2,7 +2,7 @@
 /* The file of large constants beside a graph's text. Native byte order:
  *
  *   char magic[8] = "ADJCONST";  u64 version = 1;  u64 count;
- *   count times: u64 hash, dtype, rank, bytes;  i64 dim[8];  bytes of data, padded to a multiple of 8
+ *   count times: u64 hash, dtype, rank, bytes;  i64 dim[8];  the data, padded to a multiple of 8
  *
  * Every size is checked against the file before it is used. */
 #include "graph_impl.h"

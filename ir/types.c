@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Element types and tensor types. A Type built here has extents >= 1, at most 2^40 bytes, and zeros in
- * the extents beyond its rank, so that equal types are equal bytes. */
+/* Element types and tensor types. A Type built here has extents >= 1, at most 2^40 bytes, and zeros
+ * in the extents beyond its rank, so that equal types are equal bytes. */
 #include "graph_impl.h"
 
 #include <string.h>

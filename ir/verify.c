@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What must hold of every graph between passes: topological order, types as inferred, no two equal nodes,
- * constants that still have their hash, outputs and origins in range. A breach is a bug of the pass. */
+/* What must hold of every graph between passes: topological order, types as inferred, no two equal
+ * nodes, constants that still have their hash, outputs and origins in range. A breach is a bug of
+ * the pass. */
 #include "graph_impl.h"
 
 #include <string.h>

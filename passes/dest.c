@@ -120,28 +120,33 @@ static void place_output(Lowering *l, uint32_t i, Dests *dests, StateCopy *late,
     if (!state || in_place(l, group, graph_find_input(l->g, o->name))) {
         fix_layout(l, to, o->ref);
         add_dest(l, &dests[group], o->ref, to);
+        if (state && l->group_of[o->ref] == group && l->buffer_of[o->ref] < 0)
+            l->buffer_of[o->ref] = to; /* later readers find the new value there */
         return;
     }
     int temp = l->group_of[o->ref] >= 0 ? l->buffer_of[o->ref] : -1;
     if (temp < 0) {
         temp = temp_buffer(l, o->ref);
         add_dest(l, &dests[group], o->ref, temp);
+        if (l->group_of[o->ref] == group)
+            l->buffer_of[o->ref] = temp;
     }
     late[(*nlate)++] = (StateCopy){temp, to, o->ref};
 }
 
+/* Outputs first: a value that has a home there needs no temporary. */
 Dests *lower_dests(Lowering *l, StateCopy *late, int *nlate)
 {
     Dests *dests = NEW_N(l->arena, Dests, l->ngroup + 1);
+    for (uint32_t i = 0; i < l->g->nout; i++)
+        place_output(l, i, dests, late, nlate);
     for (uint32_t i = 0; i < l->ngroup; i++)
         for (uint32_t m = 0; m < l->group[i].nmember && !l->group[i].melted; m++) {
             Ref r = l->group[i].member[m];
-            if (!l->stored[r] || l->group_of[r] != (int)i)
+            if (!l->stored[r] || l->group_of[r] != (int)i || l->buffer_of[r] >= 0)
                 continue;
             l->buffer_of[r] = temp_buffer(l, r);
             add_dest(l, &dests[i], r, l->buffer_of[r]);
         }
-    for (uint32_t i = 0; i < l->g->nout; i++)
-        place_output(l, i, dests, late, nlate);
     return dests;
 }

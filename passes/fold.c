@@ -205,8 +205,8 @@ static Ref fold_one(Fold *f, const Graph *src, Ref r, const Ref *map) {
     Ref made = graph_copy(f->g, src, r, map);
     graph_take_origin(f->g, src, r);
     made = fold_settle(f, made);
-    Ref better = fold_scale(f, made);
-    return better == NOREF ? made : better;
+    for (Ref better = made; better != NOREF; better = fold_scale(f, made)) made = better;
+    return made;
 }
 
 static void release(void *arena) {

@@ -157,5 +157,6 @@ static Ref (*const patterns[OP_COUNT])(Fold *, const Node *) = {
 
 Ref fold_scale(Fold *f, Ref r) {
     Node n = f->g->node[r];
-    return patterns[n.op] ? patterns[n.op](f, &n) : NOREF;
+    if (!patterns[n.op] || !dtype_is_float(n.type.dtype)) return NOREF;
+    return patterns[n.op](f, &n);
 }

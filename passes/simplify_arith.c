@@ -6,10 +6,6 @@ static Ref binary(Graph *g, Op op, Ref a, Ref b) {
     return simplify(g, b_binary(g, op, a, b));
 }
 
-static Ref negated(Graph *g, Ref x) {
-    return simplify(g, b_unary(g, OP_neg, x));
-}
-
 /* The operand that stands beside one for which `is` holds, or NOREF. */
 static Ref beside_splat(const Graph *g, const Node *n, double value) {
     if (is_splat_of(g, n->args[1], value)) return n->args[0];

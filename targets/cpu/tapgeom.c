@@ -6,8 +6,7 @@
 
 #include <string.h>
 
-bool tap_shape(const Contract *c, TapShape *s)
-{
+bool tap_shape(const Contract *c, TapShape *s) {
     bool dx = c->op == OP_conv_dx;
     if ((c->op != OP_conv && !dx) || c->groups != 1)
         return false;
@@ -25,24 +24,20 @@ bool tap_shape(const Contract *c, TapShape *s)
     return true;
 }
 
-int64_t tap_classes(const TapShape *s, int axis)
-{
+int64_t tap_classes(const TapShape *s, int axis) {
     return s->dx ? s->stride[axis] : 1;
 }
 
-static int64_t gcd(int64_t a, int64_t b)
-{
+static int64_t gcd(int64_t a, int64_t b) {
     return b ? gcd(b, a % b) : a;
 }
 
-static TapAxis forward_axis(const TapShape *s, int axis)
-{
+static TapAxis forward_axis(const TapShape *s, int axis) {
     return (TapAxis){.points = s->result[axis], .step = 1, .taps = s->kernel[axis], .k_tap = 1,
                      .in0 = -s->pad[axis], .in_point = s->stride[axis], .in_tap = s->dilation[axis]};
 }
 
-TapAxis tap_axis(const TapShape *s, int axis, int64_t class)
-{
+TapAxis tap_axis(const TapShape *s, int axis, int64_t class) {
     if (!s->dx)
         return forward_axis(s, axis);
     int64_t stride = s->stride[axis], dilation = s->dilation[axis], k0 = 0;
@@ -61,8 +56,7 @@ TapAxis tap_axis(const TapShape *s, int axis, int64_t class)
     return a;
 }
 
-static void grow_halo(const TapAxis *a, int64_t extent, int64_t *low, int64_t *high)
-{
+static void grow_halo(const TapAxis *a, int64_t extent, int64_t *low, int64_t *high) {
     int64_t span = (a->taps - 1) * a->in_tap;
     int64_t first = a->in0 + (span < 0 ? span : 0);
     int64_t last = a->in0 + (a->points - 1) * a->in_point + (span > 0 ? span : 0);
@@ -72,8 +66,7 @@ static void grow_halo(const TapAxis *a, int64_t extent, int64_t *low, int64_t *h
         *high = last - (extent - 1);
 }
 
-void tap_halo(const TapShape *s, int64_t low[2], int64_t high[2])
-{
+void tap_halo(const TapShape *s, int64_t low[2], int64_t high[2]) {
     for (int axis = 0; axis < 2; axis++) {
         low[axis] = high[axis] = 0;
         for (int64_t class = 0; class < tap_classes(s, axis); class++) {
@@ -84,16 +77,21 @@ void tap_halo(const TapShape *s, int64_t low[2], int64_t high[2])
     }
 }
 
-int layout_digit(const Layout *l, int dim, int64_t div)
-{
+int layout_find(const Layout *l, int dim, int64_t div) {
     for (int i = 0; i < l->ndigit; i++)
         if (l->digit[i].dim == dim && l->digit[i].div == div)
             return i;
-    die("no digit %d/%lld in a claimed operand's layout", dim, (long long)div);
+    return -1;
 }
 
-void layout_push(Layout *l, int dim, int64_t div, int64_t extent)
-{
+int layout_digit(const Layout *l, int dim, int64_t div) {
+    int i = layout_find(l, dim, div);
+    if (i < 0)
+        die("no digit %d/%lld in a claimed operand's layout", dim, (long long)div);
+    return i;
+}
+
+void layout_push(Layout *l, int dim, int64_t div, int64_t extent) {
     check(l->ndigit < MAX_DIGITS);
     l->digit[l->ndigit++] = (Digit){.dim = dim, .div = div, .extent = extent};
 }

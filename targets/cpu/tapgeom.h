@@ -30,7 +30,8 @@ TapAxis tap_axis(const TapShape *, int axis, int64_t class);
 /* Least halo of the data: rows, then columns. */
 void tap_halo(const TapShape *, int64_t low[2], int64_t high[2]);
 
-int layout_digit(const Layout *, int dim, int64_t div); /* its position; die()s if there is none */
+int layout_find(const Layout *, int dim, int64_t div);  /* position of the digit, or -1 */
+int layout_digit(const Layout *, int dim, int64_t div); /* die()s if there is none */
 /* Appends a digit of the given extent, without halo. */
 void layout_push(Layout *, int dim, int64_t div, int64_t extent);
 

@@ -7,21 +7,18 @@
 
 enum { CALL_CYCLES = 40, MOST_BLOCKS = 8, MOST_STEPS = 4 };
 
-Cut cut_evenly(int64_t length, int64_t most)
-{
+Cut cut_evenly(int64_t length, int64_t most) {
     int64_t pieces = (length + most - 1) / most;
     Cut c = {.size = length / pieces, .longer = length % pieces};
     c.rest = pieces - c.longer;
     return c;
 }
 
-double tap_rate(const Target *t)
-{
+double tap_rate(const Target *t) {
     return t->vec_bytes > 32 ? 1 : 2;
 }
 
-int64_t tap_unroll(int64_t steps)
-{
+int64_t tap_unroll(int64_t steps) {
     if (steps <= MOST_STEPS + 2)
         return steps;
     int64_t u = MOST_STEPS;
@@ -37,8 +34,7 @@ typedef struct Model {
     bool far;          /* a group's weights do not stay in the L1 cache */
 } Model;
 
-static double tile_cycles(const Model *m, int64_t t, int64_t c)
-{
+static double tile_cycles(const Model *m, int64_t t, int64_t c) {
     double step = t * c;
     if (t + c > step)
         step = t + c;
@@ -52,8 +48,7 @@ static double tile_cycles(const Model *m, int64_t t, int64_t c)
 }
 
 /* Cycles of all tiles of one group of c blocks. */
-static double group_cycles(const Model *m, int64_t th, int64_t tw, int64_t c)
-{
+static double group_cycles(const Model *m, int64_t th, int64_t tw, int64_t c) {
     Cut y = cut_evenly(m->rows, th), x = cut_evenly(m->cols, tw);
     double sum = 0;
     for (int i = 0; i < 4; i++) {
@@ -65,13 +60,11 @@ static double group_cycles(const Model *m, int64_t th, int64_t tw, int64_t c)
     return sum;
 }
 
-static bool fits(const Target *t, int64_t points, int64_t c)
-{
+static bool fits(const Target *t, int64_t points, int64_t c) {
     return points * c + c + 1 + !t->fma <= t->vec_regs;
 }
 
-static void consider(const Model *m, int64_t th, int64_t tw, int64_t c, int64_t groups, TapPlan *best)
-{
+static void consider(const Model *m, int64_t th, int64_t tw, int64_t c, int64_t groups, TapPlan *best) {
     if (!fits(m->target, th * tw, c))
         return;
     double cost = group_cycles(m, th, tw, c) * (double)groups;
@@ -81,22 +74,19 @@ static void consider(const Model *m, int64_t th, int64_t tw, int64_t c, int64_t 
 }
 
 /* Widths that cut a row evenly; several rows only where a whole row is one tile. */
-static void consider_blocks(const Model *m, int64_t c, int64_t groups, TapPlan *best)
-{
+static void consider_blocks(const Model *m, int64_t c, int64_t groups, TapPlan *best) {
     for (int64_t n = 1; n <= m->cols; n++)
         consider(m, 1, (m->cols + n - 1) / n, c, groups, best);
     for (int64_t n = 1; n < m->rows && m->cols < m->target->vec_regs; n++)
         consider(m, (m->rows + n - 1) / n, m->cols, c, groups, best);
 }
 
-static double mean_steps(const TapShape *s)
-{
+static double mean_steps(const TapShape *s) {
     double taps = (double)(s->kernel[0] * s->kernel[1]);
     return taps * (double)s->data_ch / (double)(tap_classes(s, 0) * tap_classes(s, 1));
 }
 
-bool tap_plan(const Target *t, const Contract *c, const TapShape *s, TapPlan *plan)
-{
+bool tap_plan(const Target *t, const Contract *c, const TapShape *s, TapPlan *plan) {
     int lanes = target_lanes(t, c->dtype);
     int64_t blocks = s->result_ch / lanes;
     TapAxis y = tap_axis(s, 0, 0), x = tap_axis(s, 1, 0);

@@ -28,6 +28,10 @@ void claim_axes(const Kernel *, int axis[MAX_CLAIM_AXES]);
 /* Range of the sample axis: the slots in use, or all. */
 void claim_samples(const Walk *, int axis, LLVMValueRef *from, LLVMValueRef *to);
 
+/* The body of a claimed kernel: nothing is done where there are no samples. */
+LLVMBasicBlockRef claim_begin(Walk *, LLVMValueRef from, LLVMValueRef to);
+void claim_end(Walk *, LLVMBasicBlockRef);
+
 LLVMTypeRef tile_elem(const Walk *, int param);
 /* Pointer to logical element [n, 0, 0, 0] of a parameter of rank 4, halo not added. */
 LLVMValueRef tile_sample(Walk *, int param, LLVMValueRef n);

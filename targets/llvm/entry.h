@@ -2,10 +2,11 @@
 /* Shared by the files that emit entry points. An entry is four layers, each a function of the object:
  *
  *   <prefix>_<program>           checks the call, resolves pointers, shares samples among workers
- *   <prefix>_<program>_worker    one worker's slot machine
- *   <prefix>_<program>_<phase>   one phase over slots [lo, hi): its kernels in order
+ *   <prefix>_<program>.worker    one worker's slot machine
+ *   <prefix>_<program>.<phase>   one phase over slots [lo, hi): its kernels in order
  *   kernels                      emitted by the walk and by claims
  *
+ * Only the first is exported; the dot keeps the others apart from every C name.
  * What a worker needs to know travels in one record, `Run`: the entry fills it on its stack and each
  * worker completes a copy on its own. Records of the ABI are LLVM structs, laid out by the target. */
 #ifndef ADJ_TARGETS_LLVM_ENTRY_H
@@ -59,6 +60,22 @@ typedef struct EntryGen {
     LLVMValueRef phase_fn[PHASES]; /* NULL: the phase is empty */
     LLVMValueRef worker_fn;
 } EntryGen;
+
+typedef struct EntryFn { /* the entry function being emitted */
+    EntryGen *g;
+    Ib *ib;
+    const Program *p;
+    LLVMValueRef env, call, status; /* never NULL: stand-ins replace what the caller left out */
+    LLVMValueRef run;               /* the Run record on this stack */
+    LLVMValueRef io, hyper;         /* arrays of pointers */
+    LLVMValueRef n, workers, arena, shared;
+} EntryFn;
+
+/* entry_call.c */
+void entry_check(EntryFn *);
+void entry_fill_run(EntryFn *);
+LLVMValueRef entry_env(EntryFn *, int field);
+void entry_fail_if(EntryFn *, LLVMValueRef, int code);
 
 /* entry_cpu.c */
 LLVMValueRef entry_cpu_check(EntryGen *);

@@ -8,6 +8,8 @@
  * worker gets a sample changes nothing in its result. Counts are kept by worker and added at the end. */
 #include "entry.h"
 
+#include "runtime/adjoint_abi.h"
+
 enum { SLOT_FREE, SLOT_NEW, SLOT_RUN, SLOT_JUDGE, SLOT_DONE };
 enum { DONE_JUDGE = 1, DONE_FINISH = 2 }; /* values of buf_done */
 
@@ -257,7 +259,7 @@ static LLVMValueRef phase_after_last(Slots *s) {
     Ib *ib = s->ib;
     if (!s->g->phase_fn[PHASE_JUDGE]) return ib_i32(ib, SLOT_DONE);
     LLVMValueRef flags = ib_get(ib, s->g->run_t, s->run, RUN_FLAGS);
-    LLVMValueRef skip = ib_and(ib, flags, ib_i32(ib, 1)); /* ADJ_NO_JUDGE */
+    LLVMValueRef skip = ib_and(ib, flags, ib_i32(ib, ADJ_NO_JUDGE));
     skip = ib_cmp(ib, LLVMIntNE, skip, ib_i32(ib, 0));
     return ib_select(ib, skip, ib_i32(ib, SLOT_DONE), ib_i32(ib, SLOT_JUDGE));
 }

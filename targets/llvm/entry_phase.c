@@ -94,7 +94,7 @@ static void call_trace(EntryGen *g, LLVMValueRef run, int phase, int index) {
 static LLVMValueRef phase_function(EntryGen *g, const Phase *phase, int number, const char *name) {
     if (!phase->ncall) return NULL;
     Ib *ib = &g->ib;
-    const char *symbol = arena_printf(g->m->arena, "%s_%s", g->stem, name);
+    const char *symbol = arena_printf(g->m->arena, "%s.%s", g->stem, name);
     LLVMValueRef fn = ib_function(ib, symbol, g->phase_t), run = ib_arg(ib, 0);
     for (int i = 0; i < phase->ncall; i++) {
         call_kernel(g, run, &phase->call[i]);

@@ -37,7 +37,7 @@ static void zero_halos(EntryGen *g, LLVMValueRef run) {
 }
 
 void entry_worker(EntryGen *g) {
-    const char *symbol = arena_printf(g->m->arena, "%s_worker", g->stem);
+    const char *symbol = arena_printf(g->m->arena, "%s.worker", g->stem);
     g->worker_fn = ib_function(&g->ib, symbol, g->worker_t);
     LLVMValueRef run = copy_run(g);
     scratch_outputs(g, run);

@@ -4,6 +4,7 @@
 #include "ib.h"
 
 #include <llvm-c/Target.h>
+#include <stddef.h>
 
 /* ---- modules and functions ---- */
 
@@ -148,13 +149,13 @@ void ib_put(Ib *ib, LLVMTypeRef record, LLVMValueRef ptr, int field, LLVMValueRe
     ib_store(ib, ib_field(ib, record, ptr, field), v);
 }
 
-LLVMValueRef ib_size_of(Ib *ib, LLVMTypeRef type) {
-    return ib_i64(ib, (int64_t)LLVMABISizeOfType(LLVMGetModuleDataLayout(ib->mod), type));
+int64_t ib_bytes(Ib *ib, LLVMTypeRef type) {
+    return (int64_t)LLVMABISizeOfType(LLVMGetModuleDataLayout(ib->mod), type);
 }
 
 void ib_copy(Ib *ib, LLVMTypeRef type, LLVMValueRef to, LLVMValueRef from) {
     unsigned align = LLVMABIAlignmentOfType(LLVMGetModuleDataLayout(ib->mod), type);
-    LLVMBuildMemCpy(ib->b, to, align, from, align, ib_size_of(ib, type));
+    LLVMBuildMemCpy(ib->b, to, align, from, align, ib_i64(ib, ib_bytes(ib, type)));
 }
 
 void ib_zero(Ib *ib, LLVMValueRef ptr, int64_t bytes) {

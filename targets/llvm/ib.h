@@ -49,7 +49,7 @@ LLVMValueRef ib_elem(Ib *, LLVMTypeRef elem, LLVMValueRef ptr, LLVMValueRef i);
 LLVMValueRef ib_field(Ib *, LLVMTypeRef record, LLVMValueRef ptr, int field); /* its address */
 LLVMValueRef ib_get(Ib *, LLVMTypeRef record, LLVMValueRef ptr, int field);
 void ib_put(Ib *, LLVMTypeRef record, LLVMValueRef ptr, int field, LLVMValueRef);
-LLVMValueRef ib_size_of(Ib *, LLVMTypeRef); /* i64, on the target */
+int64_t ib_bytes(Ib *, LLVMTypeRef); /* size on the target */
 void ib_copy(Ib *, LLVMTypeRef, LLVMValueRef to, LLVMValueRef from);
 void ib_zero(Ib *, LLVMValueRef ptr, int64_t bytes);
 /* Atomic: old value of *ptr += n; n as wide as *ptr. */

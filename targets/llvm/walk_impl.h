@@ -88,7 +88,7 @@ LLVMValueRef math_log(Walk *, LLVMValueRef);
 LLVMValueRef math_log1p(Walk *, LLVMValueRef);
 LLVMValueRef math_tanh(Walk *, LLVMValueRef);
 LLVMValueRef math_erf(Walk *, LLVMValueRef);
-LLVMValueRef math_pow(Walk *, LLVMValueRef, LLVMValueRef);
+LLVMValueRef math_pow(Walk *, LLVMValueRef x, LLVMValueRef y, bool precise);
 /* What math files share. */
 typedef struct Pair { /* an unevaluated sum: hi is it rounded */
     LLVMValueRef hi, lo;

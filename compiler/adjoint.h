@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The compile API: from an ONNX file to an object, its header and its manifest, or to code loaded in
+ * this process. Every function that can meet the user's mistakes returns false (or NULL) with one line
+ * in AdjError; nothing is half-written. Not thread-safe for one AdjCompiled; independent ones are. */
+#ifndef ADJOINT_COMPILER_H
+#define ADJOINT_COMPILER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "runtime/adjoint_abi.h"
+
+typedef struct AdjError {
+    char msg[1024]; /* "file or node: what is wrong" */
+} AdjError;
+
+typedef enum AdjEmit {
+    ADJ_EMIT_OBJ, ADJ_EMIT_LIB, ADJ_EMIT_SO, ADJ_EMIT_ASM, ADJ_EMIT_LLVM, ADJ_EMIT_IR,
+    ADJ_EMIT_KERNELS, ADJ_EMIT_PTX
+} AdjEmit;
+
+typedef struct AdjOptions {
+    const char *model;       /* ONNX file */
+    const char *entries;     /* "forward,gradient,pgd-linf"; NULL: forward */
+    const char *prefix;      /* C identifier of exported symbols; NULL: from the file name */
+    const char *target;      /* triple; NULL: this machine */
+    const char *cpu;         /* CPU row; NULL: this machine's, or the target's baseline */
+    int64_t batch;           /* slots a worker; 0: 8 */
+    bool f64;                /* --precision f64 */
+    bool weights_file;       /* --weights file: constants beside the object */
+    bool trace;              /* call env->trace after every kernel */
+    /* Preprocessing in front of the model: its input = (pixel * scale - mean) / std a channel. */
+    int nmean, nstd;
+    double mean[4], std[4], scale; /* scale 0: 1 */
+    bool nhwc;               /* the model wants NHWC */
+    const char *print_after; /* a stage's name: its graph goes to stderr; NULL: none */
+} AdjOptions;
+
+typedef struct AdjCompiled AdjCompiled;
+AdjCompiled *adj_compile(const AdjOptions *, AdjError *);
+void adj_compiled_free(AdjCompiled *);
+
+/* Writes <out>.o (or as emit says), <out>.h, <out>.json, and <out>.weights for weights_file; ends in
+ * .a .so .s .ll .ir .kernels .ptx by kind. All or nothing: files appear by renaming. */
+bool adj_write(AdjCompiled *, const char *out, AdjEmit, AdjError *);
+
+/* The same object bytes, loaded here. Valid until adj_compiled_free. */
+const AdjModel *adj_load_here(AdjCompiled *, AdjError *);
+const void *adj_weights(const AdjCompiled *, uint64_t *bytes); /* NULL if embedded */
+
+/* Compiled against the evaluator on n samples of x (and labels y; NULL: zeros). */
+typedef struct AdjVerify {
+    int64_t kernels, values;   /* compared */
+    double worst;              /* largest |compiled - evaluator| / max(1, |value|max) */
+    char where[256];           /* ONNX nodes of the worst kernel */
+    char program[64];
+    double tolerance;          /* passed if worst <= tolerance */
+} AdjVerify;
+typedef void AdjVerifyRow(void *user, const char *program, int kernel, const char *name,
+                          const char *nodes, double difference);
+/* x: n samples as double, NCHW pixels. each: after every fused kernel, reported to row (may be NULL);
+ * needs a model compiled with `trace`. Otherwise only the outputs of each entry. */
+bool adj_verify(AdjCompiled *, const double *x, const int64_t *y, int64_t n, bool each,
+                AdjVerifyRow *row, void *user, AdjVerify *result, AdjError *);
+
+/* Facts for inspect and the manifest, as JSON text on the heap (free it). */
+char *adj_inspect_json(AdjCompiled *, AdjError *);
+/* Seconds spent in import, passes, lowering, code generation. */
+typedef struct AdjTimes {
+    double import, passes, lower, emit;
+} AdjTimes;
+AdjTimes adj_times(const AdjCompiled *);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a file says of itself, read without looking at any tensor. */
+#include "onnx.h"
+#include "onnx_model.h"
+
+#include "onnx.pb-c.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Job {
+    Arena *a;
+    const char *path;
+    OnnxFacts *facts;
+} Job;
+
+static const char *text(Arena *a, const char *s) {
+    return s ? onnx_printable(a, s) : "";
+}
+
+static int by_text(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Sorted names, then runs of equal ones. */
+static void count_ops(Job *j, const Onnx__GraphProto *g) {
+    const char **name = NEW_N(j->a, const char *, g->n_node);
+    OnnxFacts *f = j->facts;
+    for (size_t i = 0; i < g->n_node; i++) name[i] = text(j->a, g->node[i]->op_type);
+    if (g->n_node) qsort(name, g->n_node, sizeof *name, by_text);
+    f->ops = NEW_N(j->a, OnnxCount, g->n_node);
+    for (size_t i = 0; i < g->n_node; i++) {
+        if (!i || strcmp(name[i], name[i - 1])) f->ops[f->nops++].op = name[i];
+        f->ops[f->nops - 1].count++;
+    }
+}
+
+static void gather_facts(void *arg, Arena *scratch) {
+    Job *j = arg;
+    const Onnx__ModelProto *m = onnx_load(scratch, j->path);
+    *j->facts = (OnnxFacts){
+        .ir_version = m->ir_version,
+        .opset = onnx_model_opset(m),
+        .producer = text(j->a, m->producer_name),
+        .producer_version = text(j->a, m->producer_version),
+        .graph = text(j->a, m->graph->name),
+        .nnodes = (int)m->graph->n_node,
+        .ninitializers = (int)m->graph->n_initializer,
+    };
+    count_ops(j, m->graph);
+}
+
+OnnxFacts *onnx_facts(Arena *a, const char *path) {
+    Job j = {a, path, NEW(a, OnnxFacts)};
+    onnx_within(path, gather_facts, &j);
+    return j.facts;
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Literals. Shape arithmetic (Shape, Gather, Concat, Cast ...) must have become numbers by the time a
+ * Reshape asks, so every node whose operands are constants is evaluated as soon as it is made. Bounded:
+ * in what is read and written, and what would only grow (a bias broadcast to an image) stays a node.
+ * The large folding, of convolutions and batch norms, is a pass. */
+#include "onnx_model.h"
+#include "onnx_node.h"
+
+#include "ir/eval.h"
+
+#include <string.h>
+
+enum { MAX_READ = 1 << 22, MAX_WRITTEN = 1 << 20, MAX_LITERAL = 64 };
+static const int64_t MAX_TOTAL = INT64_C(1) << 28;
+
+static bool evaluable(Op op) {
+    OpClass c = op_info[op].cls;
+    return c != CL_SOURCE && c != CL_CONTRACT && op != OP_allreduce;
+}
+
+/* Elements of the operands, or -1 if one is no constant or too large. */
+static int64_t constant_operands(const Graph *g, int n, const Ref *args) {
+    int64_t total = 0;
+    for (int i = 0; i < n; i++) {
+        const Node *a = &g->node[args[i]];
+        if (a->op != OP_const || type_count(a->type) > MAX_READ) return -1;
+        total += type_count(a->type);
+    }
+    return total;
+}
+
+static bool foldable(OnnxFold *f, const Graph *g, const Node *n, const Ref *args) {
+    if (!evaluable(n->op)) return false;
+    int64_t reads = constant_operands(g, n->nargs, args), writes = type_count(n->type);
+    if (reads < 0 || writes > MAX_WRITTEN || (writes > reads && writes > MAX_LITERAL)) return false;
+    if (reads + writes > f->left) return false;
+    f->left -= reads + writes;
+    return true;
+}
+
+/* ---- evaluation ---- */
+
+static Tensor dense(Arena *a, const Const *c) {
+    Tensor t = {c->type, (void *)(uintptr_t)c->data};
+    size_t one = (size_t)dtype_bytes(c->type.dtype);
+    int64_t count = type_count(c->type);
+    if (!c->splat) return t;
+    t.data = arena_alloc(a, one * (size_t)count);
+    for (int64_t i = 0; i < count; i++) memcpy((char *)t.data + one * (size_t)i, c->data, one);
+    return t;
+}
+
+static void free_arena(void *a) {
+    arena_free(a);
+}
+
+static Ref evaluate(Graph *g, const Node *n, const Ref *args) {
+    Tensor in[MAX_ARGS], out = {n->type, NULL};
+    Arena *scratch = arena_new();
+    err_defer(free_arena, scratch);
+    for (int i = 0; i < n->nargs; i++) in[i] = dense(scratch, g->node[args[i]].value);
+    out.data = arena_alloc(scratch, (size_t)type_bytes(n->type));
+    eval_node(n->op, n->attr, NULL, n->nargs, in, &out);
+    Ref r = graph_const(g, out.type, out.data);
+    err_keep(scratch);
+    arena_free(scratch);
+    return r;
+}
+
+/* ---- the nodes made since the last call ---- */
+
+static Ref fold_node(OnnxFold *f, Graph *g, Ref r) {
+    Node n = g->node[r]; /* a copy: the array may move */
+    Ref args[MAX_ARGS];
+    bool same = true;
+    for (int i = 0; i < n.nargs; i++) {
+        args[i] = f->map[n.args[i]];
+        same = same && args[i] == n.args[i];
+    }
+    if (foldable(f, g, &n, args)) return evaluate(g, &n, args);
+    return same ? r : graph_node(g, n.op, n.nargs, args, n.attr);
+}
+
+/* Nodes that folding makes are at the end, so the loop comes to them as well; they stay as they are. */
+void onnx_fold_new_nodes(OnnxFold *f, Graph *g) {
+    if (!f->n) f->left = MAX_TOTAL;
+    for (; f->n < g->n; f->n++) {
+        GROW(g->arena, f->map, f->n, f->cap);
+        f->map[f->n] = fold_node(f, g, f->n);
+    }
+}
+
+Ref onnx_folded(const OnnxFold *f, Ref r) {
+    while (r < f->n && f->map[r] != r) r = f->map[r];
+    return r;
+}
+
+/* ---- reading literals ---- */
+
+static const Const *constant(const OnnxNode *n, Ref r) {
+    const Node *node = r < n->g->n ? &n->g->node[r] : NULL;
+    return node && node->op == OP_const ? node->value : NULL;
+}
+
+bool onnx_const_ints(const OnnxNode *n, Ref r, int64_t *out, int *count) {
+    const Const *c = constant(n, r);
+    int room = *count;
+    *count = 0;
+    if (r == ONNX_EMPTY) return true;
+    if (!c || c->type.rank > 1 || dtype_is_float(c->type.dtype) || type_count(c->type) > room)
+        return false;
+    *count = (int)type_count(c->type);
+    for (int i = 0; i < *count; i++)
+        out[i] = elem_get_int(c->type.dtype, c->data, c->splat ? 0 : i);
+    return true;
+}
+
+static bool is_absent(const OnnxNode *n, int i) {
+    return i >= n->nin || n->in[i] == NOREF;
+}
+
+int onnx_ints_in(const OnnxNode *n, int i, int64_t *out, int max) {
+    int count = max;
+    if (is_absent(n, i)) return -1;
+    if (!onnx_const_ints(n, n->in[i], out, &count))
+        onnx_fail(n, "input %d must be constant: at most %d integers that do not depend on the data",
+                  i, max);
+    return count;
+}
+
+int onnx_ints_at(const OnnxNode *n, const char *name, int i, int64_t *out, int max) {
+    int count = onnx_ints(n, name, out, max);
+    return count < 0 ? onnx_ints_in(n, i, out, max) : count;
+}
+
+double onnx_number_in(const OnnxNode *n, int i, double absent) {
+    if (is_absent(n, i)) return absent;
+    const Const *c = constant(n, n->in[i]);
+    if (!c || type_count(c->type) != 1) onnx_fail(n, "input %d must be one constant number", i);
+    return elem_get(c->type.dtype, c->data, 0);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Programs: what gets compiled from a model. A program builds small graphs over explicit state; see
+ * passes/lower.h for the names that bind them to the slot machine. One file and one row in
+ * programs.def each; nothing below this folder knows a program's name. */
+#ifndef ADJ_COMPILER_PROGRAMS_H
+#define ADJ_COMPILER_PROGRAMS_H
+
+#include "ir/build.h"
+#include "passes/lower.h"
+
+typedef struct Model { /* an imported, retyped, simplified network with batch extent b */
+    const Graph *g;
+    int64_t b;
+    DType dtype;      /* of pixels and logits */
+    Ref x;            /* its image input: [b, C, H, W] */
+    Ref logits;       /* its first output */
+    Arena *arena;
+} Model;
+
+typedef struct ProgramRow {
+    const char *name;
+    void (*build)(const Model *, ProgramSpec *);
+    const char *help;
+} ProgramRow;
+extern const ProgramRow program_rows[];
+extern const int nprogram_rows;
+const ProgramRow *program_find(const char *name); /* or NULL */
+
+/* ---- helpers for builders ---- */
+/* The model's outputs as a function of x, in g; returns the logits. */
+Ref model_apply(Graph *g, const Model *, Ref x);
+/* The model needs [b, classes] logits; err()s otherwise. Returns classes. */
+int64_t model_classes(const Model *);
+void spec_input(ProgramSpec *, const char *name, Type with_batch, int alias, const char *help);
+void spec_output(ProgramSpec *, const char *name, Type with_batch, const char *help);
+void spec_hyper(ProgramSpec *, const char *name, DType, double value, double lo, double hi,
+                const char *help);
+Ref sample_input(Graph *, const char *name, DType, int64_t b); /* [b] */
+/* [b] -> [b,1,..] broadcast to type t */
+Ref per_sample(Graph *, Ref v, Type t);
+Ref to_vector(Graph *, Ref v);      /* [b,1,..] -> [b] */
+
+/* Losses, one value a sample: [b,1]. Stable forms, see losses.c. */
+Ref loss_cross_entropy(Graph *, Ref logits, Ref label);
+Ref loss_label_logit(Graph *, Ref logits, Ref label);
+/* i64[b] == argmax(logits): bool [b] */
+Ref predicts(Graph *, Ref logits, Ref label);
+
+#endif

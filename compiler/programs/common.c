@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What program builders share: the table, splicing a model into a graph, declaring tensors. */
+#include "compiler/programs.h"
+
+#include <string.h>
+
+#define PROGRAM(name, builder, help) void program_##builder(const Model *, ProgramSpec *);
+#include "compiler/programs.def"
+#undef PROGRAM
+
+const ProgramRow program_rows[] = {
+#define PROGRAM(name, builder, help) {name, program_##builder, help},
+#include "compiler/programs.def"
+#undef PROGRAM
+};
+const int nprogram_rows = COUNT(program_rows);
+
+const ProgramRow *program_find(const char *name)
+{
+    for (int i = 0; i < nprogram_rows; i++)
+        if (!strcmp(program_rows[i].name, name))
+            return &program_rows[i];
+    return NULL;
+}
+
+Ref model_apply(Graph *g, const Model *m, Ref x)
+{
+    Ref *map = NEW_N(m->arena, Ref, m->g->n + 1);
+    for (Ref r = 0; r < m->g->n; r++) {
+        if (r == m->x) {
+            map[r] = x;
+            continue;
+        }
+        graph_take_origin(g, m->g, r);
+        map[r] = graph_copy(g, m->g, r, map);
+    }
+    graph_set_origin(g, NULL);
+    return map[m->logits];
+}
+
+int64_t model_classes(const Model *m)
+{
+    Type t = m->g->node[m->logits].type;
+    if (t.rank != 2 || t.dim[0] != m->b || t.dim[1] < 2) {
+        Str s = {0};
+        type_text(&s, t);
+        const char *text = arena_strdup(m->arena, s.s);
+        str_free(&s);
+        err(m->g->out[0].name, "is %s; a gradient or attack needs logits [batch, classes]", text);
+    }
+    return t.dim[1];
+}
+
+static ProgIO *add_io(ProgramSpec *s, const char *name, Type t, bool output, const char *help)
+{
+    if (s->nio == MAX_IO)
+        err(s->name, "more than %d tensors", MAX_IO);
+    ProgIO *io = &s->io[s->nio++];
+    *io = (ProgIO){.name = name, .dtype = t.dtype, .rank = t.rank - 1, .output = output,
+                   .alias = -1, .help = help};
+    memcpy(io->dim, t.dim + 1, sizeof t.dim[0] * (size_t)(t.rank - 1));
+    return io;
+}
+
+void spec_input(ProgramSpec *s, const char *name, Type t, int alias, const char *help)
+{
+    add_io(s, name, t, false, help)->alias = alias;
+}
+
+void spec_output(ProgramSpec *s, const char *name, Type t, const char *help)
+{
+    add_io(s, name, t, true, help);
+}
+
+void spec_hyper(ProgramSpec *s, const char *name, DType d, double value, double lo, double hi,
+                const char *help)
+{
+    check(s->nhyper < MAX_HYPER);
+    s->hyper[s->nhyper++] = (ProgHyper){name, d, value, lo, hi, help};
+}
+
+Ref sample_input(Graph *g, const char *name, DType d, int64_t b)
+{
+    return b_input(g, name, type_of(d, 1, &b));
+}
+
+Ref per_sample(Graph *g, Ref v, Type t)
+{
+    int64_t dim[MAX_RANK] = {t.dim[0], 1, 1, 1, 1, 1, 1, 1};
+    return b_broadcast(g, b_reshape(g, v, t.rank, dim), t.rank, t.dim);
+}
+
+Ref to_vector(Graph *g, Ref v)
+{
+    return b_reshape(g, v, 1, g->node[v].type.dim);
+}

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Direct tap convolution in blocked channels: [n][c/V][rows][cols][V] with a zero halo, weights packed
+ * so that a tile reads them in sequence. One scalar of data is broadcast against C vectors of weights,
+ * for every point of the tile; the sums stay in registers until the epilogue.
+ *
+ * The same code runs conv at any stride and dilation, and conv_dx class by class (tapgeom.h). An
+ * element's sum starts at 0 and adds data block by block, then ky, kx, channel in block, in rising
+ * order, whatever tile it falls into: bits do not depend on the plan. */
+#include "tapconv.h"
+
+#include "tapplan.h"
+#include "tile.h"
+
+#include <stdio.h>
+
+enum { N_TILE_ROWS, N_TILE_COLS, N_BLOCKS, N_UNROLL, N_BY_GROUP }; /* Offer.number */
+enum { S_SAMPLE, S_GROUP, S_ROW, S_COL };                          /* Tile.scalar: points, not results */
+enum { A_SAMPLE, A_BLOCK, A_ROW, A_COL, A_LANE };                  /* kernel axes */
+enum { MOST_CLASSES = 16 };
+
+/* ---- the bid ---- */
+static bool tap_fits(const Target *t, const Contract *c, const TapShape *s) {
+    int lanes = target_lanes(t, c->dtype);
+    if (t->gpu || lanes < 2 || (c->dtype != DT_F32 && c->dtype != DT_F64))
+        return false;
+    if (tap_classes(s, 0) * tap_classes(s, 1) > MOST_CLASSES)
+        return false;
+    return s->result_ch % lanes == 0 && (s->data_ch % lanes == 0 || s->data_ch < lanes);
+}
+
+/* {result / VC} {data / V} {ky} {kx} {data % V} {(result / V) % C} {result % V} */
+static Layout weight_layout(const TapShape *s, int lanes, int64_t c) {
+    Layout l = {.rank = 4};
+    layout_push(&l, s->result_dim, lanes * c, s->result_ch / (lanes * c));
+    if (s->data_ch >= lanes)
+        layout_push(&l, s->data_dim, lanes, s->data_ch / lanes);
+    layout_push(&l, 2, 1, s->kernel[0]);
+    layout_push(&l, 3, 1, s->kernel[1]);
+    layout_push(&l, s->data_dim, 1, s->data_ch < lanes ? s->data_ch : lanes);
+    if (c > 1)
+        layout_push(&l, s->result_dim, lanes, c);
+    layout_push(&l, s->result_dim, 1, lanes);
+    return l;
+}
+
+bool tapconv_offer(const Target *t, const Contract *c, Offer *o) {
+    TapShape s;
+    TapPlan p;
+    if (!tap_shape(c, &s) || !tap_fits(t, c, &s) || !tap_plan(t, c, &s, &p))
+        return false;
+    int lanes = target_lanes(t, c->dtype);
+    int64_t low[2], high[2];
+    tap_halo(&s, low, high);
+    Type data = type_of(c->dtype, 4, (int64_t[]){c->batch, s.data_ch, s.data[0], s.data[1]});
+    Type result = type_of(c->dtype, 4, (int64_t[]){c->batch, s.result_ch, s.result[0], s.result[1]});
+    o->in = s.data_ch < lanes ? layout_halo(data, low, high) : layout_blocked(data, lanes, low, high);
+    o->out = layout_blocked(result, lanes, NULL, NULL);
+    o->w = weight_layout(&s, lanes, p.c);
+    o->vec_dim = 1;
+    o->lanes = lanes;
+    o->number[N_TILE_ROWS] = p.th;
+    o->number[N_TILE_COLS] = p.tw;
+    o->number[N_BLOCKS] = p.c;
+    o->number[N_UNROLL] = p.unroll;
+    o->number[N_BY_GROUP] = p.by_group;
+    o->cost = p.cost;
+    return true;
+}
+
+/* ---- what the emitter knows ---- */
+typedef struct Emit {
+    Walk *w; /* the kernel's function; tiles have their own */
+    TapShape s;
+    TapPlan p;
+    int axis[MAX_CLAIM_AXES], lanes;
+    LLVMTypeRef elem, vec;
+    int64_t blocks, channels;                    /* of the data: how many, and channels in each */
+    int64_t in_block, in_row, in_col, in_channel; /* strides in elements */
+    int64_t in_low[2];
+    int64_t wt_group, wt_block, wt_row, wt_col;
+    TapAxis y, x; /* the class at hand */
+    LLVMValueRef n, group, row;
+    const Tile *tile;
+    Cut cols;
+    Tile wide, narrow; /* of the columns: size + 1 and size */
+} Emit;
+
+static void read_data_layout(Emit *e) {
+    const Layout *l = &e->w->k->param[e->w->k->data_param].layout;
+    int row = layout_digit(l, 2, 1), col = layout_digit(l, 3, 1), channel = layout_digit(l, 1, 1);
+    int block = layout_find(l, 1, e->lanes);
+    e->channels = e->s.data_ch < e->lanes ? e->s.data_ch : e->lanes;
+    e->blocks = e->s.data_ch / e->channels;
+    e->in_block = block < 0 ? e->channels * layout_stride(l, channel) : layout_stride(l, block);
+    e->in_row = layout_stride(l, row);
+    e->in_col = layout_stride(l, col);
+    e->in_channel = layout_stride(l, channel);
+    e->in_low[0] = l->digit[row].low;
+    e->in_low[1] = l->digit[col].low;
+}
+
+static void read_weight_layout(Emit *e) {
+    const Layout *l = &e->w->k->param[e->w->k->weight_param].layout;
+    Layout want = weight_layout(&e->s, e->lanes, e->p.c);
+    check(layout_eq(l, &want));
+    e->wt_group = layout_stride(l, layout_digit(l, e->s.result_dim, e->lanes * e->p.c));
+    e->wt_row = layout_stride(l, layout_digit(l, 2, 1));
+    e->wt_col = layout_stride(l, layout_digit(l, 3, 1));
+    e->wt_block = e->wt_row * e->s.kernel[0];
+}
+
+static Emit read_kernel(Walk *w) {
+    const Kernel *k = w->k;
+    const int64_t *number = k->offer.number;
+    Emit e = {.w = w, .lanes = k->offer.lanes};
+    check(tap_shape(&k->contract, &e.s) && k->data_param >= 0 && k->weight_param >= 0);
+    e.p = (TapPlan){.th = number[N_TILE_ROWS], .tw = number[N_TILE_COLS], .c = number[N_BLOCKS],
+                    .unroll = number[N_UNROLL], .by_group = number[N_BY_GROUP]};
+    claim_axes(k, e.axis);
+    check(w->lanes == e.lanes);
+    e.elem = walk_type(w, k->contract.dtype);
+    e.vec = walk_vec(w, k->contract.dtype, e.lanes);
+    read_data_layout(&e);
+    read_weight_layout(&e);
+    return e;
+}
+
+/* ---- one tile ---- */
+typedef struct Shape {
+    const Emit *e;
+    int64_t th, tw;
+} Shape;
+
+/* `unroll` k-steps: each broadcasts the points' data against c vectors of weights. */
+static void tap_steps(Walk *w, void *user, LLVMValueRef in, LLVMValueRef wt, LLVMValueRef *acc) {
+    const Shape *s = user;
+    const Emit *e = s->e;
+    int64_t c = e->p.c, row = e->y.in_point * e->in_row, col = e->x.in_point * e->in_col;
+    int bytes = dtype_bytes(w->k->contract.dtype);
+    LLVMValueRef weight[MAX_ACC];
+    for (int64_t u = 0; u < e->p.unroll; u++) {
+        for (int64_t j = 0; j < c; j++)
+            weight[j] = tile_load(w, e->vec, tile_at_const(w, e->elem, wt, (u * c + j) * e->lanes),
+                                  bytes * e->lanes);
+        for (int64_t i = 0; i < s->th * s->tw; i++) {
+            int64_t at = i / s->tw * row + i % s->tw * col + u * e->in_channel;
+            LLVMValueRef x = tile_load(w, e->elem, tile_at_const(w, e->elem, in, at), bytes);
+            x = walk_splat(w, x);
+            for (int64_t j = 0; j < c; j++)
+                acc[i * c + j] = tile_fma(w, x, weight[j], acc[i * c + j]);
+        }
+    }
+}
+
+/* Address of data channel 0 under tap (0, 0) of the tile's first point. */
+static LLVMValueRef first_data(const Emit *e, Tile *t) {
+    Walk *w = &t->w;
+    LLVMValueRef at = tile_sample(w, w->k->data_param, t->scalar[S_SAMPLE]);
+    LLVMValueRef y = tile_affine(w, t->scalar[S_ROW], e->y.in_point, e->y.in0 + e->in_low[0]);
+    LLVMValueRef x = tile_affine(w, t->scalar[S_COL], e->x.in_point, e->x.in0 + e->in_low[1]);
+    return tile_at(w, e->elem, tile_at(w, e->elem, at, y, e->in_row), x, e->in_col);
+}
+
+static LLVMValueRef first_weight(const Emit *e, Tile *t) {
+    Walk *w = &t->w;
+    LLVMValueRef at = tile_at(w, e->elem, w->base[w->k->weight_param], t->scalar[S_GROUP], e->wt_group);
+    return tile_at_const(w, e->elem, at, e->y.k0 * e->wt_row + e->x.k0 * e->wt_col);
+}
+
+static void tap_sums(Tile *t, const Shape *s, LLVMValueRef *acc) {
+    const Emit *e = s->e;
+    int64_t step = e->p.c * e->lanes;
+    Nest n = {.elem = e->elem, .nlevel = 4, .nacc = (int)(s->th * s->tw * e->p.c),
+              .body = tap_steps, .user = (void *)s,
+              .level = {{"block", e->blocks, 1, e->in_block, e->wt_block},
+                        {"ky", e->y.taps, 1, e->y.in_tap * e->in_row, e->y.k_tap * e->wt_row},
+                        {"kx", e->x.taps, 1, e->x.in_tap * e->in_col, e->x.k_tap * e->wt_col},
+                        {"channel", e->channels, e->p.unroll, e->in_channel, step}}};
+    check(n.nacc <= MAX_ACC);
+    for (int i = 0; i < n.nacc; i++)
+        acc[i] = LLVMConstNull(e->vec);
+    nest_emit(&t->w, &n, first_data(e, t), first_weight(e, t), acc);
+}
+
+static void tap_store_row(Tile *t, const Shape *s, int64_t row, int64_t block, const LLVMValueRef *acc) {
+    const Emit *e = s->e;
+    Walk *w = &t->w;
+    walk_bind(w, e->axis[A_ROW],
+              tile_affine(w, t->scalar[S_ROW], e->y.step, e->y.first + row * e->y.step));
+    for (int64_t i = 0; i < s->tw; i++) {
+        walk_bind(w, e->axis[A_COL],
+                  tile_affine(w, t->scalar[S_COL], e->x.step, e->x.first + i * e->x.step));
+        walk_set(w, w->k->heavy, acc[(row * s->tw + i) * e->p.c + block]);
+        walk_stores(w);
+    }
+}
+
+static void tap_stores(Tile *t, const Shape *s, const LLVMValueRef *acc) {
+    const Emit *e = s->e;
+    walk_bind(&t->w, e->axis[A_SAMPLE], t->scalar[S_SAMPLE]);
+    walk_bind(&t->w, e->axis[A_LANE], walk_i64(&t->w, 0));
+    for (int64_t j = 0; j < e->p.c; j++) {
+        walk_bind(&t->w, e->axis[A_BLOCK], tile_affine(&t->w, t->scalar[S_GROUP], e->p.c, j));
+        for (int64_t row = 0; row < s->th; row++)
+            tap_store_row(t, s, row, j, acc);
+    }
+}
+
+static Tile tap_tile(const Emit *e, int64_t th, int64_t tw) {
+    char suffix[64];
+    snprintf(suffix, sizeof suffix, "tap%lldx%lldx%lld", (long long)th, (long long)tw,
+             (long long)e->p.c);
+    Shape s = {e, th, tw};
+    LLVMValueRef acc[MAX_ACC];
+    Tile t = tile_begin(e->w, suffix);
+    tap_sums(&t, &s, acc);
+    tap_stores(&t, &s, acc);
+    tile_end(&t);
+    return t;
+}
+
+/* ---- loops around the tiles ---- */
+static void call_tile(Walk *w, void *user, LLVMValueRef col) {
+    const Emit *e = user;
+    tile_call(w, e->tile, (LLVMValueRef[]){e->n, e->group, e->row, col});
+}
+
+static void over_cols(Walk *w, void *user, LLVMValueRef row) {
+    Emit *e = user;
+    Cut c = e->cols;
+    e->row = row;
+    e->tile = &e->wide;
+    tile_for(w, "x", 0, c.longer, c.size + 1, call_tile, e);
+    e->tile = &e->narrow;
+    tile_for(w, "x", c.longer * (c.size + 1), c.rest, c.size, call_tile, e);
+}
+
+static void over_rows(Emit *e, int64_t from, int64_t count, int64_t th) {
+    if (count == 0)
+        return;
+    if (e->cols.longer)
+        e->wide = tap_tile(e, th, e->cols.size + 1);
+    if (e->cols.rest)
+        e->narrow = tap_tile(e, th, e->cols.size);
+    tile_for(e->w, "y", from, count, th, over_cols, e);
+}
+
+static void over_points(Emit *e) {
+    if (e->y.points == 0 || e->x.points == 0)
+        return;
+    Cut rows = cut_evenly(e->y.points, e->p.th);
+    e->cols = cut_evenly(e->x.points, e->p.tw);
+    over_rows(e, 0, rows.longer, rows.size + 1);
+    over_rows(e, rows.longer * (rows.size + 1), rows.rest, rows.size);
+}
+
+static void over_classes(Emit *e) {
+    for (int64_t a = 0; a < tap_classes(&e->s, 0); a++)
+        for (int64_t b = 0; b < tap_classes(&e->s, 1); b++) {
+            e->y = tap_axis(&e->s, 0, a);
+            e->x = tap_axis(&e->s, 1, b);
+            over_points(e);
+        }
+}
+
+static void over_samples(Walk *w, void *user, LLVMValueRef n);
+
+static void over_groups(Walk *w, void *user, LLVMValueRef group) {
+    Emit *e = user;
+    LLVMValueRef from, to;
+    e->group = group;
+    if (!e->p.by_group) {
+        over_classes(e);
+        return;
+    }
+    claim_samples(w, e->axis[A_SAMPLE], &from, &to);
+    tile_range(w, "n", from, to, over_samples, e);
+}
+
+static void each_group(Emit *e) {
+    tile_for(e->w, "group", 0, e->s.result_ch / (e->lanes * e->p.c), 1, over_groups, e);
+}
+
+static void over_samples(Walk *w, void *user, LLVMValueRef n) {
+    Emit *e = user;
+    (void)w;
+    e->n = n;
+    if (e->p.by_group)
+        over_classes(e);
+    else
+        each_group(e);
+}
+
+void tapconv_emit(Walk *w) {
+    Emit e = read_kernel(w);
+    LLVMValueRef from, to;
+    claim_samples(w, e.axis[A_SAMPLE], &from, &to);
+    LLVMBasicBlockRef end = claim_begin(w, from, to);
+    if (e.p.by_group)
+        each_group(&e);
+    else
+        tile_range(w, "n", from, to, over_samples, &e);
+    claim_end(w, end);
+}

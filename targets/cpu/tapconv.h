@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The CPU's claims on convolutions (rows of claims.c). Each pair bids for a contract and emits the
+ * kernel that accepted the bid; see walk.h. */
+#ifndef ADJ_TARGETS_CPU_TAPCONV_H
+#define ADJ_TARGETS_CPU_TAPCONV_H
+
+#include "targets/llvm/walk.h"
+
+/* conv and conv_dx whose result channels fill vectors; data blocked, or planar with few channels. */
+bool tapconv_offer(const Target *, const Contract *, Offer *);
+void tapconv_emit(Walk *);
+
+/* conv_dx with fewer result channels than a vector has lanes: the first layer's. */
+bool dxplanar_offer(const Target *, const Contract *, Offer *);
+void dxplanar_emit(Walk *);
+
+#endif

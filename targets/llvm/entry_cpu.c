@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Does this machine run the object? On x86-64 the features of the CPU row are asked of cpuid, and the
+ * registers they need of xgetbv (the system must save them). Other triples have nothing to ask.
+ * What runs before the answer is compiled for the least machine of the triple. */
+#include "entry.h"
+
+#include <string.h>
+
+#include "targets/targets.h"
+
+typedef enum Leaf { LEAF_1, LEAF_7, LEAF_7_1, LEAF_EXT_1, LEAVES } Leaf;
+enum { EAX, EBX, ECX, EDX, REGS };
+
+/* cpuid leaf and subleaf. */
+static const struct {
+    uint32_t leaf, sub;
+} leaf_info[LEAVES] = {{1, 0}, {7, 0}, {7, 1}, {0x80000001u, 0}};
+
+/* State that the system saves: XCR0 bits. */
+enum { XCR0_YMM = 0x6, XCR0_ZMM = 0xe6, XCR0_TILE = 0x60006 };
+
+/* Names are LLVM's; bits are Intel's (Software Developer's Manual, volume 2, CPUID). */
+static const struct Feature {
+    const char *name;
+    Leaf leaf;
+    int reg, bit;
+    uint32_t xcr0;
+} features[] = {
+    {"sse3", LEAF_1, ECX, 0, 0},
+    {"pclmul", LEAF_1, ECX, 1, 0},
+    {"ssse3", LEAF_1, ECX, 9, 0},
+    {"fma", LEAF_1, ECX, 12, XCR0_YMM},
+    {"cx16", LEAF_1, ECX, 13, 0},
+    {"sse4.1", LEAF_1, ECX, 19, 0},
+    {"sse4.2", LEAF_1, ECX, 20, 0},
+    {"movbe", LEAF_1, ECX, 22, 0},
+    {"popcnt", LEAF_1, ECX, 23, 0},
+    {"avx", LEAF_1, ECX, 28, XCR0_YMM},
+    {"f16c", LEAF_1, ECX, 29, XCR0_YMM},
+    {"bmi", LEAF_7, EBX, 3, 0},
+    {"avx2", LEAF_7, EBX, 5, XCR0_YMM},
+    {"bmi2", LEAF_7, EBX, 8, 0},
+    {"avx512f", LEAF_7, EBX, 16, XCR0_ZMM},
+    {"avx512dq", LEAF_7, EBX, 17, XCR0_ZMM},
+    {"avx512ifma", LEAF_7, EBX, 21, XCR0_ZMM},
+    {"avx512cd", LEAF_7, EBX, 28, XCR0_ZMM},
+    {"avx512bw", LEAF_7, EBX, 30, XCR0_ZMM},
+    {"avx512vl", LEAF_7, EBX, 31, XCR0_ZMM},
+    {"avx512vbmi", LEAF_7, ECX, 1, XCR0_ZMM},
+    {"avx512vbmi2", LEAF_7, ECX, 6, XCR0_ZMM},
+    {"avx512vnni", LEAF_7, ECX, 11, XCR0_ZMM},
+    {"avx512bitalg", LEAF_7, ECX, 12, XCR0_ZMM},
+    {"avx512vpopcntdq", LEAF_7, ECX, 14, XCR0_ZMM},
+    {"amx-bf16", LEAF_7, EDX, 22, XCR0_TILE},
+    {"avx512fp16", LEAF_7, EDX, 23, XCR0_ZMM},
+    {"amx-tile", LEAF_7, EDX, 24, XCR0_TILE},
+    {"amx-int8", LEAF_7, EDX, 25, XCR0_TILE},
+    {"avxvnni", LEAF_7_1, EAX, 4, XCR0_YMM},
+    {"avx512bf16", LEAF_7_1, EAX, 5, XCR0_ZMM},
+    {"lzcnt", LEAF_EXT_1, ECX, 5, 0},
+};
+
+typedef struct Needs {
+    uint32_t mask[LEAVES][REGS];
+    uint32_t xcr0;
+} Needs;
+
+static void need(Needs *n, const char *name, size_t len) {
+    for (int i = 0; i < COUNT(features); i++) {
+        const struct Feature *f = &features[i];
+        if (strlen(f->name) != len || memcmp(f->name, name, len)) continue;
+        n->mask[f->leaf][f->reg] |= 1u << f->bit;
+        n->xcr0 |= f->xcr0;
+        return;
+    }
+    die("no cpuid bit known for feature \"%.*s\"", (int)len, name);
+}
+
+/* Names with spaces or commas between. */
+static Needs needs_of(const char *list) {
+    Needs n = {0};
+    while (list && *list) {
+        size_t len = strcspn(list, " ,");
+        if (len) need(&n, list, len);
+        list += len + (list[len] != '\0');
+    }
+    if (n.xcr0) n.mask[LEAF_1][ECX] |= 1u << 27; /* OSXSAVE: xgetbv may be used */
+    return n;
+}
+
+/* {eax, ebx, ecx, edx}. LLVM may hold its base pointer in rbx, so it is swapped out and back. */
+static LLVMValueRef cpuid(EntryGen *g, uint32_t leaf, uint32_t sub) {
+    static const char text[] = "xchgq %rbx, ${1:q}\n\tcpuid\n\txchgq %rbx, ${1:q}";
+    static const char regs[] = "={ax},=r,={cx},={dx},0,2,~{dirflag},~{fpsr},~{flags}";
+    Ib *ib = &g->ib;
+    LLVMTypeRef out[] = {ib->i32, ib->i32, ib->i32, ib->i32}, in[] = {ib->i32, ib->i32};
+    LLVMTypeRef type = ib_fn_type(LLVMStructTypeInContext(ib->ctx, out, 4, 0), 2, in);
+    LLVMValueRef code = LLVMGetInlineAsm(type, text, sizeof text - 1, regs, sizeof regs - 1, 1, 0,
+                                         LLVMInlineAsmDialectATT, 0);
+    LLVMValueRef arg[] = {ib_i32(ib, leaf), ib_i32(ib, sub)};
+    return ib_call(ib, type, code, 2, arg);
+}
+
+static LLVMValueRef xcr0(EntryGen *g) {
+    static const char text[] = "xgetbv";
+    static const char regs[] = "={ax},={dx},{cx},~{dirflag},~{fpsr},~{flags}";
+    Ib *ib = &g->ib;
+    LLVMTypeRef out[] = {ib->i32, ib->i32};
+    LLVMTypeRef type = ib_fn_type(LLVMStructTypeInContext(ib->ctx, out, 2, 0), 1, &ib->i32);
+    LLVMValueRef code = LLVMGetInlineAsm(type, text, sizeof text - 1, regs, sizeof regs - 1, 1, 0,
+                                         LLVMInlineAsmDialectATT, 0);
+    LLVMValueRef zero = ib_i32(ib, 0);
+    return LLVMBuildExtractValue(ib->b, ib_call(ib, type, code, 1, &zero), 0, "");
+}
+
+static void require(EntryGen *g, LLVMValueRef c) {
+    ib_return_if(&g->ib, LLVMBuildNot(g->ib.b, c, ""), LLVMConstInt(g->ib.i1, 0, 0));
+}
+
+static void require_bits(EntryGen *g, LLVMValueRef word, uint32_t mask) {
+    LLVMValueRef m = ib_i32(&g->ib, mask);
+    if (mask) require(g, ib_cmp(&g->ib, LLVMIntEQ, ib_and(&g->ib, word, m), m));
+}
+
+static bool wanted(const Needs *n, Leaf leaf) {
+    for (int r = 0; r < REGS; r++)
+        if (n->mask[leaf][r]) return true;
+    return false;
+}
+
+/* A leaf above the greatest answers with another's bits: eax of its range's first says which exist. */
+static void require_leaf(EntryGen *g, uint32_t first, uint32_t least) {
+    LLVMValueRef top = LLVMBuildExtractValue(g->ib.b, cpuid(g, first, 0), EAX, "");
+    require(g, ib_cmp(&g->ib, LLVMIntUGE, top, ib_i32(&g->ib, least)));
+}
+
+static void check_leaf(EntryGen *g, const Needs *n, Leaf leaf) {
+    uint32_t number = leaf_info[leaf].leaf, sub = leaf_info[leaf].sub;
+    if (!wanted(n, leaf)) return;
+    require_leaf(g, number & 0x80000000u, number);
+    if (sub) require_leaf(g, number, sub);
+    LLVMValueRef regs = cpuid(g, number, sub);
+    for (int r = 0; r < REGS; r++)
+        if (n->mask[leaf][r])
+            require_bits(g, LLVMBuildExtractValue(g->ib.b, regs, (unsigned)r, ""), n->mask[leaf][r]);
+}
+
+static bool is_x86_64(const EntryGen *g) {
+    return !strncmp(g->target->triple, "x86_64", 6);
+}
+
+static void set_attribute(EntryGen *g, LLVMValueRef fn, const char *name, const char *value) {
+    LLVMAttributeRef a = LLVMCreateStringAttribute(g->ib.ctx, name, (unsigned)strlen(name), value,
+                                                   (unsigned)strlen(value));
+    LLVMAddAttributeAtIndex(fn, LLVMAttributeFunctionIndex, a);
+}
+
+void entry_baseline(EntryGen *g, LLVMValueRef fn) {
+    if (!is_x86_64(g)) return;
+    set_attribute(g, fn, "target-cpu", "x86-64");
+    set_attribute(g, fn, "target-features", "");
+}
+
+LLVMValueRef entry_cpu_check(EntryGen *g) {
+    Needs n = is_x86_64(g) ? needs_of(target_required_features(g->target)) : (Needs){0};
+    bool any = false;
+    for (Leaf leaf = 0; leaf < LEAVES; leaf++) any |= wanted(&n, leaf);
+    if (!any) return NULL;
+    Ib *ib = &g->ib;
+    const char *symbol = arena_printf(g->m->arena, "%s.cpu", g->m->prefix);
+    LLVMValueRef fn = ib_function(ib, symbol, ib_fn_type(ib->i1, 0, NULL));
+    entry_baseline(g, fn);
+    check_leaf(g, &n, LEAF_1); /* first: it says whether xgetbv may be used */
+    if (n.xcr0) require_bits(g, xcr0(g), n.xcr0);
+    for (Leaf leaf = LEAF_1 + 1; leaf < LEAVES; leaf++) check_leaf(g, &n, leaf);
+    ib_return(ib, LLVMConstInt(ib->i1, 1, 0));
+    return fn;
+}
