@@ -39,6 +39,10 @@ bool kx_is_true(const Kernel *, KRef);
 /* An i64 add, sub, neg or a multiplication by a constant, as a sum (kernel_index.c); NOK otherwise. */
 KRef kx_affine(Kernel *, Op, int nargs, const KRef *args);
 
+/* An arena for the length of a function, dropped also if an err() passes through (layout.c). */
+Arena *scratch_begin(void);
+void scratch_end(Arena *);
+
 /* The next coarser div of a digit's dimension; 0 if it is the coarsest (layout.c). */
 int64_t layout_coarser(const Layout *, int digit);
 

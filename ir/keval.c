@@ -18,7 +18,7 @@
 
 /* ---- the plan of a run ---- */
 
-enum Stage { ST_FREE, ST_LOOP, ST_AFTER, ST_REDUCE }; /* ST_FREE: depends on no axis at all */
+enum { MAX_REDUCES = 32 }; /* sibling reductions of one kernel */
 
 typedef struct Place { /* a digit, ready for use */
     int dim;
@@ -202,11 +202,6 @@ static void compute_list(const Run *r, const List *l) {
 
 /* ---- reductions ---- */
 
-/* An argmax keeps its best value apart; `value` of the expression is the index. */
-typedef struct Fold {
-    Scalar best[MAX_STORES * 4];
-} Fold;
-
 static Scalar fused(DType d, Scalar a, Scalar b, Scalar acc) {
     if (d == DT_F32)
         return (Scalar){.f = fmaf((float)a.f, (float)b.f, (float)acc.f)};
@@ -292,8 +287,7 @@ static void loops(Run *r, int depth, Scalar *best) {
 }
 
 static void body(Run *r) {
-    Scalar best[MAX_STORES * 4];
-    check(r->reduce.n <= COUNT(best));
+    Scalar best[MAX_REDUCES]; /* of an argmax, whose own value is the index */
     start_all(r, best);
     if (r->reduce.n)
         loops(r, r->nloop, best);
@@ -302,21 +296,16 @@ static void body(Run *r) {
         store(r, &r->k->store[i]);
 }
 
-static void release_arena(void *arena) {
-    arena_free(arena);
-}
-
 void kernel_eval(const Kernel *k, const KMem *mem, const int64_t *table, int64_t lo, int64_t hi) {
-    Arena *a = arena_new();
-    err_defer(release_arena, a);
+    Arena *a = scratch_begin();
     Run *r = NEW(a, Run);
     *r = (Run){.k = k, .table = table, .lo = lo, .hi = hi, .value = NEW_N(a, Scalar, k->nexpr)};
     plan_loops(r);
     plan_exprs(r, a);
     for (int i = 0; i < k->nparam; i++)
         plan_param(r, i, mem[i]);
+    check(r->reduce.n <= MAX_REDUCES);
     compute_list(r, &r->when[0]);
     loops(r, 0, NULL);
-    err_keep(a);
-    arena_free(a);
+    scratch_end(a);
 }

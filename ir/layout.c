@@ -125,6 +125,21 @@ int64_t layout_address(const Layout *l, const int64_t *index) {
 
 /* ---- packing ---- */
 
+static void release_arena(void *arena) {
+    arena_free(arena);
+}
+
+Arena *scratch_begin(void) {
+    Arena *a = arena_new();
+    err_defer(release_arena, a);
+    return a;
+}
+
+void scratch_end(Arena *a) {
+    err_keep(a);
+    arena_free(a);
+}
+
 typedef struct Pack {
     const Layout *l;
     Type type;
@@ -155,22 +170,16 @@ static void copy_from_dim(const Pack *p, int dim, int64_t dense, int64_t at) {
         copy_from_dim(p, dim + 1, dense * n + i, at + p->table[dim][i]);
 }
 
-static void release_arena(void *arena) {
-    arena_free(arena);
-}
-
 static void copy_all(Pack *p) {
     check(p->l->rank == p->type.rank);
-    Arena *tables = arena_new();
-    err_defer(release_arena, tables);
+    Arena *tables = scratch_begin();
     for (int d = 0; d < p->type.rank; d++) {
         p->table[d] = NEW_N(tables, int64_t, p->type.dim[d]);
         for (int64_t i = 0; i < p->type.dim[d]; i++)
             p->table[d][i] = dim_address(p->l, d, i);
     }
     copy_from_dim(p, 0, 0, 0);
-    err_keep(tables);
-    arena_free(tables);
+    scratch_end(tables);
 }
 
 void layout_pack(const Layout *l, Type t, const void *dense, void *packed) {

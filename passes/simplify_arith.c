@@ -24,7 +24,7 @@ Ref simp_add_zero(Graph *g, const Node *n) {
 
 Ref simp_add_neg(Graph *g, const Node *n) {
     for (int i = 0; i < 2; i++)
-        if (operand_is(g, n, i, OP_neg))
+        if (operand_is(g, n, i, OP_neg) && !is_constant(g, n->args[i]))
             return b_binary(g, OP_sub, n->args[1 - i], operand(g, n, i)->args[0]);
     return NOREF;
 }
@@ -36,6 +36,16 @@ Ref simp_sub_zero(Graph *g, const Node *n) {
 Ref simp_sub_neg(Graph *g, const Node *n) {
     if (!operand_is(g, n, 1, OP_neg)) return NOREF;
     return b_binary(g, OP_add, n->args[0], operand(g, n, 1)->args[0]);
+}
+
+/* So that terms meet as terms: add_constants merges them. */
+Ref simp_sub_constant(Graph *g, const Node *n) {
+    double c;
+    bool constant = is_constant(g, n->args[1]) && !is_constant(g, n->args[0]);
+    if (!constant || !dtype_is_float(n->type.dtype)) return NOREF;
+    bool splat = splat_value(g, n->args[1], &c);
+    Ref term = splat ? graph_splat(g, n->type, -c) : simplify(g, b_unary(g, OP_neg, n->args[1]));
+    return b_binary(g, OP_add, n->args[0], term);
 }
 
 /* Which operand is constant, the other being none; -1 if both or neither are. */

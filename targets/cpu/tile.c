@@ -62,7 +62,8 @@ static void bind_arguments(Tile *t, const Walk *outer) {
     t->w.table = LLVMGetParam(t->w.fn, n++);
     for (int p = 0; p < t->w.k->nparam; p++)
         t->w.stride[p] = outer->stride[p] ? LLVMGetParam(t->w.fn, n++) : NULL;
-    t->w.lo = t->w.hi = NULL;
+    t->w.lo = t->scalar[0]; /* the walk wants some slot in use: the sample at hand */
+    t->w.hi = NULL;
 }
 
 Tile tile_begin(const Walk *outer, const char *suffix) {

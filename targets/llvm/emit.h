@@ -40,8 +40,15 @@ Bytes emit_kernels(const Kernel *const *, int n, const Target *, EmitKind);
 /* The bodies of emit_kernel: the builder stands in the entry block, the Walk is bound to arguments. */
 void generic_emit(Walk *);   /* loops over every axis */
 void ptx_emit(Walk *);       /* one thread a point */
-/* Under bound loop axes: unrolled axes, reductions and stores. Both bodies share it. */
-void generic_point(Walk *);
+
+/* What both bodies share: the axes that make loops (or the thread's number), from the outside in, and
+ * what is done under them: tiles, reductions, stores. */
+typedef struct Nest {
+    int nloop, ntile, nred;
+    int loop[MAX_AXES], tile[MAX_AXES], red[MAX_AXES];
+} Nest;
+Nest kernel_nest(const Kernel *);
+void generic_point(Walk *, const Nest *);
 
 /* The claim table of CPU targets. */
 extern const ClaimRow cpu_claims[];

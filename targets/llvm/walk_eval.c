@@ -211,21 +211,16 @@ static OpFn *const op_fn[OP_COUNT] = {
     [OP_select] = op_select, [OP_stop] = op_copy, [OP_allreduce] = op_copy,
 };
 
+/* Results that a half holds as they come. */
+static const bool is_exact[OP_COUNT] = {
+    [OP_neg] = true, [OP_abs] = true, [OP_sign] = true, [OP_floor] = true, [OP_round] = true,
+    [OP_cast] = true, [OP_max2] = true, [OP_min2] = true, [OP_select] = true, [OP_stop] = true,
+    [OP_allreduce] = true,
+};
+
 LLVMValueRef walk_op(Walk *w, Op op, const EvalArgs *a) {
     if (!op_fn[op])
         die("%s is not an elementwise row", op_info[op].name);
-    return walk_round_to(w, a->result, op_fn[op](w, a));
-}
-
-/* ---- folding reductions ---- */
-
-LLVMValueRef walk_fold(Walk *w, Op op, DType d, LLVMValueRef acc, LLVMValueRef value) {
-    EvalArgs a = {.operand = d, .result = d, .v = {acc, value}};
-    switch (op) {
-    case OP_sum: return op_add(w, &a);
-    case OP_prod: return op_mul(w, &a);
-    case OP_max: return op_max2(w, &a);
-    case OP_min: return op_min2(w, &a);
-    default: die("%s does not fold", op_info[op].name);
-    }
+    LLVMValueRef v = op_fn[op](w, a);
+    return is_exact[op] ? v : walk_round_to(w, a->result, v);
 }

@@ -57,16 +57,16 @@ typedef struct EvalArgs {
     LLVMValueRef v[3];
 } EvalArgs;
 LLVMValueRef walk_op(Walk *, Op, const EvalArgs *);
-/* acc (+, *, max, min) value, as reductions fold; argmax folds pairs elsewhere. */
-LLVMValueRef walk_fold(Walk *, Op, DType, LLVMValueRef acc, LLVMValueRef value);
+/* walk_expr, splat if `vec` and it does not depend on the lanes. */
+LLVMValueRef walk_operand(Walk *, KRef, bool vec);
 
 /* ---- walk_rng.c ---- */
-LLVMValueRef walk_rng(Walk *, const KExpr *);
+LLVMValueRef walk_rng(Walk *, KRef);
 
 /* ---- walk_address.c ---- */
 typedef struct Address {
     KRef element;     /* element number (of a sample, if io) */
-    KRef sample;      /* io: index on the sample axis; else NOK */
+    KRef sample;      /* io: slot, looked up in the table; else NOK */
     bool affine;      /* element's step from lane to lane is `step`, and sample does not vary */
     int64_t step;
     int64_t multiple; /* element at lane 0 is a multiple of this */
@@ -74,13 +74,13 @@ typedef struct Address {
 Address walk_address(Walk *, int param, const KRef *index);
 
 /* ---- walk_memory.c, walk_bits.c ---- */
-LLVMValueRef walk_load(Walk *, const KExpr *);
-void walk_store(Walk *, const KStore *);
-LLVMValueRef walk_base(Walk *, int param, KRef sample); /* ptr to element 0 */
-LLVMValueRef bits_load(Walk *, LLVMValueRef base, const Address *, LLVMValueRef element, int lanes);
-LLVMValueRef bits_load_one(Walk *, LLVMValueRef base, LLVMValueRef element);
-void bits_store(Walk *, LLVMValueRef base, const Address *, LLVMValueRef element, LLVMValueRef);
-void bits_store_one(Walk *, LLVMValueRef base, LLVMValueRef element, LLVMValueRef);
+LLVMValueRef walk_load(Walk *, KRef);
+void walk_store(Walk *, const KStore *, LLVMValueRef value);
+/* Bits: `lanes` consecutive ones (1 gives an i1), none of which share a byte with lanes outside,
+ * unless they are fewer than 8; those lie in one byte. */
+bool bits_together(const Address *, int lanes); /* whether lanes are so placed */
+LLVMValueRef bits_load(Walk *, LLVMValueRef base, LLVMValueRef element, int lanes);
+void bits_store(Walk *, LLVMValueRef base, LLVMValueRef element, LLVMValueRef, int lanes);
 
 /* ---- math*.c: on f64 scalars or vectors, straight-line, no calls ---- */
 LLVMValueRef math_exp(Walk *, LLVMValueRef);

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The driver: import, retype, simplify, fold, batch; then each program's graphs through simplify and
+ * fold; then the lowering. Every stage has a name that --print-after knows. */
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "compiler/compiled.h"
+#include "passes/passes.h"
+
+double wall_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+bool guarded_call(void (*fn)(void *), void *arg, AdjError *e)
+{
+    AdjError ignored;
+    e = e ? e : &ignored;
+    e->msg[0] = 0;
+    return err_guard(fn, arg, e->msg, sizeof e->msg);
+}
+
+/* ---- stages ---- */
+
+static const Graph *stage(AdjCompiled *c, const char *name, const Graph *g)
+{
+    if (c->opt.print_after && !strcmp(c->opt.print_after, name)) {
+        Str s = {0};
+        graph_print(&s, g);
+        fputs(s.s, stderr);
+        str_free(&s);
+    }
+    return g;
+}
+
+static Graph *settle(AdjCompiled *c, const Graph *g)
+{
+    Graph *s = pass_simplify(c->arena, g);
+    s = pass_fold(c->arena, s);
+    return pass_simplify(c->arena, s);
+}
+
+static void import(AdjCompiled *c)
+{
+    const AdjOptions *o = &c->opt;
+    OnnxOptions oo = {.nmean = o->nmean, .nstd = o->nstd, .scale = o->scale, .nhwc = o->nhwc,
+                      .keep_batch = o->batch == BATCH_NONE};
+    memcpy(oo.mean, o->mean, sizeof oo.mean);
+    memcpy(oo.std, o->std, sizeof oo.std);
+    double start = wall_seconds();
+    c->imported = stage(c, "import", onnx_import(c->arena, o->model, &oo));
+    c->times.import = wall_seconds() - start;
+}
+
+static Ref find_image(const Graph *g)
+{
+    Ref x = graph_find_input(g, "x");
+    if (x == NOREF)
+        err(NULL, "the model has no input");
+    return x;
+}
+
+static void prepare_model(AdjCompiled *c)
+{
+    const Graph *g = c->imported;
+    DType d = c->opt.f64 ? DT_F64 : DT_F32;
+    if (d == DT_F64)
+        g = stage(c, "retype", pass_retype(c->arena, g, DT_F32, DT_F64));
+    g = stage(c, "fold", settle(c, g));
+    int64_t b = c->opt.batch;
+    if (b == BATCH_NONE)
+        b = g->node[find_image(g)].type.dim[0];
+    else
+        g = stage(c, "batch", pass_simplify(c->arena, pass_batch(c->arena, g, b)));
+    if (!g->nout)
+        err(c->opt.model, "the model has no output");
+    c->model = (Model){.g = g, .b = b, .dtype = d, .x = find_image(g),
+                       .logits = g->out[0].ref, .arena = c->arena};
+    if (g->node[c->model.x].type.dtype != d)
+        err(c->opt.model, "the image input is %s; f32 is what can be compiled",
+            dtype_name(g->node[c->model.x].type.dtype));
+}
+
+/* ---- programs ---- */
+
+static Graph *settle_phase(AdjCompiled *c, Graph *g)
+{
+    if (!g)
+        return NULL;
+    stage(c, arena_printf(c->arena, "%s.raw", g->name), g);
+    g = settle(c, g);
+    stage(c, g->name, g);
+    return g;
+}
+
+static void add_program(AdjCompiled *c, const char *name)
+{
+    const ProgramRow *row = program_find(name);
+    if (!row) {
+        Str known = {0};
+        for (int i = 0; i < nprogram_rows; i++)
+            str_fmt(&known, "%s%s", i ? ", " : "", program_rows[i].name);
+        const char *list = arena_strdup(c->arena, known.s);
+        str_free(&known);
+        err("--entry", "unknown entry %s; known: %s", name, list);
+    }
+    if (c->nspec == MAX_ENTRIES)
+        err("--entry", "more than %d entries", MAX_ENTRIES);
+    ProgramSpec *s = &c->spec[c->nspec++];
+    s->name = row->name;
+    s->slots = (int)c->model.b;
+    row->build(&c->model, s);
+    s->init = settle_phase(c, s->init);
+    s->step = settle_phase(c, s->step);
+    s->judge = settle_phase(c, s->judge);
+    s->finish = settle_phase(c, s->finish);
+}
+
+static void add_programs(AdjCompiled *c)
+{
+    char *list = arena_strdup(c->arena, c->opt.entries), *rest = list;
+    for (char *name; (name = strsep(&rest, ","));)
+        if (*name)
+            add_program(c, name);
+    if (!c->nspec)
+        err("--entry", "names no entry");
+}
+
+/* ---- lowering ---- */
+
+static uint64_t model_hash(AdjCompiled *c)
+{
+    Str s = {0};
+    for (int i = 0; i < c->nspec; i++)
+        graph_print(&s, c->spec[i].step);
+    str_fmt(&s, "%s %s %d %d", c->target->triple, c->target->cpu, c->opt.weights_file,
+            c->opt.trace);
+    uint64_t h = hash_bytes(s.s, s.n, 1);
+    str_free(&s);
+    return h;
+}
+
+static void lower(AdjCompiled *c)
+{
+    double start = wall_seconds();
+    Module *m = c->module = module_new(c->arena, c->opt.prefix);
+    const char *slash = strrchr(c->opt.model, '/');
+    m->source = slash ? slash + 1 : c->opt.model;
+    m->precision = c->model.dtype;
+    m->embed = !c->opt.weights_file;
+    m->trace = c->opt.trace;
+    m->hash = model_hash(c);
+    for (int i = 0; i < c->nspec; i++)
+        lower_program(m, c->target, &c->spec[i]);
+    module_finish(m);
+    if (c->opt.print_after && !strcmp(c->opt.print_after, "lower")) {
+        Str s = {0};
+        module_print(&s, m);
+        fputs(s.s, stderr);
+        str_free(&s);
+    }
+    c->times.lower = wall_seconds() - start;
+}
+
+static void compile(void *arg)
+{
+    AdjCompiled *c = arg;
+    c->target = target_find(c->arena, c->opt.target, c->opt.cpu);
+    import(c);
+    double start = wall_seconds();
+    prepare_model(c);
+    add_programs(c);
+    c->times.passes = wall_seconds() - start;
+    lower(c);
+}
+
+/* ---- options ---- */
+
+/* A C identifier out of a file name: "my-net.onnx" -> "my_net". */
+static const char *default_prefix(Arena *a, const char *model)
+{
+    const char *slash = strrchr(model, '/');
+    char *name = arena_printf(a, "%s", slash ? slash + 1 : model);
+    char *dot = strrchr(name, '.');
+    if (dot && dot != name)
+        *dot = 0;
+    for (char *p = name; *p; p++)
+        if (!isalnum((unsigned char)*p))
+            *p = '_';
+    return isdigit((unsigned char)*name) ? arena_printf(a, "m_%s", name) : name;
+}
+
+static void check_options(void *arg)
+{
+    AdjCompiled *c = arg;
+    AdjOptions *o = &c->opt;
+    if (!o->model)
+        err(NULL, "no model given");
+    if (o->batch != BATCH_NONE && (o->batch < 1 || o->batch > 4096))
+        err("--batch", "must be between 1 and 4096");
+    for (const char *p = o->prefix; *p; p++)
+        if (!(isalpha((unsigned char)*p) || *p == '_' || (p > o->prefix && isdigit((unsigned char)*p))))
+            err("--prefix", "%s is not a C identifier", o->prefix);
+    for (int i = 0; i < o->nstd; i++)
+        if (!(fabs(o->std[i]) > 0) || !isfinite(o->std[i]))
+            err("--std", "must be finite and not zero");
+}
+
+static const char *keep(Arena *a, const char *s)
+{
+    return s ? arena_strdup(a, s) : NULL;
+}
+
+static void copy_options(AdjCompiled *c, const AdjOptions *o)
+{
+    Arena *a = c->arena;
+    c->opt = *o;
+    c->opt.model = keep(a, o->model);
+    c->opt.entries = keep(a, o->entries ? o->entries : "forward");
+    c->opt.target = keep(a, o->target);
+    c->opt.cpu = keep(a, o->cpu);
+    c->opt.print_after = keep(a, o->print_after);
+    c->opt.prefix = o->prefix ? keep(a, o->prefix)
+                              : o->model ? default_prefix(a, o->model) : "";
+    if (!o->batch)
+        c->opt.batch = DEFAULT_BATCH;
+}
+
+AdjCompiled *adj_compile(const AdjOptions *o, AdjError *e)
+{
+    Arena *a = arena_new();
+    AdjCompiled *c = NEW(a, AdjCompiled);
+    c->arena = a;
+    copy_options(c, o);
+    if (guarded_call(check_options, c, e) && guarded_call(compile, c, e))
+        return c;
+    arena_free(a);
+    return NULL;
+}
+
+void adj_compiled_free(AdjCompiled *c)
+{
+    if (!c)
+        return;
+    if (c->loaded)
+        object_unload(c->loaded);
+    bytes_free(&c->object);
+    arena_free(c->arena);
+}
+
+AdjTimes adj_times(const AdjCompiled *c)
+{
+    return c->times;
+}
+
+/* ---- code ---- */
+
+const Bytes *compiled_object(AdjCompiled *c)
+{
+    if (c->object.data)
+        return &c->object;
+    double start = wall_seconds();
+    c->object = target_emit(c->module, c->target, EMIT_OBJ);
+    c->times.emit = wall_seconds() - start;
+    return &c->object;
+}
+
+static void load(void *arg)
+{
+    AdjCompiled *c = arg;
+    if (c->target->gpu)
+        err("--target", "%s code cannot be loaded here", c->target->triple);
+    void *address = NULL;
+    const char *symbol = arena_printf(c->arena, "%s_model", c->opt.prefix);
+    c->loaded = object_load(compiled_object(c), symbol, &address);
+    c->here = address;
+}
+
+const AdjModel *adj_load_here(AdjCompiled *c, AdjError *e)
+{
+    if (!c->here && !guarded_call(load, c, e))
+        return NULL;
+    return c->here;
+}
+
+const void *adj_weights(const AdjCompiled *c, uint64_t *bytes)
+{
+    if (bytes)
+        *bytes = (uint64_t)c->module->const_bytes;
+    return c->module->embed ? NULL : c->module->consts;
+}
+
+const char *compiled_c_name(AdjCompiled *c, const char *program)
+{
+    char *s = arena_strdup(c->arena, program);
+    for (char *p = s; *p; p++)
+        if (!isalnum((unsigned char)*p))
+            *p = '_';
+    return s;
+}

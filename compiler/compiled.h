@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the compile API know of a model being compiled. */
+#ifndef ADJ_COMPILER_COMPILED_H
+#define ADJ_COMPILER_COMPILED_H
+
+#include "compiler/adjoint.h"
+#include "compiler/onnx.h"
+#include "compiler/programs.h"
+#include "targets/targets.h"
+
+enum { MAX_ENTRIES = 16, DEFAULT_BATCH = 8, BATCH_NONE = -1 };
+
+struct AdjCompiled {
+    Arena *arena;
+    AdjOptions opt;         /* strings copied into the arena */
+    const Target *target;
+    const Graph *imported;  /* as the file has it, batch 1 */
+    Model model;
+    int nspec;
+    ProgramSpec spec[MAX_ENTRIES];
+    Module *module;
+    AdjTimes times;
+    Bytes object;           /* emitted on first use */
+    Loaded *loaded;
+    const AdjModel *here;
+};
+
+double wall_seconds(void);
+const Bytes *compiled_object(AdjCompiled *);      /* err()s on failure */
+const char *compiled_c_name(AdjCompiled *, const char *program); /* "pgd-linf" -> "pgd_linf" */
+/* Text of the generated header; manifest as JSON (heap). */
+void header_text(AdjCompiled *, Str *, const char *base_name);
+char *manifest_text(AdjCompiled *, bool with_graph);
+
+/* One guard for every public function: runs fn(c), turns an err() into AdjError. */
+bool guarded_call(void (*fn)(void *), void *arg, AdjError *);
+
+#endif

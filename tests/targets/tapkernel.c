@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Builds the kernels: axes, contraction by its definition, epilogue, then layouts and lanes from the
+ * target's offer. */
+#include "tapkernel.h"
+
+static int64_t out_extent(int64_t in, int64_t k, int64_t s, int64_t d, int64_t pads) {
+    return (in + pads - (k - 1) * d - 1) / s + 1;
+}
+
+Contract case_contract(const Case *c) {
+    const int64_t *p = c->pad;
+    return (Contract){.op = c->op, .dtype = c->dtype, .batch = c->n, .ic = c->ic, .oc = c->oc,
+                      .groups = 1, .ih = c->ih, .iw = c->iw,
+                      .oh = out_extent(c->ih, c->kh, c->stride, c->dilation, p[0] + p[2]),
+                      .ow = out_extent(c->iw, c->kw, c->stride, c->dilation, p[1] + p[3]),
+                      .kh = c->kh, .kw = c->kw, .sh = c->stride, .sw = c->stride,
+                      .ph = p[0], .pw = p[1], .ph2 = p[2], .pw2 = p[3],
+                      .dh = c->dilation, .dw = c->dilation};
+}
+
+Type case_type(const Case *c, int param) {
+    Contract k = case_contract(c);
+    bool x = (c->op == OP_conv) == (param == P_DATA); /* has the shape of the forward input */
+    int64_t image[] = {k.batch, x ? k.ic : k.oc, x ? k.ih : k.oh, x ? k.iw : k.ow};
+    int64_t weight[] = {k.oc, k.ic, k.kh, k.kw}, bias[] = {c->op == OP_conv ? k.oc : k.ic};
+    if (param == P_WEIGHT)
+        return type_of(c->dtype, 4, weight);
+    if (param == P_BIAS)
+        return type_of(c->dtype, 1, bias);
+    return type_of(param == P_MASK ? DT_BOOL : c->dtype, 4, image);
+}
+
+/* ---- layouts ---- */
+
+static Layout widened(Layout l, int64_t by) {
+    for (int i = 0; i < l.ndigit; i++)
+        if (l.digit[i].dim >= 2 && by) {
+            l.digit[i].low += by;
+            l.digit[i].extent += 2 * by + 1;
+        }
+    return l;
+}
+
+static Layout mask_layout(const Case *c, const Target *t) {
+    Type type = case_type(c, P_MASK);
+    int lanes = target_lanes(t, c->dtype);
+    bool blocked = type.dim[1] % lanes == 0;
+    Layout l = blocked ? layout_blocked(type, lanes, NULL, NULL) : layout_plain(type);
+    l.bits = l.digit[l.ndigit - 1].extent % 8 == 0;
+    return l;
+}
+
+static void add_params(Kernel *k, const Case *c, const Target *t, const Offer *o) {
+    Layout out = widened(o->out, c->halo), residual = widened(o->out, 2 * c->halo);
+    Layout layout[NPARAM] = {widened(o->in, c->halo), o->w, layout_plain(case_type(c, P_BIAS)),
+                             residual, c->io ? layout_plain(case_type(c, P_OUT)) : out,
+                             mask_layout(c, t)};
+    for (int p = 0; p < NPARAM; p++)
+        kernel_param(k, (KParam){.dtype = case_type(c, p).dtype, .layout = layout[p],
+                                 .sample = p != P_WEIGHT && p != P_BIAS, .io = c->io && p == P_OUT,
+                                 .in = p < P_OUT, .out = p >= P_OUT});
+    k->data_param = P_DATA;
+    k->weight_param = P_WEIGHT;
+}
+
+/* ---- the contraction ---- */
+
+typedef struct Build {
+    Kernel *k;
+    const Case *c;
+    Contract f;
+    KRef at[4]; /* result index */
+} Build;
+
+/* Data coordinate that tap `t` of result coordinate `r` reads; guard says whether it is inside. */
+static KRef data_index(Build *b, KRef r, KRef t, int64_t pad, int64_t extent, KRef *guard) {
+    Kernel *k = b->k;
+    KRef tap = kx_mulc(k, t, b->c->dilation);
+    if (b->c->op == OP_conv) {
+        KRef i = kx_addc(k, kx_add(k, kx_mulc(k, r, b->c->stride), tap), -pad);
+        *guard = kx_and(k, *guard, kx_in_range(k, i, 0, extent));
+        return i;
+    }
+    KRef i = kx_addc(k, kx_add(k, r, kx_mulc(k, tap, -1)), pad);
+    *guard = kx_and(k, *guard, kx_in_range(k, kx_mod(k, i, b->c->stride), 0, 1));
+    i = kx_div(k, i, b->c->stride);
+    *guard = kx_and(k, *guard, kx_in_range(k, i, 0, extent));
+    return i;
+}
+
+static KRef contraction(Build *b) {
+    Kernel *k = b->k;
+    bool fwd = b->c->op == OP_conv;
+    KRef ch = kx_axis(k, kernel_axis(k, "k", AX_RED, fwd ? b->f.ic : b->f.oc, false));
+    KRef ky = kx_axis(k, kernel_axis(k, "ky", AX_RED, b->f.kh, false));
+    KRef kx = kx_axis(k, kernel_axis(k, "kx", AX_RED, b->f.kw, false)), guard = NOK;
+    KRef row = data_index(b, b->at[2], ky, b->f.ph, fwd ? b->f.ih : b->f.oh, &guard);
+    KRef col = data_index(b, b->at[3], kx, b->f.pw, fwd ? b->f.iw : b->f.ow, &guard);
+    KRef di[] = {b->at[0], ch, row, col};
+    KRef wi[] = {fwd ? b->at[1] : ch, fwd ? ch : b->at[1], ky, kx};
+    KRef v[] = {kx_load(k, P_DATA, 4, di, guard, 0), kx_load(k, P_WEIGHT, 4, wi, NOK, 0)};
+    return kx_reduce(k, OP_sum, b->c->dtype, kx_eval(k, OP_mul, b->c->dtype, 2, v), NOK);
+}
+
+static void store(Build *b, int param, KRef value) {
+    KStore *s = &b->k->store[b->k->nstore++];
+    *s = (KStore){.param = param, .rank = 4, .value = value};
+    for (int d = 0; d < 4; d++)
+        s->index[d] = b->at[d];
+}
+
+static void epilogue(Build *b, KRef sum) {
+    Kernel *k = b->k;
+    DType d = b->c->dtype;
+    KRef zero = kx_const(k, d, 0);
+    KRef bias[] = {sum, kx_load(k, P_BIAS, 1, &b->at[1], NOK, 0)};
+    KRef residual[] = {kx_eval(k, OP_add, d, 2, bias), kx_load(k, P_RESIDUAL, 4, b->at, NOK, 0)};
+    KRef v = kx_eval(k, OP_add, d, 2, residual);
+    store(b, P_OUT, kx_eval(k, OP_max2, d, 2, (KRef[]){v, zero}));
+    store(b, P_MASK, kx_eval(k, OP_lt, DT_BOOL, 2, (KRef[]){zero, v}));
+}
+
+/* ---- lanes ---- */
+
+static Kernel *split_lanes(Arena *a, Kernel *k, int axis, int64_t lanes) {
+    Kernel *s = kernel_split(a, k, axis, lanes);
+    int inner = 0;
+    while (inner < s->naxis && s->axis[inner].kind != AX_RED)
+        inner++;
+    s->axis[inner - 1].kind = AX_VEC;
+    return s;
+}
+
+Kernel *case_kernel(Arena *a, const Case *c, const Target *t, const char *name) {
+    static const char *const axis[] = {"n", "c", "y", "x"};
+    Build b = {.k = kernel_new(a), .c = c, .f = case_contract(c)};
+    Offer o = {.claim = -1};
+    if (!t->offer(t, &b.f, &o) || o.claim < 0)
+        return NULL;
+    b.k->name = name;
+    add_params(b.k, c, t, &o);
+    for (int d = 0; d < 4; d++)
+        b.at[d] = kx_axis(b.k, kernel_axis(b.k, axis[d], AX_SEQ, case_type(c, P_OUT).dim[d], d == 0));
+    b.k->contract = b.f;
+    b.k->offer = o;
+    b.k->heavy = contraction(&b);
+    if (c->epilogue)
+        epilogue(&b, b.k->heavy);
+    else
+        store(&b, P_OUT, b.k->heavy);
+    return split_lanes(a, b.k, o.vec_dim, o.lanes);
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The CPU's claims on convolutions against the kernel interpreter: shapes, strides, dilations, halos,
+ * element types and CPU rows. The whole result buffer is compared, halo included, so that a store out of
+ * place shows; a call in pieces must give the bits of one call. */
+#include "tapkernel.h"
+
+#include "targets/llvm/emit.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Run {
+    Arena *a;
+    Case c;
+    const Target *t;
+    Kernel *k;
+    void *mem[NPARAM], *want[NPARAM]; /* want: results of the interpreter */
+    size_t bytes[NPARAM];
+    int64_t *table;
+    int bad;
+} Run;
+
+static uint64_t random_state = 1;
+
+static double random_unit(void) { /* xorshift; in [-1, 1) */
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (double)(int64_t)random_state / 9223372036854775808.0;
+}
+
+/* ---- memory ---- */
+
+static void *buffer(Run *r, size_t bytes) {
+    char *p = arena_alloc(r->a, bytes + 128);
+    return p + (64 - (uintptr_t)p % 64) % 64;
+}
+
+static void fill_operand(Run *r, int p) {
+    Type t = case_type(&r->c, p);
+    int64_t n = type_count(t);
+    char *dense = arena_alloc(r->a, (size_t)type_bytes(t));
+    double scale = p == P_WEIGHT ? 0.1 : 1;
+    for (int64_t i = 0; i < n; i++)
+        elem_set(t.dtype, dense, i, random_unit() * scale);
+    layout_pack(&r->k->param[p].layout, t, dense, r->mem[p]);
+}
+
+static void fill(Run *r) {
+    for (int p = 0; p < NPARAM; p++) {
+        r->bytes[p] = (size_t)layout_bytes(&r->k->param[p].layout, r->k->param[p].dtype);
+        r->mem[p] = buffer(r, r->bytes[p]);
+        if (p < P_OUT) {
+            fill_operand(r, p);
+            continue;
+        }
+        r->want[p] = buffer(r, r->bytes[p]);
+        memset(r->mem[p], 0x5a, r->bytes[p]);
+        memset(r->want[p], 0x5a, r->bytes[p]);
+    }
+    r->table = NEW_N(r->a, int64_t, r->c.n);
+    for (int64_t i = 0; i < r->c.n; i++)
+        r->table[i] = r->c.n - 1 - i;
+}
+
+static int64_t io_stride(const Run *r) {
+    Type t = case_type(&r->c, P_OUT);
+    return type_bytes(t) / t.dim[0];
+}
+
+/* ---- the two ways to run it ---- */
+
+static void interpret(Run *r) {
+    KMem mem[NPARAM];
+    for (int p = 0; p < NPARAM; p++)
+        mem[p] = (KMem){p < P_OUT ? r->mem[p] : r->want[p], p == P_OUT ? io_stride(r) : 0};
+    kernel_eval(r->k, mem, r->table, 0, r->c.n);
+}
+
+static void call(const Run *r, void *code, int64_t lo, int64_t hi) {
+    void *const *m = r->mem;
+    if (r->c.io)
+        ((KernelIoFn *)code)(r->table, lo, hi, m[0], m[1], m[2], m[3], m[4], io_stride(r), m[5]);
+    else
+        ((KernelFn *)code)(r->table, lo, hi, m[0], m[1], m[2], m[3], m[4], m[5]);
+}
+
+static void compare(Run *r) {
+    DType d = r->c.dtype;
+    double most = d == DT_F64 ? 1e-13 : 3e-5, scale = 1;
+    int64_t n = (int64_t)r->bytes[P_OUT] / dtype_bytes(d);
+    for (int64_t i = 0; i < n; i++) {
+        double got = elem_get(d, r->mem[P_OUT], i), want = elem_get(d, r->want[P_OUT], i);
+        scale = fmax(1, fabs(want));
+        if (memcmp(&got, &want, 8) && !(fabs(got - want) <= most * scale)) {
+            if (r->bad++ < 3)
+                printf("  element %lld: %.17g, want %.17g\n", (long long)i, got, want);
+        }
+    }
+    if (r->c.epilogue && d == DT_F64 && memcmp(r->mem[P_MASK], r->want[P_MASK], r->bytes[P_MASK])) {
+        r->bad++;
+        printf("  masks differ\n");
+    }
+}
+
+/* The samples in three calls, last first. */
+static void check_pieces(Run *r, void *code) {
+    void *whole = buffer(r, r->bytes[P_OUT]), *mask = buffer(r, r->bytes[P_MASK]);
+    int64_t n = r->c.n, one = n / 3, two = 2 * n / 3;
+    memcpy(whole, r->mem[P_OUT], r->bytes[P_OUT]);
+    memcpy(mask, r->mem[P_MASK], r->bytes[P_MASK]);
+    memset(r->mem[P_OUT], 0x5a, r->bytes[P_OUT]);
+    memset(r->mem[P_MASK], 0x5a, r->bytes[P_MASK]);
+    call(r, code, two, n);
+    call(r, code, one, two);
+    call(r, code, 0, one);
+    if (memcmp(whole, r->mem[P_OUT], r->bytes[P_OUT]) || memcmp(mask, r->mem[P_MASK], r->bytes[P_MASK])) {
+        r->bad++;
+        printf("  pieces give other bits\n");
+    }
+}
+
+static void describe(const Run *r) {
+    const Case *c = &r->c;
+    const int64_t *n = r->k->offer.number;
+    printf("%s %s %s %lldx%lld s%lld d%lld %lld->%lld @%lldx%lld n%lld%s plan %lldx%lldx%lld\n",
+           r->t->cpu, dtype_name(c->dtype), op_info[c->op].name, (long long)c->kh, (long long)c->kw,
+           (long long)c->stride, (long long)c->dilation, (long long)c->ic, (long long)c->oc,
+           (long long)c->ih, (long long)c->iw, (long long)c->n, c->io ? " io" : "", (long long)n[0],
+           (long long)n[1], (long long)n[2]);
+}
+
+static void run_case(void *user) {
+    Run *r = user;
+    void *code;
+    r->k = case_kernel(r->a, &r->c, r->t, "k");
+    if (!r->k)
+        return;
+    const Kernel *k = r->k;
+    Bytes object = emit_kernels(&k, 1, r->t, EMIT_OBJ);
+    Loaded *l = object_load(&object, "k", &code);
+    fill(r);
+    interpret(r);
+    call(r, code, 0, r->c.n);
+    compare(r);
+    check_pieces(r, code);
+    object_unload(l);
+    bytes_free(&object);
+}
+
+/* ---- the cases ---- */
+
+#define SAME(n) {n, n, n, n}
+static const Case cases[] = {
+    {.ic = 16, .oc = 16, .ih = 32, .iw = 32, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
+    {.ic = 32, .oc = 32, .ih = 16, .iw = 16, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
+    {.ic = 64, .oc = 64, .ih = 8, .iw = 8, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
+    {.ic = 32, .oc = 64, .ih = 4, .iw = 4, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
+    {.ic = 32, .oc = 32, .ih = 7, .iw = 7, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
+    {.ic = 64, .oc = 16, .ih = 1, .iw = 1, .kh = 1, .kw = 1, .stride = 1},
+    {.ic = 16, .oc = 32, .ih = 1, .iw = 1, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
+    {.ic = 16, .oc = 48, .ih = 28, .iw = 28, .kh = 1, .kw = 1, .stride = 1},
+    {.ic = 32, .oc = 64, .ih = 14, .iw = 14, .kh = 1, .kw = 1, .stride = 2},
+    {.ic = 16, .oc = 32, .ih = 28, .iw = 28, .kh = 3, .kw = 3, .stride = 2, .pad = SAME(1)},
+    {.ic = 32, .oc = 16, .ih = 13, .iw = 11, .kh = 3, .kw = 3, .stride = 2, .pad = {0, 1, 1, 0}},
+    {.ic = 16, .oc = 16, .ih = 14, .iw = 9, .kh = 5, .kw = 5, .stride = 1, .pad = SAME(2)},
+    {.ic = 16, .oc = 16, .ih = 15, .iw = 20, .kh = 5, .kw = 3, .stride = 3, .pad = {2, 1, 0, 3}},
+    {.ic = 16, .oc = 32, .ih = 12, .iw = 17, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(2), .dilation = 2},
+    {.ic = 16, .oc = 16, .ih = 12, .iw = 17, .kh = 3, .kw = 3, .stride = 2, .pad = SAME(2), .dilation = 2},
+    {.ic = 16, .oc = 16, .ih = 11, .iw = 16, .kh = 4, .kw = 4, .stride = 4},
+    {.ic = 3, .oc = 64, .ih = 32, .iw = 48, .kh = 7, .kw = 7, .stride = 2, .pad = SAME(3)},
+    {.ic = 3, .oc = 16, .ih = 32, .iw = 32, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
+    {.ic = 1, .oc = 32, .ih = 28, .iw = 28, .kh = 5, .kw = 5, .stride = 1, .pad = SAME(2)},
+    {.ic = 1, .oc = 16, .ih = 28, .iw = 28, .kh = 3, .kw = 3, .stride = 2, .pad = {0, 0, 1, 1}},
+    {.ic = 3, .oc = 16, .ih = 9, .iw = 10, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
+};
+
+static int one(Case c, const Target *t, int *count) {
+    char why[512];
+    if (!c.dilation)
+        c.dilation = 1;
+    Run r = {.a = arena_new(), .c = c, .t = t};
+    if (!err_guard(run_case, &r, why, sizeof why)) {
+        printf("  error: %s\n", why);
+        r.bad++;
+    }
+    if (r.k)
+        ++*count;
+    if (r.bad)
+        describe(&r);
+    arena_free(r.a);
+    return r.bad > 0;
+}
+
+/* Forms of a case: bare with a wide halo, with an epilogue, into the caller's memory. */
+static int forms(Case c, const Target *t, int *count) {
+    int bad = 0;
+    c.n = 4;
+    c.halo = 1;
+    bad += one(c, t, count);
+    c.epilogue = true;
+    c.halo = 0;
+    bad += one(c, t, count);
+    c.io = true;
+    c.n = 5;
+    return bad + one(c, t, count);
+}
+
+static bool can_run(const char *cpu) {
+#if defined(__x86_64__)
+    if (strstr(cpu, "v4"))
+        return __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
+    return !strstr(cpu, "v3") || (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"));
+#else
+    return !cpu;
+#endif
+}
+
+int main(int argc, char **argv) {
+    static const char *const row[] = {NULL, "x86-64-v3", "x86-64"};
+    static const DType dtype[] = {DT_F32, DT_F64};
+    static const Op op[] = {OP_conv, OP_conv_dx};
+    Arena *a = arena_new();
+    int bad = 0, count = 0;
+    for (int i = argc > 1 ? atoi(argv[1]) : 0; i < COUNT(row); i++) {
+        if (row[i] && !can_run(row[i]))
+            continue;
+        const Target *t = target_find(a, NULL, row[i]);
+        for (int j = 0; j < COUNT(cases) * 4; j++) {
+            Case c = cases[j / 4];
+            c.dtype = dtype[j / 2 % 2];
+            c.op = op[j % 2];
+            bad += forms(c, t, &count);
+        }
+    }
+    printf("%d claims, %d wrong\n", count, bad);
+    arena_free(a);
+    return bad > 0 || count == 0;
+}
