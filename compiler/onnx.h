@@ -14,6 +14,12 @@ typedef struct OnnxDim { /* the extent of a symbolic dimension */
     int64_t value;
 } OnnxDim;
 
+/* An input of the file that is given a constant, and so is no input of the graph: a shape, say. */
+typedef struct OnnxFixed {
+    const char *name;
+    const Const *value; /* NULL: a tensor without elements */
+} OnnxFixed;
+
 /* Preprocessing becomes nodes in front of the model, so that the graph's public input stays pixels in
  * [0,1], [1,C,H,W]. The model is fed (pixel * scale - mean[c]) / std[c]: scale 255 means it wants
  * 0..255, and mean and std are in the units after scale. All zero: nothing is put in front. */
@@ -29,12 +35,18 @@ typedef struct OnnxOptions {
     bool keep_batch;
     int ndims;
     OnnxDim dims[ONNX_MAX_DIMS];
+    int nfixed;
+    const OnnxFixed *fixed;
 } OnnxOptions;
 
 /* The graph lives in the arena. One output for each ONNX output, by name. The first input that is not
  * an initializer is named "x"; further ones keep their names (one named "x" becomes "x_"). Opts may be
  * NULL. */
 Graph *onnx_import(Arena *, const char *path, const OnnxOptions *opts);
+
+/* A file of one serialized tensor (input_0.pb). NULL if it has no elements. *name is "" if it has none;
+ * name may be NULL. */
+const Const *onnx_read_tensor(Arena *, const char *path, const char **name);
 
 /* ---- what a file says of itself, for `adjoint inspect` ---- */
 typedef struct OnnxCount {

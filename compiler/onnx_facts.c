@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a file says of itself, read without looking at any tensor. */
+/* Smaller questions to a file: what a model says of itself, the one tensor of a .pb file. */
 #include "onnx.h"
 #include "onnx_model.h"
+#include "onnx_node.h"
 
 #include "onnx.pb-c.h"
 
@@ -48,6 +49,28 @@ static void gather_facts(void *arg, Arena *scratch) {
         .ninitializers = (int)m->graph->n_initializer,
     };
     count_ops(j, m->graph);
+}
+
+typedef struct TensorJob {
+    Arena *a;
+    const char *path, *name;
+    const Const *value;
+} TensorJob;
+
+static void read_tensor(void *arg, Arena *scratch) {
+    TensorJob *j = arg;
+    const Onnx__TensorProto *t = onnx_load_tensor(scratch, j->path);
+    Graph *g = graph_new(j->a, "tensor");
+    Ref r = onnx_tensor(g, j->path, t);
+    j->name = text(j->a, t->name);
+    j->value = r == ONNX_EMPTY ? NULL : g->node[r].value;
+}
+
+const Const *onnx_read_tensor(Arena *a, const char *path, const char **name) {
+    TensorJob j = {.a = a, .path = path};
+    onnx_within(path, read_tensor, &j);
+    if (name) *name = j.name;
+    return j.value;
 }
 
 OnnxFacts *onnx_facts(Arena *a, const char *path) {

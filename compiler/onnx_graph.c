@@ -163,12 +163,30 @@ static Type input_type(Import *im, const char *name, const Onnx__ValueInfoProto 
     return type_of(dtype, (int)tensor->shape->n_dim, dim);
 }
 
+static Ref copy_const(Graph *g, const Const *c) {
+    Node node = {.op = OP_const, .value = c, .type = c->type};
+    Origin none = {0};
+    Graph one = {.node = &node, .n = 1, .origin = &none};
+    return graph_copy(g, &one, 0, NULL);
+}
+
+static bool is_fixed(Import *im, const char *name) {
+    for (int i = 0; i < im->opts->nfixed; i++) {
+        const Const *c = im->opts->fixed[i].value;
+        if (strcmp(im->opts->fixed[i].name, name)) continue;
+        define(im, name, c ? copy_const(im->g, c) : ONNX_EMPTY);
+        return true;
+    }
+    return false;
+}
+
 static void make_inputs(Import *im) {
     bool first = true;
     for (size_t i = 0; i < im->proto->n_input; i++) {
         const char *name = text(im->proto->input[i]->name);
         Value *known = slot_of(im, name);
         if (known->name && (known->init || known->sparse)) continue; /* only a default is declared */
+        if (is_fixed(im, name)) continue;
         Type t = input_type(im, name, im->proto->input[i]);
         if (first)
             define(im, name, onnx_preprocess(im->g, "x", t, im->opts));

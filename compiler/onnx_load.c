@@ -136,20 +136,25 @@ static void budget_free(void *data, void *p) {
 }
 
 /* What a file unpacks to is its tensors, once, and structures of some hundred bytes a field. */
-static Onnx__ModelProto *unpack(Arena *a, Bytes b) {
+static void *load(Arena *a, const char *path, const ProtobufCMessageDescriptor *d) {
+    Bytes b = read_file(a, path);
+    Walk w = {.start = b.p, .p = b.p};
     Budget budget = {a, ((size_t)64 << 20) + 16 * b.n};
     ProtobufCAllocator alloc = {budget_alloc, budget_free, &budget};
-    Onnx__ModelProto *m = onnx__model_proto__unpack(&alloc, b.n, b.p);
-    if (!m) err(NULL, "not an ONNX file: its fields are not those of a model");
-    if (!m->graph) err(NULL, "not an ONNX file: it has no graph");
+    walk(&w, d, b.p + b.n, 0);
+    void *m = protobuf_c_message_unpack(d, &alloc, b.n, b.p);
+    if (!m) err(NULL, "not an ONNX file: its fields are not those of a %s", d->short_name);
     return m;
 }
 
 Onnx__ModelProto *onnx_load(Arena *a, const char *path) {
-    Bytes b = read_file(a, path);
-    Walk w = {.start = b.p, .p = b.p};
-    walk(&w, &onnx__model_proto__descriptor, b.p + b.n, 0);
-    return unpack(a, b);
+    Onnx__ModelProto *m = load(a, path, &onnx__model_proto__descriptor);
+    if (!m->graph) err(NULL, "not an ONNX file: it has no graph");
+    return m;
+}
+
+Onnx__TensorProto *onnx_load_tensor(Arena *a, const char *path) {
+    return load(a, path, &onnx__tensor_proto__descriptor);
 }
 
 int64_t onnx_model_opset(const Onnx__ModelProto *m) {

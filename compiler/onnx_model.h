@@ -10,6 +10,7 @@ typedef struct Onnx__TensorProto Onnx__TensorProto;
 
 /* onnx_load.c: everything lives in the arena. Errors do not name the file; onnx_within does. */
 Onnx__ModelProto *onnx_load(Arena *, const char *path);
+Onnx__TensorProto *onnx_load_tensor(Arena *, const char *path);
 int64_t onnx_model_opset(const Onnx__ModelProto *); /* of the default domain; 0: none */
 
 /* onnx_tensor.c: a constant of the graph, or ONNX_EMPTY. External data is looked for beside `path`. */

@@ -41,8 +41,9 @@ Ref onnx_preprocess(Graph *g, const char *name, Type model, const OnnxOptions *o
     bool counts = (o->nmean || o->nstd || (o->scale != 0 && o->scale != 1));
     bool rounds = counts && !dtype_is_float(model.dtype);
     if (rounds) image.dtype = DT_F32;
+    Ref x = b_input(g, name, image);
     graph_set_origin(g, "preprocessing");
-    Ref x = normalise(g, b_input(g, name, image), image, o);
+    x = normalise(g, x, image, o);
     if (rounds) x = b_cast(g, b_unary(g, OP_round, x), model.dtype);
     if (o->nhwc) x = b_transpose(g, x, (int[]){0, 2, 3, 1});
     graph_set_origin(g, NULL);

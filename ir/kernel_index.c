@@ -257,18 +257,27 @@ static KRef div_node(Kernel *k, KOp kop, KRef e, int64_t d) {
     return kx_intern(k, &x);
 }
 
-/* (x / a + c) / d is (x + a*c) / (a*d); (x % a) / d is (x / d) % (a / d) if d divides a. */
-static KRef div_nested(Kernel *k, const Sum *rest, int64_t d) {
+/* (x / a + c) / d is (x + a*c) / (a*d). With more terms than that the two divisions stay: joined, they
+ * would no longer match the remainders that rejoin() looks for. */
+static KRef div_of_div(Kernel *k, const Sum *rest, int64_t d) {
+    int64_t both, shift;
     if (rest->n != 1 || rest->t[0].coef != 1)
         return NOK;
     const KExpr *e = &k->expr[rest->t[0].atom];
-    KRef x = e->arg[0];
-    int64_t a = e->imm.i, both, shift;
-    if (e->kop == K_DIV && mul_ok(a, d, &both) && mul_ok(a, rest->c, &shift))
-        return kx_div(k, kx_addc(k, x, shift), both);
-    if (e->kop == K_MOD && !rest->c && a % d == 0)
-        return kx_mod(k, kx_div(k, x, d), a / d);
-    return NOK;
+    if (e->kop != K_DIV || !mul_ok(e->imm.i, d, &both) || !mul_ok(e->imm.i, rest->c, &shift))
+        return NOK;
+    return kx_div(k, kx_addc(k, e->arg[0], shift), both);
+}
+
+/* (x % a) / d is (x / d) % (a / d) if d divides a. */
+static KRef div_of_mod(Kernel *k, const Sum *rest, int64_t d) {
+    if (rest->n != 1 || rest->t[0].coef != 1 || rest->c)
+        return NOK;
+    const KExpr *e = &k->expr[rest->t[0].atom];
+    int64_t a = e->imm.i;
+    if (e->kop != K_MOD || a % d)
+        return NOK;
+    return kx_mod(k, kx_div(k, e->arg[0], d), a / d);
 }
 
 static KRef div_rest(Kernel *k, Sum *rest, int64_t d) {
@@ -276,12 +285,12 @@ static KRef div_rest(Kernel *k, Sum *rest, int64_t d) {
     Sum high, low;
     if (one_quotient(k, rest, d, &q))
         return kx_int(k, q);
-    KRef r = div_nested(k, rest, d);
-    if (r != NOK)
-        return r;
     if (split_rest(k, rest, d, &g, &high, &low))
         return kx_div(k, build(k, &high), d / g);
-    return div_node(k, K_DIV, build(k, rest), d);
+    KRef r = div_of_div(k, rest, d);
+    if (r == NOK)
+        r = div_of_mod(k, rest, d);
+    return r == NOK ? div_node(k, K_DIV, build(k, rest), d) : r;
 }
 
 KRef kx_div(Kernel *k, KRef e, int64_t d) {

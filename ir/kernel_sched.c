@@ -146,7 +146,8 @@ Kernel *kernel_split(Arena *arena, const Kernel *k, int a, int64_t factor) {
     }
     for (int i = 0; i < k->naxis; i++)
         c.axis[i] = i == a ? NOK : kx_axis(c.to, at[i]);
-    c.axis[a] = kx_add(c.to, kx_mulc(c.to, kx_axis(c.to, outer), factor), kx_axis(c.to, inner));
+    c.axis[a] = kx_mulc(c.to, kx_axis(c.to, outer), factor);
+    c.axis[a] = kx_add(c.to, c.axis[a], kx_axis(c.to, inner));
     copy_body(&c);
     return c.to;
 }

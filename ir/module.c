@@ -72,9 +72,9 @@ static void print_phase(Str *s, const Module *m, const char *name, const Phase *
 
 static void print_slots(Str *s, const Program *p) {
     str_fmt(s, "program %s slots %d%s\n", p->name, p->slots, p->loop ? " loop" : "");
-    str_fmt(s, "  arena shared %lld worker %lld zero %lld+%lld scratch %lld\n",
+    str_fmt(s, "  arena shared %lld worker %lld zero %lld+%lld scratch %lld phases %lld\n",
             (long long)p->shared_bytes, (long long)p->worker_bytes, (long long)p->zero_offset,
-            (long long)p->zero_bytes, (long long)p->scratch_offset);
+            (long long)p->zero_bytes, (long long)p->scratch_offset, (long long)p->phase_offset);
     str_fmt(s, "  counts step %d/%d judge %d\n", p->step_forwards, p->step_backwards,
             p->judge_forwards);
     str_put(s, "  tables");

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From one sample to b. Each value is either shared (it does not depend on an input) or sampled: then its
- * first axis, of extent 1 in the graph that is read, is the sample axis, and sample i of it depends on
- * sample i of the inputs only. A rule for each shape rule of ops.def proves this for a result, given that
- * it holds for the operands, and rebinds the attributes that hold the batch extent; a rule that cannot
- * says why. A shared operand that meets a sampled one is broadcast, never copied. */
+/* From one sample to b. Each value is either shared (it does not depend on an input) or
+ * sampled: then its first axis, of extent 1 in the graph that is read, is the sample axis, and
+ * sample i of it depends on sample i of the inputs only. A rule for each shape rule of ops.def
+ * proves this for a result, given that it holds for the operands, and rebinds the attributes
+ * that hold the batch extent; a rule that cannot says why. A shared operand that meets a
+ * sampled one is broadcast, never copied. */
 #include "passes/passes.h"
 #include "passes/rewrite.h"
 
@@ -137,14 +138,14 @@ static Ref batch_fold(Batch *p) {
 
 /* Of the attributes of concat, scan and argsort, axis comes first. */
 static Ref batch_concat(Batch *p) {
-    if (p->attr[0].i[0] == 0) coupled(p, "it works along the sample axis");
+    if (p->attr[0].i[0] == 0) coupled(p, "an operation along the sample axis");
     return again_each(p);
 }
 
 /* ---- reductions ---- */
 
 static Ref batch_reduce(Batch *p) {
-    if (has_axis(&p->attr[0], 0)) coupled(p, "it reduces the sample axis");
+    if (has_axis(&p->attr[0], 0)) coupled(p, "a reduction over the sample axis");
     return again_each(p);
 }
 

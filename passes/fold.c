@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Constant folding through the evaluator. Keeps true: a constant is not blown up (a broadcast stays a
- * view, and a larger result than its sources is stored only up to FOLD_SMALL elements), and neither
- * memory nor time exceeds the budget, whatever the file says. */
+/* Constant folding through the evaluator. Keeps true: a constant is not blown up (a broadcast
+ * stays a view, and a larger result than its sources is stored only up to FOLD_SMALL elements),
+ * and neither memory nor time exceeds the budget, whatever the file says. */
 #include "passes/fold.h"
 #include "passes/passes.h"
 #include "passes/rewrite.h"
@@ -11,8 +11,8 @@
 /* ---- what is constant ---- */
 
 static const bool is_discontinuous[OP_COUNT] = {
-    [OP_sign] = true, [OP_floor] = true,  [OP_round] = true,   [OP_cast] = true, [OP_lt] = true,
-    [OP_le] = true,   [OP_eq] = true,     [OP_argmax] = true,  [OP_argsort] = true,
+    [OP_sign] = true, [OP_floor] = true, [OP_round] = true,  [OP_cast] = true,    [OP_lt] = true,
+    [OP_le] = true,   [OP_eq] = true,    [OP_argmax] = true, [OP_argsort] = true,
 };
 
 static const bool is_foldable_class[] = {
@@ -51,10 +51,11 @@ bool fold_known(Fold *f, Ref r) {
     if (n->op == OP_const) k.source = stored_bytes(n);
     for (int i = 0; yes && i < n->nargs; i++) {
         yes = fold_known(f, n->args[i]);
-        int64_t source = known_of(f, n->args[i])->source;
-        if (source > k.source) k.source = source;
+        Known arg = *known_of(f, n->args[i]);
+        if (arg.source > k.source) k.source = arg.source;
+        if (arg.depth >= k.depth) k.depth = arg.depth + 1;
     }
-    k.state = yes && within_bytes(n) ? 1 : -1;
+    k.state = yes && within_bytes(n) && k.depth <= FOLD_DEPTH ? 1 : -1;
     *known_of(f, r) = k;
     return k.state > 0;
 }
@@ -68,8 +69,7 @@ static Tensor tensor_new(Fold *f, Type t) {
 static Tensor convert(Fold *f, Tensor x, DType to) {
     Tensor y = tensor_new(f, type_with(x.type, to));
     int64_t n = type_count(x.type);
-    for (int64_t i = 0; i < n; i++)
-        elem_set(to, y.data, i, elem_get(x.type.dtype, x.data, i));
+    for (int64_t i = 0; i < n; i++) elem_set(to, y.data, i, elem_get(x.type.dtype, x.data, i));
     return y;
 }
 
@@ -161,7 +161,7 @@ static Ref store(Fold *f, Ref r) {
     int64_t source = known_of(f, r)->source;
     Ref made = graph_const(f->g, t, narrow.data);
     Known *k = known_of(f, made);
-    if (!k->state) *k = (Known){1, source, wide};
+    if (!k->state) *k = (Known){.state = 1, .source = source, .wide = wide};
     return made;
 }
 

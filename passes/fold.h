@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Folding: a graph under construction together with the values of its constant nodes. Floats are
- * carried in f64 from one constant operation to the next and rounded to their dtype once, when a
- * constant is made of them; operations that are not continuous (comparisons, rounding, casts) see the
- * rounded value, as they would at run time. */
+/* Folding: a graph under construction together with the values of its constant nodes. Floats
+ * are carried in f64 from one constant operation to the next and rounded to their dtype once,
+ * when a constant is made of them; operations that are not continuous (comparisons, rounding,
+ * casts) see the rounded value, as they would at run time. */
 #ifndef ADJ_PASSES_FOLD_H
 #define ADJ_PASSES_FOLD_H
 
@@ -10,19 +10,21 @@
 #include "ir/eval.h"
 
 enum { FOLD_SMALL = 4096 }; /* elements: up to here a constant may outgrow what it is made of */
+enum { FOLD_DEPTH = 256 };  /* nodes that are not stored below one that is: bounds the recursion */
 #define FOLD_VALUE_BYTES (INT64_C(1) << 28)   /* one value */
 #define FOLD_ALL_BYTES (INT64_C(1) << 31)     /* all values of a pass */
 #define FOLD_MULTIPLY_ADDS (INT64_C(1) << 34) /* all work of a pass */
 
 typedef struct Known { /* of one node */
-    int state;          /* 0 not looked at, 1 constant, -1 not */
-    int64_t source;     /* bytes of the largest stored constant it is made of */
-    Tensor wide;        /* its value, floats as f64; no data until computed */
+    int state;         /* 0 not looked at, 1 constant, -1 not */
+    int depth;         /* of what must be computed for its value, itself included */
+    int64_t source;    /* bytes of the largest stored constant it is made of */
+    Tensor wide;       /* its value, floats as f64; no data until computed */
 } Known;
 
 typedef struct Fold {
     Graph *g;
-    Arena *temp;   /* values, until the pass ends */
+    Arena *temp;         /* values, until the pass ends */
     int64_t bytes, work; /* what is left to spend */
     Known *known;
     uint32_t known_cap;

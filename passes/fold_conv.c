@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Scales next to a convolution move into its weights: batch normalisation then costs nothing. A scale is
- * a constant that differs at most between channels. Exact also at the border, because a padded zero stays
- * zero under a scale; a shift does not, so shifts never move before a convolution. A convolution that
- * others read too stays as it is, because it would have to be computed twice. */
+/* Scales next to a convolution move into its weights: batch normalisation then costs nothing. A
+ * scale is a constant that differs at most between channels. Exact also at the border, because
+ * a padded zero stays zero under a scale; a shift does not, so shifts never move before a
+ * convolution. A convolution that others read too stays as it is, because it would have to be
+ * computed twice. */
 #include "passes/fold.h"
 #include "passes/rewrite.h"
 
@@ -34,10 +35,11 @@ static Ref channel_vector(Fold *f, Ref s) {
 }
 
 /* [C] -> [1, C, 1, ..] and then the extents of `like`. */
-static Ref along_channels(Graph *g, Ref vector, Type like) {
+static Ref along_channels(Fold *f, Ref vector, Type like) {
     int64_t dim[MAX_RANK];
     for (int i = 0; i < like.rank; i++) dim[i] = i == 1 ? like.dim[1] : 1;
-    return b_broadcast(g, b_reshape(g, vector, like.rank, dim), like.rank, like.dim);
+    Ref channels = fold_settle(f, b_reshape(f->g, vector, like.rank, dim));
+    return b_broadcast(f->g, channels, like.rank, like.dim);
 }
 
 /* ---- scaled weights ---- */
@@ -79,8 +81,8 @@ static Ref as_constant(Fold *f, Ref r) {
 static Ref scaled_weights(Fold *f, Op op, const Node *conv, Ref s, bool out) {
     Ref w = conv->args[1];
     if (!fold_known(f, w)) return NOREF;
-    Ref scaled = out ? scale_out(f->g, op, w, s)
-                     : scale_in(f->g, op, w, s, conv_attrs(conv).groups);
+    Ref scaled =
+        out ? scale_out(f->g, op, w, s) : scale_in(f->g, op, w, s, conv_attrs(conv).groups);
     return as_constant(f, scaled);
 }
 
@@ -118,7 +120,7 @@ static Ref scale_shifted(Fold *f, Op op, Ref sum, Ref s) {
         if (conv == NOREF) continue;
         *fold_uses(f, conv) += 1;
         origin_include(g, sum);
-        Ref shift = along_channels(g, b, n.type);
+        Ref shift = along_channels(f, b, n.type);
         return b_binary(g, n.op, i ? shift : conv, i ? conv : shift);
     }
     return NOREF;

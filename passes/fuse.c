@@ -195,6 +195,7 @@ typedef struct Consumers {
     int own, ngroup, first; /* groups that use the group's values */
     Ref used;               /* the one member used outside, NOREF if several */
     bool several;
+    bool by_heavy;          /* a heavy node itself reads it, not only its epilogue */
 } Consumers;
 
 static bool cheap_op(Op op)
@@ -227,6 +228,7 @@ static void find_consumers(Lowering *l, int own, Consumers *c, bool *reach)
                 c->several |= c->used != NOREF && c->used != arg;
                 c->used = arg;
             }
+            c->by_heavy |= mine >= 0 && r == l->group[mine].heavy;
             if (mine < 0) {
                 in = true;
             } else if (c->first != mine) {
@@ -252,16 +254,17 @@ static bool may_melt(Lowering *l, int own, bool *reach)
         return false;
     const Group *to = &l->group[c.first];
     Op heavy = to->heavy == NOREF ? OP_COUNT : l->g->node[to->heavy].op;
-    if (to->copy || (heavy != OP_COUNT && op_info[heavy].cls != CL_REDUCE))
+    bool contract = heavy != OP_COUNT && op_info[heavy].cls != CL_REDUCE;
+    if (to->copy || (contract && c.by_heavy))
         return false;
     int64_t mine = type_count(l->g->node[gr->root].type);
     int64_t space = type_count(l->g->node[to->root].type);
-    if (heavy != OP_COUNT)
+    if (heavy != OP_COUNT && c.by_heavy)
         space = type_count(l->g->node[l->g->node[to->heavy].args[0]].type);
     bool cheap = gr->nmember <= 4;
     for (uint32_t m = 0; m < gr->nmember; m++)
         cheap &= cheap_op(l->g->node[gr->member[m]].op);
-    return cheap || (mine >= space && heavy != OP_fold && heavy != OP_scan);
+    return cheap || (mine >= space && !contract && heavy != OP_fold && heavy != OP_scan);
 }
 
 /* From the last group to the first, so that chains melt into their final consumer. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reverse differentiation. One loop down the primal nodes; every node that depends on wrt and has
- * received a cotangent hands it on through its VJP rule. Keeps true: nodes that do not lead from wrt to
- * an output get no cotangent, and a cotangent known to be zero is absent rather than a zero tensor. */
+/* Reverse differentiation. One loop down the primal nodes; every node that depends on wrt and
+ * has received a cotangent hands it on through its VJP rule. Keeps true: nodes that do not lead
+ * from wrt to an output get no cotangent, and a cotangent known to be zero is absent rather
+ * than a zero tensor. */
 #include "passes/passes.h"
 #include "passes/rewrite.h"
 #include "passes/vjp.h"

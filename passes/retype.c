@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One dtype for another everywhere: attributes that name a dtype (inputs, params, casts, generators) and
- * constants. The types of all other nodes follow from their operands. */
+/* One dtype for another everywhere: attributes that name a dtype (inputs, params, casts,
+ * generators) and constants. The types of all other nodes follow from their operands. */
 #include "passes/passes.h"
 #include "passes/rewrite.h"
 
@@ -10,7 +10,7 @@ static Ref retype_const(Graph *g, const Const *c, DType to) {
     DType from = c->type.dtype;
     if (c->splat) return graph_splat(g, type_with(c->type, to), elem_get(from, c->data, 0));
     int64_t n = type_count(c->type);
-    char *data = NEW_N(g->arena, char, n * dtype_bytes(to));
+    char *data = NEW_N(g->arena, char, n *dtype_bytes(to));
     for (int64_t i = 0; i < n; i++) elem_set(to, data, i, elem_get(from, c->data, i));
     return graph_const(g, type_with(c->type, to), data);
 }
@@ -40,8 +40,8 @@ Graph *pass_retype(Arena *a, const Graph *src, DType from, DType to) {
         if (converts)
             map[r] = retype_const(g, n->value, to);
         else
-            map[r] = n->op == OP_const ? graph_copy(g, src, r, map)
-                                       : retype_node(g, n, map, from, to);
+            map[r] =
+                n->op == OP_const ? graph_copy(g, src, r, map) : retype_node(g, n, map, from, to);
     }
     rebuild_outputs(g, src, map);
     return g;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What passes share: which nodes live, what a constant holds, whose origin a rewritten node carries. */
+/* What passes share: which nodes live, what a constant holds, whose origin a rewritten node
+ * carries. */
 #ifndef ADJ_PASSES_REWRITE_H
 #define ADJ_PASSES_REWRITE_H
 

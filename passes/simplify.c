@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One upward pass: each node is rebuilt on simplified arguments, then rules are tried on it until none
- * applies. A rule sees a node once its arguments are final, so one pass reaches the fixed point. */
+/* One upward pass: each node is rebuilt on simplified arguments, then rules are tried on it
+ * until none applies. A rule sees a node once its arguments are final, so one pass reaches the
+ * fixed point. */
 #include "passes/simplify.h"
 #include "passes/passes.h"
 
 typedef struct Rule {
-    Op op;       /* OP_COUNT: any op of the class */
+    Op op; /* OP_COUNT: any op of the class */
     OpClass cls;
     SimplifyRule *fn;
     const char *law;

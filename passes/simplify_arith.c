@@ -2,6 +2,9 @@
 /* Rules of elementwise operations; the laws are in simplify.def. */
 #include "passes/simplify.h"
 
+#include <math.h>
+#include <stdlib.h>
+
 static Ref binary(Graph *g, Op op, Ref a, Ref b) {
     return simplify(g, b_binary(g, op, a, b));
 }
@@ -101,6 +104,15 @@ Ref simp_mul_constants(Graph *g, const Node *n) {
 
 Ref simp_div_one(Graph *g, const Node *n) {
     return is_splat_of(g, n->args[1], 1) ? n->args[0] : NOREF;
+}
+
+/* Exact, and a factor can merge with others. Up to 2^14 the reciprocal is normal in every dtype. */
+Ref simp_div_power_of_two(Graph *g, const Node *n) {
+    double c;
+    int exponent;
+    if (!dtype_is_float(n->type.dtype) || !splat_value(g, n->args[1], &c)) return NOREF;
+    if (fabs(frexp(c, &exponent)) != 0.5 || abs(exponent - 1) > 14) return NOREF;
+    return b_binary(g, OP_mul, n->args[0], graph_splat(g, n->type, 1 / c));
 }
 
 Ref simp_pow_one(Graph *g, const Node *n) {

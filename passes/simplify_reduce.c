@@ -15,7 +15,8 @@ Ref simp_sum_splat(Graph *g, const Node *n) {
     return graph_splat(g, n->type, v * (double)count);
 }
 
-/* Reduces what the broadcast repeats from: *repeats is how often each element occurs in a result. */
+/* Reduces what the broadcast repeats from: *repeats is how often each element occurs in a
+ * result. */
 static Ref reduce_source(Graph *g, const Node *n, int64_t *repeats) {
     Ref x = operand(g, n, 0)->args[0];
     Type small = g->node[x].type, all = operand(g, n, 0)->type;
@@ -46,6 +47,12 @@ Ref simp_sum_broadcast(Graph *g, const Node *n) {
     if (!exact_in(n->type.dtype, repeats)) return NOREF;
     x = simplify(g, b_binary(g, OP_mul, x, b_like(g, x, (double)repeats)));
     return b_broadcast(g, x, n->type.rank, n->type.dim);
+}
+
+Ref simp_sum_neg(Graph *g, const Node *n) {
+    if (!operand_is(g, n, 0, OP_neg)) return NOREF;
+    Ref sum = graph_node(g, OP_sum, 1, operand(g, n, 0)->args, n->attr);
+    return b_unary(g, OP_neg, simplify(g, sum));
 }
 
 Ref simp_extremum_broadcast(Graph *g, const Node *n) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rules of views and joins; the laws are in simplify.def. A chain of views becomes one, and a broadcast
- * moves towards the output, so that what is below it works on the smaller tensor. */
+/* Rules of views and joins; the laws are in simplify.def. A chain of views becomes one, and a
+ * broadcast moves towards the output, so that what is below it works on the smaller tensor. */
 #include "passes/simplify.h"
 
 /* A view, or a reduction, that changes no extent. Not for transpose and reverse, which may. */

@@ -19,7 +19,8 @@ void vjp_matmul(Vjp *v) {
     if (wants(v, 1)) accumulate(v, 1, b_matmul(g, swap_last(g, a), v->cot));
 }
 
-/* ---- the three partials of T; spatial extents come from the type that the result must have ---- */
+/* ---- the three partials of T; spatial extents come from the type that the result must have
+ * ---- */
 
 static Ref partial_x(Vjp *v, Ref y, Ref w, Type x) {
     ConvAttrs c = conv_attrs(&v->node);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Derivatives of the elementwise rows. Where one is a matter of choice it follows ops.def: a tie of
- * max2 or min2, and a NaN, go to the second operand; abs has derivative 0 at 0; pow has derivative 0 in
- * a zero exponent's base and in the exponent of a base that is not positive. */
+/* Derivatives of the elementwise rows. Where one is a matter of choice it follows ops.def: a
+ * tie of max2 or min2, and a NaN, go to the second operand; abs has derivative 0 at 0; pow has
+ * derivative 0 in a zero exponent's base and in the exponent of a base that is not positive. */
 #include "passes/rewrite.h"
 #include "passes/vjp.h"
 
@@ -96,7 +96,8 @@ static void pow_base(Vjp *v, Ref a, Ref b) {
     accumulate(v, 0, mul(v, v->cot, mul(v, b, power)));
 }
 
-/* The logarithm sees 1 where the base is not positive, so that no order of derivative meets 0 * inf. */
+/* The logarithm sees 1 where the base is not positive, so that no order of derivative meets 0 *
+ * inf. */
 static void pow_exponent(Vjp *v, Ref a) {
     Graph *g = v->g;
     Ref zero = splat(v, 0), positive = b_binary(g, OP_lt, zero, a);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Derivatives of views, joins and the environment calls: linear rows, each handed to its adjoint. */
+/* Derivatives of views, joins and the environment calls: linear rows, each handed to its
+ * adjoint. */
 #include "passes/vjp.h"
 
 void vjp_reshape(Vjp *v) {

@@ -10,8 +10,6 @@
  * what is not known and list what is. */
 const Target *target_find(Arena *, const char *triple, const char *cpu);
 void target_list(Str *); /* triples and CPU rows, for --help */
-/* x86-64: what the object must find by cpuid before it runs: "avx512f,avx512vl,fma"; "": nothing. */
-const char *target_required_features(const Target *);
 
 typedef enum EmitKind { EMIT_OBJ, EMIT_ASM, EMIT_LLVM } EmitKind;
 

@@ -67,13 +67,32 @@ static Ref fooled(Pgd *p, Ref z, Ref y, Ref targeted)
     return b_select(g, scalar_is(g, targeted, 1), hit, b_unary(g, OP_not, hit));
 }
 
-static Ref move(Pgd *p, Ref xk, Ref x, Ref grad, Ref targeted)
+/* All that the update needs besides the gradient is built before the gradient, so that the update can
+ * be the epilogue of the convolution that ends the backward pass. */
+typedef struct Move {
+    Ref stride; /* signed step, wide */
+    Ref low, high;
+    Ref stay;   /* bool, wide: this iterate fools and is kept */
+} Move;
+
+static Move prepare_move(Pgd *p, Ref x, Ref targeted, Ref leave)
 {
     Graph *g = p->g;
-    Ref eps = b_input(g, "eps", p->column), step = b_input(g, "step", p->column);
+    Ref eps = per_sample(g, b_input(g, "eps", p->column), p->image);
+    Ref step = b_input(g, "step", p->column);
     Ref s = b_select(g, scalar_is(g, targeted, 1), b_unary(g, OP_neg, step), step);
-    Ref by = b_binary(g, OP_mul, b_unary(g, OP_sign, grad), per_sample(g, s, p->image));
-    return project(p, b_binary(g, OP_add, xk, by), x, eps);
+    return (Move){per_sample(g, s, p->image), b_binary(g, OP_sub, x, eps),
+                  b_binary(g, OP_add, x, eps),
+                  per_sample(g, leave, type_with(p->image, DT_BOOL))};
+}
+
+static Ref move(Pgd *p, const Move *m, Ref xk, Ref grad)
+{
+    Graph *g = p->g;
+    Ref by = b_binary(g, OP_mul, b_unary(g, OP_sign, grad), m->stride);
+    Ref v = b_clip(g, b_binary(g, OP_add, xk, by), m->low, m->high);
+    v = b_clip(g, v, b_like(g, v, 0), b_like(g, v, 1));
+    return b_select(g, m->stay, xk, v);
 }
 
 /* bool [b]: all elements equal */
@@ -113,11 +132,12 @@ static void build_step(const Model *m, ProgramSpec *s)
     Ref y = sample_input(g, "y", DT_I64, m->b), stop = sample_input(g, "stop", DT_I32, m->b);
     Ref targeted = sample_input(g, "targeted", DT_I32, m->b);
     Ref z = model_apply(g, m, xk), loss = loss_cross_entropy(g, z, y);
-    grad_append(g, 1, &loss, NULL, 1, &xk, &grad);
     graph_set_origin(g, "pgd-linf update");
     Ref leave = b_binary(g, OP_and, fooled(&p, z, y, targeted), scalar_is(g, stop, 1));
-    Ref moved = move(&p, xk, x, grad, targeted);
-    Ref next = b_select(g, per_sample(g, leave, type_with(p.image, DT_BOOL)), xk, moved);
+    Move how = prepare_move(&p, x, targeted, leave);
+    grad_append(g, 1, &loss, NULL, 1, &xk, &grad);
+    graph_set_origin(g, "pgd-linf update");
+    Ref next = move(&p, &how, xk, grad);
     graph_output(g, "state.x", next);
     graph_output(g, "done", b_cast(g, leave, DT_I32));
     watch_cycle(&p, next, stop);

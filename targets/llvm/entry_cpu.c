@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "targets/targets.h"
+#include "emit.h"
 
 typedef enum Leaf { LEAF_1, LEAF_7, LEAF_7_1, LEAF_EXT_1, LEAVES } Leaf;
 enum { EAX, EBX, ECX, EDX, REGS };
@@ -35,6 +35,7 @@ static const struct Feature {
     {"sse4.2", LEAF_1, ECX, 20, 0},
     {"movbe", LEAF_1, ECX, 22, 0},
     {"popcnt", LEAF_1, ECX, 23, 0},
+    {"aes", LEAF_1, ECX, 25, 0},
     {"avx", LEAF_1, ECX, 28, XCR0_YMM},
     {"f16c", LEAF_1, ECX, 29, XCR0_YMM},
     {"bmi", LEAF_7, EBX, 3, 0},
@@ -42,15 +43,21 @@ static const struct Feature {
     {"bmi2", LEAF_7, EBX, 8, 0},
     {"avx512f", LEAF_7, EBX, 16, XCR0_ZMM},
     {"avx512dq", LEAF_7, EBX, 17, XCR0_ZMM},
+    {"adx", LEAF_7, EBX, 19, 0},
     {"avx512ifma", LEAF_7, EBX, 21, XCR0_ZMM},
     {"avx512cd", LEAF_7, EBX, 28, XCR0_ZMM},
+    {"sha", LEAF_7, EBX, 29, 0},
     {"avx512bw", LEAF_7, EBX, 30, XCR0_ZMM},
     {"avx512vl", LEAF_7, EBX, 31, XCR0_ZMM},
     {"avx512vbmi", LEAF_7, ECX, 1, XCR0_ZMM},
     {"avx512vbmi2", LEAF_7, ECX, 6, XCR0_ZMM},
+    {"gfni", LEAF_7, ECX, 8, 0},
+    {"vaes", LEAF_7, ECX, 9, XCR0_YMM},
+    {"vpclmulqdq", LEAF_7, ECX, 10, XCR0_YMM},
     {"avx512vnni", LEAF_7, ECX, 11, XCR0_ZMM},
     {"avx512bitalg", LEAF_7, ECX, 12, XCR0_ZMM},
     {"avx512vpopcntdq", LEAF_7, ECX, 14, XCR0_ZMM},
+    {"avx512vp2intersect", LEAF_7, EDX, 8, XCR0_ZMM},
     {"amx-bf16", LEAF_7, EDX, 22, XCR0_TILE},
     {"avx512fp16", LEAF_7, EDX, 23, XCR0_ZMM},
     {"amx-tile", LEAF_7, EDX, 24, XCR0_TILE},
@@ -58,6 +65,7 @@ static const struct Feature {
     {"avxvnni", LEAF_7_1, EAX, 4, XCR0_YMM},
     {"avx512bf16", LEAF_7_1, EAX, 5, XCR0_ZMM},
     {"lzcnt", LEAF_EXT_1, ECX, 5, 0},
+    {"xop", LEAF_EXT_1, ECX, 11, XCR0_YMM}, /* of one family of CPUs: tests use it to be refused */
 };
 
 typedef struct Needs {
@@ -76,11 +84,11 @@ static void need(Needs *n, const char *name, size_t len) {
     die("no cpuid bit known for feature \"%.*s\"", (int)len, name);
 }
 
-/* Names with spaces or commas between. */
+/* Names with spaces between. */
 static Needs needs_of(const char *list) {
     Needs n = {0};
     while (list && *list) {
-        size_t len = strcspn(list, " ,");
+        size_t len = strcspn(list, " ");
         if (len) need(&n, list, len);
         list += len + (list[len] != '\0');
     }
@@ -162,7 +170,8 @@ void entry_baseline(EntryGen *g, LLVMValueRef fn) {
 }
 
 LLVMValueRef entry_cpu_check(EntryGen *g) {
-    Needs n = is_x86_64(g) ? needs_of(target_required_features(g->target)) : (Needs){0};
+    const CpuRow *row = g->target->row;
+    Needs n = is_x86_64(g) ? needs_of(row->needs) : (Needs){0};
     bool any = false;
     for (Leaf leaf = 0; leaf < LEAVES; leaf++) any |= wanted(&n, leaf);
     if (!any) return NULL;

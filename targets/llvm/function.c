@@ -101,17 +101,29 @@ static void emit_body(Walk *w) {
     }
 }
 
+static void release_arena(void *arena) {
+    arena_free(arena);
+}
+
+static void release_builder(void *builder) {
+    LLVMDisposeBuilder(builder);
+}
+
 LLVMValueRef emit_kernel(LLVMModuleRef mod, const Kernel *k, const Target *t, bool exported) {
     LLVMValueRef fn = declare(mod, k, t, exported);
     LLVMContextRef c = LLVMGetModuleContext(mod);
     LLVMBuilderRef b = LLVMCreateBuilderInContext(c);
+    err_defer(release_builder, b);
     LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(c, fn, ""));
     Arena *scratch = arena_new();
+    err_defer(release_arena, scratch);
     Walk w;
     walk_open(&w, scratch, fn, b, k, t);
     bind_arguments(&w);
     emit_body(&w);
-    arena_free(scratch);
-    LLVMDisposeBuilder(b);
+    err_keep(scratch);
+    err_keep(b);
+    release_arena(scratch);
+    release_builder(b);
     return fn;
 }

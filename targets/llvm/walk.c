@@ -41,7 +41,7 @@ void walk_room(Walk *w) {
 
 void walk_bind(Walk *w, int axis, LLVMValueRef value) {
     w->axis[axis] = value;
-    for (uint32_t r = 0; r < w->k->nexpr; r++)
+    for (uint32_t r = 0; r < w->k->nexpr && r < w->memo_cap; r++)
         if (w->k->expr[r].axes >> axis & 1)
             w->memo[r] = NULL;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One graph or more for each row of ops.def that has a derivative. Each contains something besides the op
- * where that makes second derivatives worth checking. */
+/* One graph or more for each row of ops.def that has a derivative. Each contains something
+ * besides the op where that makes second derivatives worth checking. */
 #include "tests/passes/harness.h"
 
 #define IN(name, type) "%" name " = input {name=\"" name "\"} : f64" type "\n"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The batch proof: where it succeeds, sample i of the batched graph equals the graph of one sample on
- * sample i; where samples are coupled it says so. */
+/* The batch proof: where it succeeds, sample i of the batched graph equals the graph of one
+ * sample on sample i; where samples are coupled it says so. */
 #include "tests/passes/harness.h"
 
 #include <string.h>
@@ -47,7 +47,7 @@ static const Case cases[] = {
     {"pad", X("[1,3]") "%y = pad %x {low=[1,0] high=[0,0] inner=[0,0] value=0} : f64[2,3]\n",
      "adds samples"},
     {"reverse", X("[1,3]") "%y = reverse %x {axes=[0]} : f64[1,3]\n", "reverse"},
-    {"sum", X("[1,3]") "%y = sum %x {axes=[0,1]} : f64[1,1]\n", "reduces the sample axis"},
+    {"sum", X("[1,3]") "%y = sum %x {axes=[0,1]} : f64[1,1]\n", "over the sample axis"},
     {"scan", X("[1,3]") "%y = scan %x {axis=0 reverse=0 exclusive=0} : f64[1,3]\n", "along"},
     {"concat", X("[1,3]") "%y = concat %x, %x {axis=0} : f64[2,3]\n", "along the sample axis"},
     {"window", X("[1]") "%y = window %x {size=[1] strides=[1] dilations=[1]} : f64[1,1]\n",

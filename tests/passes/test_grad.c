@@ -21,7 +21,8 @@ static void compare(Point *p, Ref scalar, const Ref *grad, double h, double tol,
     }
 }
 
-/* A map that is linear in all inputs gives <A x, y> in total, one linear in each gives it for each. */
+/* A map that is linear in all inputs gives <A x, y> in total, one linear in each gives it for
+ * each. */
 static void adjoint_exact(const Point *p, Ref scalar, const Ref *grad, const Row *row) {
     double image = point_value(p, scalar)[0], total = 0;
     for (int i = 0; i < p->n; i++) {
@@ -34,8 +35,7 @@ static void adjoint_exact(const Point *p, Ref scalar, const Ref *grad, const Row
 
 static void differentiate(Graph *g, Ref scalar, const Point *p, Ref *grad) {
     grad_append(g, 1, &scalar, NULL, p->n, p->in, grad);
-    for (int i = 0; i < p->n; i++)
-        check(type_eq(g->node[grad[i]].type, g->node[p->in[i]].type));
+    for (int i = 0; i < p->n; i++) check(type_eq(g->node[grad[i]].type, g->node[p->in[i]].type));
 }
 
 static void test_row(const Row *row) {
@@ -98,27 +98,38 @@ static void expect_grad(const char *what, const char *body, int n, double *x, co
 
 static void test_choices(void) {
     double x[] = {-1, 0, 2, NAN}, both[] = {2, 2, 2, 2}, zero[] = {0, 4, -3};
-    expect_grad("relu at 0 is 0, at NaN 0", "%z = const splat(0) : f64[4]\n"
-                "%y = max2 %x, %z : f64[4]\n", 4, x, (double[]){0, 0, 1, 0});
-    expect_grad("clip at its bounds is 1", "%l = const splat(-1) : f64[4]\n"
+    expect_grad("relu at 0 is 0, at NaN 0",
+                "%z = const splat(0) : f64[4]\n"
+                "%y = max2 %x, %z : f64[4]\n",
+                4, x, (double[]){0, 0, 1, 0});
+    expect_grad("clip at its bounds is 1",
+                "%l = const splat(-1) : f64[4]\n"
                 "%h = const splat(2) : f64[4]\n%m = max2 %l, %x : f64[4]\n"
-                "%y = min2 %h, %m : f64[4]\n", 4, x, (double[]){1, 1, 1, 1});
-    expect_grad("a tie of max goes to the first", "%m = max %x {axes=[0]} : f64[1]\n"
-                "%y = broadcast %m : f64[4]\n", 4, both, (double[]){4, 0, 0, 0});
+                "%y = min2 %h, %m : f64[4]\n",
+                4, x, (double[]){1, 1, 1, 1});
+    expect_grad("a tie of max goes to the first",
+                "%m = max %x {axes=[0]} : f64[1]\n"
+                "%y = broadcast %m : f64[4]\n",
+                4, both, (double[]){4, 0, 0, 0});
     expect_grad("abs at 0 is 0", "%y = abs %x : f64[3]\n", 3, zero, (double[]){0, 1, -1});
     expect_grad("stop", "%s = stop %x : f64[4]\n%y = mul %x, %s : f64[4]\n", 4, both, both);
-    expect_grad("pow(0, vector) has no NaN", "%c = const [0, 1, 2, 0] : f64[4]\n"
-                "%y = pow %x, %c : f64[4]\n", 4, (double[]){0, 0, 0, 3}, (double[]){0, 1, 0, 0});
-    expect_grad("pow(2, x) at a base below 0", "%b = const [-2, 0, 1, 1] : f64[4]\n"
-                "%y = pow %b, %x : f64[4]\n", 4, (double[]){2, 2, 2, 2}, (double[]){0, 0, 0, 0});
+    expect_grad("pow(0, vector) has no NaN",
+                "%c = const [0, 1, 2, 0] : f64[4]\n"
+                "%y = pow %x, %c : f64[4]\n",
+                4, (double[]){0, 0, 0, 3}, (double[]){0, 1, 0, 0});
+    expect_grad("pow(2, x) at a base below 0",
+                "%b = const [-2, 0, 1, 1] : f64[4]\n"
+                "%y = pow %b, %x : f64[4]\n",
+                4, (double[]){2, 2, 2, 2}, (double[]){0, 0, 0, 0});
     expect_grad("independent", "%y = const splat(3) : f64[2]\n", 2, both, (double[]){0, 0});
 }
 
 /* An interior node as wrt, a given cotangent, an output that is itself wrt. */
 static void test_interface(void) {
     Arena *a = arena_new();
-    Row row = {.name = "interface", .text = "%x = input {name=\"x\"} : f64[2]\n"
-                                            "%m = exp %x : f64[2]\n%y = mul %m, %x : f64[2]\n"};
+    Row row = {.name = "interface",
+               .text = "%x = input {name=\"x\"} : f64[2]\n"
+                       "%m = exp %x : f64[2]\n%y = mul %m, %x : f64[2]\n"};
     Graph *g = read_row(a, &row);
     Point p = point_random(g, 0.5, 1);
     Ref y = graph_find_output(g, "y"), m = g->node[y].args[0];

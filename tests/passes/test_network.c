@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A small network with everything a ResNet has: strided grouped convolution, batch normalisation with
- * the batch's own statistics, ReLU, padded max pooling, a gather of the label's logit, cross-entropy. Its
- * first, second and third derivatives along random directions against central differences. */
+/* A small network with everything a ResNet has: strided grouped convolution, batch
+ * normalisation with the batch's own statistics, ReLU, padded max pooling, a gather of the
+ * label's logit, cross-entropy. Its first, second and third derivatives along random directions
+ * against central differences. */
 #include "tests/passes/harness.h"
 
 #include <math.h>
@@ -10,7 +11,7 @@
 static Ref input(Graph *g, const char *name, int rank, const int64_t *dim) {
     return b_input(g, name, type_of(DT_F64, rank, dim));
 }
-#define INPUT(g, name, ...) \
+#define INPUT(g, name, ...)                                                                        \
     input(g, name, COUNT(((int64_t[]){__VA_ARGS__})), (int64_t[]){__VA_ARGS__})
 
 static Ref binary_like(Graph *g, Op op, Ref a, Ref b) {
@@ -95,8 +96,7 @@ static void compare_simplified(const Point *p, const Ref *grad, const char *what
     for (uint32_t i = 0; i < g->nout; i++) {
         int64_t n = type_count(g->node[g->out[i].ref].type);
         const double *want = point_value(p, g->out[i].ref), *got = point_value(&q, s->out[i].ref);
-        for (int64_t j = 0; j < n; j++)
-            expect_near(got[j], want[j], 1e-11, what, "simplified");
+        for (int64_t j = 0; j < n; j++) expect_near(got[j], want[j], 1e-11, what, "simplified");
     }
     expect(s->n < g->n, what, "%u nodes are still %u", g->n, s->n);
 }

@@ -42,8 +42,7 @@ static void test_row(const Row *row) {
     for (int order = 1; order <= 2; order++) {
         Ref grad[MAX_INPUTS];
         grad_append(g, 1, &s, NULL, p.n, p.in, grad);
-        for (int i = 0; i < p.n; i++)
-            graph_output(g, arena_printf(a, "d%d_%d", order, i), grad[i]);
+        for (int i = 0; i < p.n; i++) graph_output(g, arena_printf(a, "d%d_%d", order, i), grad[i]);
         s = random_functional(g, p.n, grad);
     }
     for (int i = 0; i < COUNT(specs); i++) same_values(&p, specs[i], row->name);
@@ -54,8 +53,9 @@ static void test_row(const Row *row) {
 
 typedef struct Norm {
     int groups;
-    bool dx;         /* conv_dx instead of conv */
-    const char *ops; /* in order: '<' scales before; '*' '/' '+' '-' after, 'c' is the convolution */
+    bool dx; /* conv_dx instead of conv */
+    const char
+        *ops; /* in order: '<' scales before; '*' '/' '+' '-' after, 'c' is the convolution */
 } Norm;
 
 static Ref channels(Graph *g, Ref x) {
@@ -106,11 +106,10 @@ static void test_norm(const Norm *n) {
 }
 
 void test_rewrites(void) {
-    static const char *const forms[] = {"c*", "c/", "c*+", "c+*", "c-/", "c-*+", "c+*+", "<c",
-                                        "<c*+", "c+*/-*"};
+    static const char *const forms[] = {"c*",   "c/",   "c*+", "c+*",  "c-/",
+                                        "c-*+", "c+*+", "<c",  "<c*+", "c+*/-*"};
     for (int i = 0; i < nrows; i++) test_row(&rows[i]);
     for (int i = 0; i < COUNT(forms); i++)
         for (int dx = 0; dx < 2; dx++)
-            for (int groups = 1; groups <= 2; groups++)
-                test_norm(&(Norm){groups, dx, forms[i]});
+            for (int groups = 1; groups <= 2; groups++) test_norm(&(Norm){groups, dx, forms[i]});
 }

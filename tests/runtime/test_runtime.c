@@ -58,6 +58,20 @@ static void test_jobs(void) {
     }
 }
 
+static void meet(void *arg, int i) {
+    (void)i;
+    pthread_barrier_wait(arg);
+}
+
+static void test_at_once(void) {
+    AdjPool *p = adj_pool_new(4);
+    pthread_barrier_t all;
+    pthread_barrier_init(&all, NULL, 4);
+    for (int i = 0; i < 100; i++) adj_pool_parallel(p, 4, meet, &all); /* hangs if they take turns */
+    pthread_barrier_destroy(&all);
+    adj_pool_free(p);
+}
+
 static void test_many_jobs(void) {
     AdjPool *p = adj_pool_new(4);
     Marks m = {0};
@@ -167,6 +181,7 @@ static void test_load(const char *path) {
 int main(int argc, char **argv) {
     if (argc != 2) return fprintf(stderr, "usage: test_runtime LIBRARY\n"), 2;
     test_jobs();
+    test_at_once();
     test_many_jobs();
     test_nested();
     test_two_callers();

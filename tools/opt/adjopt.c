@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* adjopt [FILE] [--consts FILE] PASS...: reads a graph's text from FILE or the standard input, runs passes
- * in the order given, prints the result. */
+/* adjopt [FILE] [--consts FILE] PASS...: reads a graph's text from FILE or the standard input,
+ * runs passes in the order given, prints the result. */
 #include "passes/passes.h"
 
 #include <stdio.h>
@@ -16,8 +16,9 @@ typedef struct Job {
 } Job;
 
 static void usage(FILE *to) {
-    fprintf(to, "usage: adjopt [FILE] [--consts FILE] PASS...\n\n"
-                "Reads a graph from FILE (or standard input), runs passes in order, prints it.\n\n");
+    fprintf(to,
+            "usage: adjopt [FILE] [--consts FILE] PASS...\n\n"
+            "Reads a graph from FILE (or standard input), runs passes in order, prints it.\n\n");
     for (int i = 0; i < pass_nrows; i++) {
         const PassRow *row = &pass_rows[i];
         char spec[64];

@@ -22,7 +22,7 @@ typedef struct Case {
     char *head;   /* from the run line to the split line, exclusive */
     char *passes; /* what the run line says */
     char *expected;
-    int line;     /* of the run line in its file */
+    int line; /* of the run line in its file */
 } Case;
 
 typedef struct Tally {

@@ -5,7 +5,8 @@
 
 #include "ir/base.h"
 
-/* The whole file as a string of the arena; "-" is the standard input. err()s if it cannot be read. */
+/* The whole file as a string of the arena; "-" is the standard input. err()s if it cannot be
+ * read. */
 char *text_read_file(Arena *, const char *path);
 void text_release_arena(void *arena); /* for err_defer */
 

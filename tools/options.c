@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The shared tables and their values. */
+#include "tools/options.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/numbers.h"
+#include "tools/say.h"
+
+/* ---- tables ---- */
+
+static struct {
+    char *batch, *cpu, *precision, *weights, *mean, *std, *scale, *layout, *print_after;
+    char *entry, *target, *prefix;
+    char *labels, *limit, *first;
+    char *threads, *seed;
+} given;
+
+#define TEXT(name, field, help, unit)                                                              \
+    { name, 0, POPT_ARG_STRING, &given.field, 0, help, unit }
+
+struct poptOption model_table[] = {
+    TEXT("batch", batch, "samples that a worker holds at once (default 8)", "N"),
+    TEXT("cpu", cpu, "CPU to compile for (default: this one, or the target's baseline)", "NAME"),
+    TEXT("precision", precision, "f32 (default) or f64", "TYPE"),
+    TEXT("weights", weights, "embed (default) or file: beside the object", "WHERE"),
+    TEXT("mean", mean, "the model is fed (pixel * scale - mean) / std; one a channel, or one",
+         "M,M,M"),
+    TEXT("std", std, "see --mean; in the units after --scale", "S,S,S"),
+    TEXT("scale", scale, "see --mean; 255 for a model that wants 0..255 (default 1)", "S"),
+    TEXT("layout", layout, "of the model's own input: nchw (default) or nhwc", "ORDER"),
+    TEXT("print-after", print_after, "print the graph after this stage to standard error", "STAGE"),
+    POPT_TABLEEND};
+
+struct poptOption artefact_table[] = {
+    TEXT("entry", entry, "programs to compile, with commas (default forward)", "NAMES"),
+    TEXT("target", target, "target triple (default: this machine's)", "TRIPLE"),
+    TEXT("prefix", prefix, "of the exported symbols (default: from the file's name)", "NAME"),
+    POPT_TABLEEND};
+
+struct poptOption data_table[] = {
+    TEXT("labels", labels, "labels: .npy, IDX, or text with one integer a line", "FILE"),
+    TEXT("limit", limit, "use at most this many images", "N"),
+    TEXT("first", first, "start at this image, counted from 0", "N"), POPT_TABLEEND};
+
+struct poptOption run_table[] = {
+    TEXT("threads", threads, "threads (default: one for each CPU online)", "N"),
+    TEXT("seed", seed, "of the random numbers (default 0)", "N"), POPT_TABLEEND};
+
+/* ---- the command line ---- */
+
+static int wants_help;
+
+static void print_help(poptContext context, const Syntax *s) {
+    poptPrintHelp(context, stdout, 0);
+    printf("\n%s", s->notes);
+    exit(fflush(stdout) || ferror(stdout) ? STATUS_INPUT : 0);
+}
+
+static int take_arguments(poptContext context, const Syntax *s, const char **argument) {
+    int n = 0;
+    for (const char *a; (a = poptGetArg(context)); n++) {
+        if (n == s->most) return fail_usage("%s: one argument too many: '%s'", s->name + 8, a);
+        argument[n] = a;
+    }
+    if (n >= s->least) return 0;
+    return fail_usage("%s: missing argument, see %s --help: %s", s->name + 8, s->name,
+                      s->arguments);
+}
+
+int options_parse(const Syntax *s, int argc, const char **argv, const char **argument) {
+    struct poptOption table[] = {
+        {NULL, 0, POPT_ARG_INCLUDE_TABLE, s->table, 0, NULL, NULL},
+        {"help", 'h', POPT_ARG_NONE, &wants_help, 0, "show this help", NULL},
+        POPT_TABLEEND};
+    static poptContext context; /* stays: the arguments belong to it */
+    char synopsis[256];
+    argv[0] = s->name;
+    memset(argument, 0, sizeof *argument * (size_t)s->most);
+    context = poptGetContext(NULL, argc, argv, table, 0);
+    snprintf(synopsis, sizeof synopsis, "%s [OPTION...]", s->arguments);
+    poptSetOtherOptionHelp(context, synopsis);
+    int rc = poptGetNextOpt(context);
+    if (rc < -1)
+        return fail_usage("%s: %s: %s", s->name + 8, poptBadOption(context, 0), poptStrerror(rc));
+    if (wants_help) print_help(context, s);
+    return take_arguments(context, s, argument);
+}
+
+/* ---- values ---- */
+
+bool program_exists(const char *name) {
+#define PROGRAM(program, builder, help)                                                            \
+    if (!strcmp(name, program)) return true;
+#include "compiler/programs.def"
+#undef PROGRAM
+    return false;
+}
+
+static int check_entries(const char *list) {
+    char name[64];
+    for (const char *p = list; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL) {
+        size_t n = strcspn(p, ",");
+        snprintf(name, sizeof name, "%.*s", (int)(n < 63 ? n : 63), p);
+        if (program_exists(name)) continue;
+        return fail_usage("--entry: '%s' is none of:"
+#define PROGRAM(program, builder, help) " " program
+#include "compiler/programs.def"
+#undef PROGRAM
+                          , name);
+    }
+    return 0;
+}
+
+static int take_words(AdjOptions *o) {
+    static const char *const precisions[] = {"f32", "f64", NULL};
+    static const char *const places[] = {"embed", "file", NULL};
+    static const char *const layouts[] = {"nchw", "nhwc", NULL};
+    int precision = 0, weights = 0, layout = 0, e;
+    if ((e = option_word("--precision", given.precision, precisions, &precision)) ||
+        (e = option_word("--weights", given.weights, places, &weights)) ||
+        (e = option_word("--layout", given.layout, layouts, &layout)))
+        return e;
+    o->f64 = precision == 1;
+    o->weights_file = weights == 1;
+    o->nhwc = layout == 1;
+    return 0;
+}
+
+static int take_preprocessing(AdjOptions *o) {
+    int e;
+    if ((e = option_numbers("--mean", given.mean, 4, o->mean, &o->nmean)) ||
+        (e = option_numbers("--std", given.std, 4, o->std, &o->nstd)) ||
+        (e = option_number("--scale", given.scale, -1e9, 1e9, &o->scale)))
+        return e;
+    for (int i = 0; i < o->nstd; i++)
+        if (!(o->std[i] > 0)) return fail_usage("--std: %s is not above 0", given.std);
+    if (given.scale && o->scale == 0) return fail_usage("--scale: 0 would hide the image");
+    return 0;
+}
+
+int options_model(const char *model, AdjOptions *o) {
+    int e;
+    *o = (AdjOptions){.model = model, .entries = given.entry, .prefix = given.prefix,
+                      .target = given.target, .cpu = given.cpu,
+                      .print_after = given.print_after};
+    if ((e = check_entries(given.entry)) ||
+        (e = option_integer("--batch", given.batch, 1, 4096, &o->batch)) || (e = take_words(o)))
+        return e;
+    return take_preprocessing(o);
+}
+
+int options_data(DataRange *r) {
+    int e;
+    *r = (DataRange){given.labels, 0, INT64_MAX};
+    if ((e = option_integer("--first", given.first, 0, INT64_MAX, &r->first))) return e;
+    return option_integer("--limit", given.limit, 1, INT64_MAX, &r->limit);
+}
+
+int options_run(RunChoice *r) {
+    int e;
+    int64_t threads = sysconf(_SC_NPROCESSORS_ONLN), seed = 0;
+    if (threads < 1) threads = 1;
+    if ((e = option_integer("--threads", given.threads, 1, 1024, &threads)) ||
+        (e = option_integer("--seed", given.seed, 0, INT64_MAX, &seed)))
+        return e;
+    *r = (RunChoice){(int)threads, (uint64_t)seed};
+    return 0;
+}

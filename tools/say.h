@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the command says on standard error: one line, opening with "adjoint: ".
+ *
+ * Functions of the command that can fail return its exit status: 0, STATUS_INPUT for the user's model,
+ * data or files, STATUS_USAGE for the command line. Who finds the fault says the line. */
+#ifndef ADJ_TOOLS_SAY_H
+#define ADJ_TOOLS_SAY_H
+
+enum { STATUS_INPUT = 1, STATUS_USAGE = 2 };
+
+#define SAY_PRINTF __attribute__((format(printf, 1, 2)))
+
+SAY_PRINTF int fail_input(const char *format, ...); /* returns STATUS_INPUT */
+SAY_PRINTF int fail_usage(const char *format, ...); /* returns STATUS_USAGE */
+SAY_PRINTF void warn(const char *format, ...);
+
+#endif
