@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Building kernels. Expressions are hash-consed, so equal ones have equal KRefs and arguments come
- * before their users; every builder simplifies first. A float is only simplified where no bit can
- * change: x * 1, x / 1, x - 0 and x + (-0), but not x + 0 (which turns -0 into 0). Sums of i64 indices
- * are the business of kernel_index.c.
+/* Building kernels. Expressions are hash-consed, so equal ones have equal KRefs and arguments
+ * come before their users; every builder simplifies first. A float is only simplified where no
+ * bit can change: x * 1, x / 1, x - 0 and x + (-0), but not x + 0 (which turns -0 into 0). Sums
+ * of i64 indices are the business of kernel_index.c.
  *
- * NOK stands for "no guard", which is the constant true: kx_in_range and kx_and return it for a condition
- * that always holds, and a K_CONST false (see kx_is_false) for one that never does. */
+ * NOK stands for "no guard", which is the constant true: kx_in_range and kx_and return it for a
+ * condition that always holds, and a K_CONST false (see kx_is_false) for one that never does. */
 #include "kernel_impl.h"
 
 #include "eval.h"

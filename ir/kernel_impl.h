@@ -36,7 +36,8 @@ KRef kx_raw(Kernel *, Op, DType, int nargs, const KRef *args);
 bool kx_is_int(const Kernel *, KRef, int64_t *value); /* an integer constant */
 bool kx_is_true(const Kernel *, KRef);
 
-/* An i64 add, sub, neg or a multiplication by a constant, as a sum (kernel_index.c); NOK otherwise. */
+/* An i64 add, sub, neg or a multiplication by a constant, as a sum (kernel_index.c); NOK
+ * otherwise. */
 KRef kx_affine(Kernel *, Op, int nargs, const KRef *args);
 
 /* An arena for the length of a function, dropped also if an err() passes through (layout.c). */

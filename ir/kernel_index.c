@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Quasi-affine index arithmetic. An i64 expression is read as constant + sum of coefficient * atom,
- * where an atom is anything that is not a sum (an axis, K_DIV, K_MOD, a load ...), and is always
- * rebuilt in one order, so equal sums are equal KRefs. Terms of outer axes come first: what they add
- * up to is then a subexpression of its own, which a loop over an inner axis can leave outside.
+/* Quasi-affine index arithmetic. An i64 expression is read as constant + sum of coefficient *
+ * atom, where an atom is anything that is not a sum (an axis, K_DIV, K_MOD, a load ...), and is
+ * always rebuilt in one order, so equal sums are equal KRefs. Terms of outer axes come first:
+ * what they add up to is then a subexpression of its own, which a loop over an inner axis can
+ * leave outside.
  *
- * Division and remainder use ranges: floor((d*q + t) / d) is q and (d*q + t) mod d is t where
- * 0 <= t < d. Nothing here depends on sums not wrapping except that, and a known range says so. */
+ * Division and remainder use ranges: floor((d*q + t) / d) is q and (d*q + t) mod d is t where 0
+ * <= t < d. Nothing here depends on sums not wrapping except that, and a known range says so. */
 #include "kernel_impl.h"
 
 enum { MAX_TERMS = 64 };
@@ -257,8 +258,8 @@ static KRef div_node(Kernel *k, KOp kop, KRef e, int64_t d) {
     return kx_intern(k, &x);
 }
 
-/* (x / a + c) / d is (x + a*c) / (a*d). With more terms than that the two divisions stay: joined, they
- * would no longer match the remainders that rejoin() looks for. */
+/* (x / a + c) / d is (x + a*c) / (a*d). With more terms than that the two divisions stay:
+ * joined, they would no longer match the remainders that rejoin() looks for. */
 static KRef div_of_div(Kernel *k, const Sum *rest, int64_t d) {
     int64_t both, shift;
     if (rest->n != 1 || rest->t[0].coef != 1)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Intervals of integer expressions. An interval is either exact in int64 at both ends or unknown: any
- * step that might overflow gives the whole range, so a known interval also says that nothing wrapped. */
+/* Intervals of integer expressions. An interval is either exact in int64 at both ends or
+ * unknown: any step that might overflow gives the whole range, so a known interval also says
+ * that nothing wrapped. */
 #include "kernel_impl.h"
 
 Range range_whole(void) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Scheduling: a new kernel in which every axis of the old one is some expression of the new axes. All
- * that the stores and the contraction need is built again through the builders, so it is simplified
- * for its new axes and nothing unused is carried along. */
+/* Scheduling: a new kernel in which every axis of the old one is some expression of the new
+ * axes. All that the stores and the contraction need is built again through the builders, so it
+ * is simplified for its new axes and nothing unused is carried along. */
 #include "kernel_impl.h"
 
 #include <stdio.h>

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The text of a kernel. Only what stores and the contraction need is printed, numbered in the order of
- * printing, so the text does not depend on what else was built along the way; it holds all that code
- * generation reads, so kernels of equal text (under equal names) are equal. Index arithmetic is written
- * in place, everything else has a line:
+/* The text of a kernel. Only what stores and the contraction need is printed, numbered in the
+ * order of printing, so the text does not depend on what else was built along the way; it holds
+ * all that code generation reads, so kernels of equal text (under equal names) are equal. Index
+ * arithmetic is written in place, everything else has a line:
  *
  *   kernel k0_conv
  *     axes n:seq 8 sample, c:seq 4, h:par 32 | ic:red 64
  *     p0 f32 {0 1/16 2+1:34 3+1:34 1%16} 8x4x34x34x16 in sample
- *     %0 = load p0[n, ic, h - 1, w] if %3 else 0 : f32
+ *     %0 = le 1, h : bool
+ *     %1 = load p0[n, ic, h - 1, w] if %0 else 0 : f32
  *     store p2[n, c, h, w] = %7
  */
 #include "kernel_impl.h"
 
-enum { INLINE_MAX = 24 }; /* nodes: larger index expressions get a line, so that text stays linear */
+enum { INLINE_MAX = 24 }; /* nodes; a larger index gets a line, so that text stays linear */
 
 typedef struct Printer {
     Str *s;

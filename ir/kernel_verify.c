@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rules of a scheduled kernel: axes in order (loops, then lanes, then reductions); arguments before
- * users; dtypes that agree; what is stored depends on reduction axes only through reductions; memory
- * touched without a guard stays inside the parameter, halo included, wherever the range of an index is
- * known (a guarded load is trusted: its guard is not solved for). A breach is our bug: die().
+/* The rules of a scheduled kernel: axes in order (loops, then lanes, then reductions); arguments
+ * before users; dtypes that agree; what is stored depends on reduction axes only through
+ * reductions; memory touched without a guard stays inside the parameter, halo included, wherever
+ * the range of an index is known (a guarded load is trusted: its guard is not solved for). A
+ * breach is our bug: die().
  *
  * A reduction need not depend on every reduction axis: the sum of a broadcast value does not. */
 #include "kernel_impl.h"

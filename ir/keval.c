@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The interpreter of scheduled kernels: the loops of kernel.h taken literally, lanes as one more loop.
- * An expression is evaluated when the innermost axis that it depends on moves, in the order of the
- * array, as compiled code does: what depends on outer axes only is computed outside inner loops, and
- * what depends on a reduction is computed after the reduction loops.
+/* The interpreter of scheduled kernels: the loops of kernel.h taken literally, lanes as one more
+ * loop. An expression is evaluated when the innermost axis that it depends on moves, in the
+ * order of the array, as compiled code does: what depends on outer axes only is computed outside
+ * inner loops, and what depends on a reduction is computed after the reduction loops.
  *
- * Floats are rounded to their dtype after every operation. A reduction accumulates in its own dtype, in
- * the order of the axes; a float sum whose value is a product of the same dtype is a chain of fused
- * multiply-adds, acc = fma(a, b, acc), which is what compiled code does. A target without fused
- * multiply-add rounds the product first, so there the last bits may differ. */
+ * Floats are rounded to their dtype after every operation. A reduction accumulates in its own
+ * dtype, in the order of the axes; a float sum whose value is a product of the same dtype is a
+ * chain of fused multiply-adds, acc = fma(a, b, acc), which is what compiled code does. A target
+ * without fused multiply-add rounds the product first, so there the last bits may differ. */
 #include "kernel_impl.h"
 
 #include "eval.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- the plan of a run ---- */
@@ -75,7 +74,8 @@ static void push(Arena *a, List *l, uint32_t most, KRef ref) {
     l->ref[l->n++] = ref;
 }
 
-/* Puts each live expression where it is computed: with its loop, in a reduction, or after them all. */
+/* Puts each live expression where it is computed: with its loop, in a reduction, or after them
+ * all. */
 static void plan_exprs(Run *r, Arena *a) {
     const Kernel *k = r->k;
     const bool *live = kernel_live(a, k);
@@ -202,10 +202,11 @@ static void compute_list(const Run *r, const List *l) {
 
 /* ---- reductions ---- */
 
+/* Halves are computed with as f32, and rounded from there. */
 static Scalar fused(DType d, Scalar a, Scalar b, Scalar acc) {
-    if (d == DT_F32)
-        return (Scalar){.f = fmaf((float)a.f, (float)b.f, (float)acc.f)};
-    return (Scalar){.f = round_to(d, fma(a.f, b.f, acc.f))};
+    if (d == DT_F64)
+        return (Scalar){.f = fma(a.f, b.f, acc.f)};
+    return (Scalar){.f = round_to(d, fmaf((float)a.f, (float)b.f, (float)acc.f))};
 }
 
 static bool larger(DType d, Scalar a, Scalar b) { /* NaN is the largest, as in eval.h */

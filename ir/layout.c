@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Physical layouts. An address is a sum of one term a logical dimension (each digit looks at one
- * dimension only), which is what makes packing a matter of small tables. With `bits`, addresses count
- * bits: element e is bit e % 8 of byte e / 8. Cells of halo and padding belong to no element and hold
- * zero after packing.
+ * dimension only), which is what makes packing a matter of small tables. With `bits`, addresses
+ * count bits: element e is bit e % 8 of byte e / 8. Cells of halo and padding belong to no
+ * element and hold zero after packing.
  *
- * A layout does not know the extents of its tensor, so a halo that lies only behind would not show:
- * the constructors put at least one cell in front of every axis that has cells behind. */
+ * A layout does not know the extents of its tensor, so a halo that lies only behind would not
+ * show: the constructors put at least one cell in front of every axis that has cells behind. */
 #include "kernel_impl.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Modules as text, and a phase run by the kernel interpreter on the memory plan that compiled code uses:
- * same arena, same offsets, same slot tables, so a planning bug shows here too. */
+/* Modules as text, and a phase run by the kernel interpreter on the memory plan that compiled
+ * code uses: same arena, same offsets, same slot tables, so a planning bug shows here too. */
 #include "kernel_impl.h"
 
 #include "module.h"

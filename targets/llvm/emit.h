@@ -8,17 +8,18 @@
 #include "targets/llvm/walk.h"
 #include "targets/targets.h"
 
-/* A row of a CPU table (cpus.def); Target.row points to one. */
+/* A row of a CPU table (cpu/cpus.def says what the columns mean); Target.row points to one. */
 typedef struct CpuRow {
-    const char *name;      /* what the user writes */
-    const char *llvm_cpu;  /* LLVM's name for it */
-    const char *features;  /* "+avx2,+fma", "" if the CPU name says it all */
+    const char *name, *llvm_cpu, *features;
+    bool any;              /* may stand for a machine that LLVM knows by another name */
     int vec_bytes, vec_regs;
-    bool fma;
-    bool rounds, halves;   /* floor and round, conversions of f16: instructions or expanded */
+    bool fma, rounds, halves;
     int64_t l1, l2;
-    const char *needs;     /* cpuid features the object checks, spaces between: "avx2 fma f16c" */
+    const char *needs;     /* commas between: "avx2,fma" */
 } CpuRow;
+
+/* Makes LLVM's targets known; may be called again. */
+void llvm_start(void);
 
 /* One kernel function:
  *     void name(ptr table, i64 lo, i64 hi, for each parameter: ptr, and for io ones ptr, i64 stride)

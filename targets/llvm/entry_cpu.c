@@ -4,6 +4,7 @@
  * What runs before the answer is compiled for the least machine of the triple. */
 #include "entry.h"
 
+#include <llvm-c/Target.h>
 #include <string.h>
 
 #include "emit.h"
@@ -175,6 +176,7 @@ LLVMValueRef entry_cpu_check(EntryGen *g) {
     bool any = false;
     for (Leaf leaf = 0; leaf < LEAVES; leaf++) any |= wanted(&n, leaf);
     if (!any) return NULL;
+    LLVMInitializeX86AsmParser(); /* inline assembly in an object needs it */
     Ib *ib = &g->ib;
     const char *symbol = arena_printf(g->m->arena, "%s.cpu", g->m->prefix);
     LLVMValueRef fn = ib_function(ib, symbol, ib_fn_type(ib->i1, 0, NULL));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tests of the kernel IR: index simplification and its ranges against brute force, layouts, scheduling,
- * the interpreter against naive loops, text, the verifier, and a hand-made module. */
+/* Tests of the kernel IR: index simplification and its ranges against brute force, layouts,
+ * scheduling, the interpreter against naive loops, text, the verifier, and a hand-made module. */
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <stdio.h>
@@ -176,7 +176,8 @@ static void unflatten(Kernel *k, KRef flat, int n, KRef *digit, const int64_t *d
     }
 }
 
-/* Flattening and going back gives the axes; through another shape of the same size it is the same. */
+/* Flattening and going back gives the axes; through another shape of the same size it is the
+ * same. */
 static void test_reshapes(void) {
     for (int i = 0; i < 300; i++) {
         Arena *a = arena_new();
@@ -232,10 +233,9 @@ static KRef eval2(Kernel *k, Op op, DType d, KRef a, KRef b) {
 
 static void test_folding(void) {
     Kernel *k = kernel_new(arena);
-    int64_t dim[1] = {4};
+    Layout four = layout_plain(type_of(DT_F32, 1, (int64_t[]){4}));
     KRef i = kx_axis(k, kernel_axis(k, "i", AX_SEQ, 4, false));
-    int p = kernel_param(k, (KParam){.dtype = DT_F32, .layout = layout_plain(type_of(DT_F32, 1, dim)),
-                                     .in = true});
+    int p = kernel_param(k, (KParam){.dtype = DT_F32, .layout = four, .in = true});
     KRef v = kx_load(k, p, 1, &i, NOK, 0), zero = kx_const(k, DT_F32, 0);
     KRef one = kx_const(k, DT_F32, 1), no = kx_const(k, DT_BOOL, 0);
     CHECK(eval2(k, OP_mul, DT_F32, v, one) == v && eval2(k, OP_mul, DT_F32, one, v) == v);
@@ -593,10 +593,9 @@ static void test_bits(void) {
             a[i] = kx_axis(k, kernel_axis(k, "i", AX_SEQ, t.dim[i], false));
         add_param(k, t, layout_plain(t), pass);
         add_param(k, type_with(t, DT_BOOL), bits, !pass);
-        KRef v = pass ? kx_load(k, 1, 4, a, NOK, 0)
-                      : eval2(k, OP_lt, DT_BOOL, kx_const(k, DT_F32, 0), kx_load(k, 0, 4, a, NOK, 0));
-        if (pass)
-            v = kx_eval(k, OP_cast, DT_F32, 1, &v);
+        KRef v = kx_load(k, pass, 4, a, NOK, 0);
+        v = pass ? kx_eval(k, OP_cast, DT_F32, 1, &v)
+                 : eval2(k, OP_lt, DT_BOOL, kx_const(k, DT_F32, 0), v);
         KStore s = {.param = !pass, .rank = 4, .value = v};
         memcpy(s.index, a, sizeof a);
         k->store[k->nstore++] = s;
@@ -730,9 +729,9 @@ static Kernel *module_kernel_of(Op op, Layout l, bool io_in, bool io_out) {
     kernel_param(k, (KParam){DT_F32, l, .sample = true, .io = io_in, .in = true});
     kernel_param(k, (KParam){DT_F32, l, .sample = true, .io = io_out, .out = true});
     KRef v = kx_load(k, 0, 2, at, NOK, 0), w = v;
+    KParam h = {DT_F32, one, .sample = true, .io = true, .in = true};
     if (op == OP_mul)
-        w = kx_load(k, kernel_param(k, (KParam){DT_F32, one, .sample = true, .io = true, .in = true}),
-                    1, at, NOK, 0);
+        w = kx_load(k, kernel_param(k, h), 1, at, NOK, 0);
     k->store[k->nstore++] = (KStore){.param = 1, .rank = 2, .index = {at[0], at[1]},
                                      .value = eval2(k, op, DT_F32, v, w)};
     kernel_verify(k);
@@ -757,7 +756,8 @@ static void test_module(void) {
                     {.kernel = 1, .nbuf = 2, .buf = (int[]){3, 4}}};
     Program p = {.name = "forward", .nio = 2, .nhyper = 1, .slots = 2, .nbuffer = 5,
                  .buffer = buffers, .step = {.ncall = 2, .call = calls}, .scratch_offset = 128,
-                 .io = {{"x", DT_F32, 1, {3}, .alias = -1}, {"y", DT_F32, 1, {3}, .output = true, .alias = -1}},
+                 .io = {{"x", DT_F32, 1, {3}, .alias = -1},
+                        {"y", DT_F32, 1, {3}, .output = true, .alias = -1}},
                  .hyper = {{"h", DT_F32, .value = 10, .hi = 100}},
                  .buf_id = -1, .buf_t = -1, .buf_limit = -1, .buf_done = -1};
     Module m = {.prefix = "m", .precision = DT_F32, .nkernel = 2, .kernel = kernels,

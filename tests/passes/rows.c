@@ -37,13 +37,15 @@ const Row rows[] = {
     {"select", AB23 "%c = lt %a, %b : bool[2,3]\n%d = mul %a, %b" T23
                     "%y = select %c, %d, %a" T23},
     {"reshape", A23 "%y = reshape %a : f64[3,1,2]\n", .linear = 'j'},
-    {"transpose", IN("a", "[2,3,4]") "%y = transpose %a {perm=[2,0,1]} : f64[4,2,3]\n", .linear = 'j'},
+    {"transpose", IN("a", "[2,3,4]") "%y = transpose %a {perm=[2,0,1]} : f64[4,2,3]\n",
+     .linear = 'j'},
     {"broadcast", IN("a", "[2,1,3]") "%y = broadcast %a : f64[2,4,3]\n", .linear = 'j'},
     {"slice", IN("a", "[5,7]") "%y = slice %a {starts=[1,1] sizes=[3,2] steps=[1,3]} : f64[3,2]\n",
      .linear = 'j'},
     {"slice of one", IN("a", "[5,7]") "%y = slice %a {starts=[1,6] sizes=[1,1] steps=[9,3]}"
                      " : f64[1,1]\n", .linear = 'j'},
-    {"pad", A23 "%y = pad %a {low=[1,0] high=[0,2] inner=[2,1] value=0} : f64[5,7]\n", .linear = 'j'},
+    {"pad", A23 "%y = pad %a {low=[1,0] high=[0,2] inner=[2,1] value=0} : f64[5,7]\n",
+     .linear = 'j'},
     {"pad value", A23 "%c = pad %a {low=[1,0] high=[0,2] inner=[0,0] value=2} : f64[3,5]\n"
                   SQUARE("c", "[3,5]")},
     {"reverse", A23 "%y = reverse %a {axes=[1]}" T23, .linear = 'j'},
@@ -76,7 +78,8 @@ const Row rows[] = {
     {"gather rows", IN("a", "[4,3]") "%i = const [1, 3, 3, 9] : i64[2,2]\n"
                     "%y = gather %a, %i {axis=0 batch=0} : f64[2,2,3]\n", .linear = 'j'},
     {"scatter_add", IN("a", "[2,2,3]") "%i = const [1, 3, 3, 0] : i64[2,2]\n"
-                    "%y = scatter_add %a, %i {axis=1 batch=1 size=4} : f64[2,4,3]\n", .linear = 'j'},
+                    "%y = scatter_add %a, %i {axis=1 batch=1 size=4} : f64[2,4,3]\n",
+     .linear = 'j'},
     {"allreduce", A23 "%y = allreduce %a" T23, .linear = 'j'},
     {"floor, sign and round have none", A23 "%c = floor %a" T23 "%d = sign %a" T23
      "%e = round %a" T23 "%f = add %c, %d" T23 "%g = add %f, %e" T23 "%y = mul %g, %a" T23},

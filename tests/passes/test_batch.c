@@ -42,7 +42,8 @@ static const Case cases[] = {
 
     {"reshape drops the axis", X("[1,6]") "%y = reshape %x : f64[6]\n", "mixes the sample axis"},
     {"reshape to a scalar", X("[1]") "%y = reshape %x : f64[]\n", "mixes the sample axis"},
-    {"transpose", X("[1,3]") "%y = transpose %x {perm=[1,0]} : f64[3,1]\n", "moves the sample axis"},
+    {"transpose", X("[1,3]") "%y = transpose %x {perm=[1,0]} : f64[3,1]\n",
+     "moves the sample axis"},
     {"broadcast", X("[1,3]") "%y = broadcast %x : f64[2,3]\n", "repeats the sample axis"},
     {"pad", X("[1,3]") "%y = pad %x {low=[1,0] high=[0,0] inner=[0,0] value=0} : f64[2,3]\n",
      "adds samples"},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* simplify and fold change no value: for every row, its gradient and its second derivative, and for
  * convolutions with batch normalisation in all its forms, evaluated before and after. */
+#define _POSIX_C_SOURCE 200809L
 #include "tests/passes/harness.h"
 
 #include <string.h>

@@ -188,7 +188,9 @@ void fixture_build(Fixture *f) {
     LLVMContextRef ctx = LLVMContextCreate();
     LLVMModuleRef mod = LLVMModuleCreateWithNameInContext("m", ctx);
     LLVMSetTarget(mod, triple);
-    LLVMSetModuleDataLayout(mod, LLVMCreateTargetDataLayout(tm));
+    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(tm);
+    LLVMSetModuleDataLayout(mod, layout);
+    LLVMDisposeTargetData(layout);
     fill(mod, f, &target);
     if (f->optimise) optimise(mod, tm);
     f->object = object_of(mod, tm);

@@ -8,6 +8,7 @@
  *   graph t { .. }                the text that must come out, or one line "error: message"
  *
  * Every pass's result is verified. --update rewrites the expected parts of files that differ. */
+#define _POSIX_C_SOURCE 200809L
 #include "passes/passes.h"
 
 #include <stdio.h>

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The targets and their CPU rows, and which of them a triple and a name mean. */
+#include "targets/targets.h"
+
+#include <llvm-c/TargetMachine.h>
+#include <string.h>
+
+#include "targets/llvm/emit.h"
+
+static const CpuRow x86_rows[] = {
+#define CPU(...) {__VA_ARGS__},
+#include "targets/cpu/cpus.def"
+};
+static const CpuRow arm64_rows[] = {
+#include "targets/cpu/arm64.def"
+};
+static const CpuRow ptx_rows[] = {
+#include "targets/ptx/cpus.def"
+#undef CPU
+};
+
+/* ---- bids ---- */
+
+static bool offer_cpu(const Target *t, const Contract *c, Offer *o) {
+    for (int i = 0; i < cpu_nclaims; i++) {
+        if (cpu_claims[i].offer(t, c, o)) {
+            o->claim = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool offer_none(const Target *t, const Contract *c, Offer *o) {
+    (void)t, (void)c, (void)o;
+    return false;
+}
+
+/* ---- the table ---- */
+
+typedef struct Family {
+    const char *name, *arch, *triple;
+    const CpuRow *row;
+    int nrow;
+    bool gpu;
+    bool (*offer)(const Target *, const Contract *, Offer *);
+} Family;
+
+static const Family families[] = {
+    {"x86-64", "x86_64", "x86_64-unknown-linux-gnu", x86_rows, COUNT(x86_rows), false, offer_cpu},
+    {"aarch64", "aarch64", "aarch64-unknown-linux-gnu", arm64_rows, COUNT(arm64_rows), false,
+     offer_cpu},
+    {"nvptx64", "nvptx64", "nvptx64-nvidia-cuda", ptx_rows, COUNT(ptx_rows), true, offer_none},
+};
+
+void target_list(Str *s) {
+    for (int i = 0; i < COUNT(families); i++) {
+        const Family *f = &families[i];
+        str_fmt(s, "%s (%s):", f->name, f->triple);
+        for (int j = 0; j < f->nrow; j++)
+            str_fmt(s, " %s", f->row[j].name);
+        str_put(s, "\n");
+    }
+}
+
+static void release_str(void *s) {
+    str_free(s);
+}
+
+_Noreturn static void unknown(const char *what, const char *name) {
+    Str s = {0};
+    err_defer(release_str, &s);
+    target_list(&s);
+    err(NULL, "unknown %s '%s'; known are\n%s", what, name, s.s);
+}
+
+/* ---- the family of a triple ---- */
+
+static bool is_arch(const char *triple, const char *arch) {
+    size_t n = strlen(arch);
+    return !strncmp(triple, arch, n) && (triple[n] == '-' || !triple[n]);
+}
+
+static const Family *family_of(const char *triple) {
+    for (int i = 0; i < COUNT(families); i++)
+        if (is_arch(triple, families[i].arch) || !strcmp(triple, families[i].name))
+            return &families[i];
+    unknown("target", triple);
+}
+
+static void copy_message(Arena *a, char *llvm, char **out) {
+    *out = arena_strdup(a, llvm);
+    LLVMDisposeMessage(llvm);
+}
+
+/* The triple of this machine, of which only the architecture counts: the rest is the family's. */
+static const Family *host_family(Arena *a) {
+    char *triple;
+    copy_message(a, LLVMGetDefaultTargetTriple(), &triple);
+    return family_of(triple);
+}
+
+/* ---- the row of a CPU ---- */
+
+/* features: "+avx2,-avx512f,..." */
+static bool has_feature(const char *features, const char *name, size_t n) {
+    for (const char *p = features; (p = strchr(p, '+')) != NULL; p++)
+        if (!strncmp(p + 1, name, n) && (p[1 + n] == ',' || !p[1 + n]))
+            return true;
+    return false;
+}
+
+static bool has_all(const char *features, const char *needs) {
+    while (*needs) {
+        size_t n = strcspn(needs, ",");
+        if (!has_feature(features, needs, n))
+            return false;
+        needs += n + (needs[n] == ',');
+    }
+    return true;
+}
+
+static const CpuRow *native_row(Arena *a, const Family *f) {
+    char *cpu, *features;
+    copy_message(a, LLVMGetHostCPUName(), &cpu);
+    copy_message(a, LLVMGetHostCPUFeatures(), &features);
+    const CpuRow *best = &f->row[0];
+    for (int i = 0; i < f->nrow; i++) {
+        const CpuRow *r = &f->row[i];
+        if (!has_all(features, r->needs))
+            continue;
+        if (!strcmp(r->llvm_cpu, cpu))
+            return r;
+        if (r->any)
+            best = r;
+    }
+    return best;
+}
+
+static const CpuRow *named_row(const Family *f, const char *name) {
+    for (int i = 0; i < f->nrow; i++)
+        if (!strcmp(f->row[i].name, name))
+            return &f->row[i];
+    unknown("CPU", name);
+}
+
+/* Another machine than this one has no native row: the least, or for a GPU the latest. */
+static const CpuRow *row_of(Arena *a, const Family *f, const char *name) {
+    if (name && strcmp(name, "native"))
+        return named_row(f, name);
+    if (f->gpu)
+        return &f->row[f->nrow - 1];
+    return f == host_family(a) ? native_row(a, f) : &f->row[0];
+}
+
+/* ---- targets ---- */
+
+const Target *target_find(Arena *a, const char *triple, const char *cpu) {
+    const Family *f = triple ? family_of(triple) : host_family(a);
+    const CpuRow *r = row_of(a, f, cpu);
+    Target *t = NEW(a, Target);
+    bool whole = triple && strchr(triple, '-') && strcmp(triple, f->name);
+    *t = (Target){.name = f->name, .triple = whole ? arena_strdup(a, triple) : f->triple,
+                  .cpu = r->name, .vec_bytes = r->vec_bytes, .vec_regs = r->vec_regs,
+                  .fma = r->fma, .gpu = f->gpu, .l1 = r->l1, .l2 = r->l2, .offer = f->offer,
+                  .row = r};
+    return t;
+}
+
+const char *target_required_features(const Target *t) {
+    return ((const CpuRow *)t->row)->needs;
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The subcommands: one file each, one row each in main.c. argv[0] is the subcommand's name; the result
+ * is the exit status. */
+#ifndef ADJ_TOOLS_COMMANDS_H
+#define ADJ_TOOLS_COMMANDS_H
+
+typedef int CommandFn(int argc, const char **argv);
+
+CommandFn cmd_attack, cmd_compile, cmd_gradient, cmd_inspect, cmd_run, cmd_verify;
+
+#endif

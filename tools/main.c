@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The `adjoint` command: finds the subcommand. */
+#include <stdio.h>
+#include <string.h>
+
+#include "tools/commands.h"
+#include "tools/say.h"
+
+static const struct {
+    const char *name;
+    CommandFn *run;
+    const char *help;
+} commands[] = {
+    {"compile", cmd_compile, "write an object, its header and its manifest"},
+    {"run", cmd_run, "classify images"},
+    {"attack", cmd_attack, "attack images, and say how robust the model is"},
+    {"gradient", cmd_gradient, "gradients of a loss in the pixels"},
+    {"verify", cmd_verify, "compare compiled code with the reference evaluator"},
+    {"inspect", cmd_inspect, "say what is in a model, and what it compiles to"},
+};
+enum { NCOMMANDS = sizeof commands / sizeof *commands };
+
+static int help(void) {
+    puts("adjoint compiles ONNX image classifiers, their gradients and attacks on them.\n\n"
+         "Usage: adjoint COMMAND ARGUMENT... [OPTION...]\n");
+    for (int i = 0; i < NCOMMANDS; i++) printf("  %-9s %s\n", commands[i].name, commands[i].help);
+    puts("\n`adjoint COMMAND --help` says more. Exit status: 0 fine, 1 something is wrong with the\n"
+         "model, the data or a file, 2 with the command line.\n\n"
+         "Examples:\n"
+         "  adjoint compile model.onnx -o out/m --entry forward,gradient,pgd-linf\n"
+         "  adjoint attack model.onnx images.npy --labels labels.npy --eps 8/255 --steps 10");
+    return fflush(stdout) ? STATUS_INPUT : 0;
+}
+
+int main(int argc, const char **argv) {
+    if (argc < 2) return fail_usage("missing command, see adjoint --help");
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))
+        return help();
+    for (int i = 0; i < NCOMMANDS; i++)
+        if (!strcmp(argv[1], commands[i].name)) return commands[i].run(argc - 1, argv + 1);
+    return fail_usage("%s: no such command, see adjoint --help", argv[1]);
+}
