@@ -28,6 +28,7 @@ typedef struct AdjOptions {
     int64_t batch;           /* slots a worker; 0: 8 */
     bool f64;                /* --precision f64 */
     bool weights_file;       /* --weights file: constants beside the object */
+    bool generic;            /* no claims: every kernel by the generic lowering */
     bool trace;              /* call env->trace after every kernel */
     /* Preprocessing in front of the model: its input = (pixel * scale - mean) / std a channel. */
     int nmean, nstd;

@@ -42,7 +42,8 @@ static Graph *settle(AdjCompiled *c, const Graph *g)
 {
     Graph *s = pass_simplify(c->arena, g);
     s = pass_fold(c->arena, s);
-    return pass_simplify(c->arena, s);
+    s = pass_simplify(c->arena, s);
+    return pass_fold(c->arena, s);
 }
 
 static void import(AdjCompiled *c)
@@ -138,8 +139,8 @@ static uint64_t model_hash(AdjCompiled *c)
     Str s = {0};
     for (int i = 0; i < c->nspec; i++)
         graph_print(&s, c->spec[i].step);
-    str_fmt(&s, "%s %s %d %d", c->target->triple, c->target->cpu, c->opt.weights_file,
-            c->opt.trace);
+    str_fmt(&s, "%s %s %d %d %d", c->target->triple, c->target->cpu,
+            c->opt.weights_file, c->opt.trace, c->opt.generic);
     uint64_t h = hash_bytes(s.s, s.n, 1);
     str_free(&s);
     return h;
@@ -171,6 +172,11 @@ static void compile(void *arg)
 {
     AdjCompiled *c = arg;
     c->target = target_find(c->arena, c->opt.target, c->opt.cpu);
+    if (c->opt.generic) {
+        Target *t = arena_dup(c->arena, c->target, sizeof *t);
+        t->offer = NULL;
+        c->target = t;
+    }
     import(c);
     double start = wall_seconds();
     prepare_model(c);

@@ -42,10 +42,13 @@ void build_leaky_relu(OnnxNode *n) {
     onnx_out(n, 0, leaky(n->g, x, num(n->g, x, onnx_float(n, "alpha", 0.01))));
 }
 
-/* The slope broadcasts to x, from the last axis. */
+/* The slope broadcasts to x from the last axis; until opset 6 a vector of slopes is one a channel. */
 void build_prelu(OnnxNode *n) {
-    Ref x = onnx_in(n, 0);
-    onnx_out(n, 0, leaky(n->g, x, b_broadcast_to(n->g, onnx_in(n, 1), onnx_type(n, x))));
+    Ref x = onnx_in(n, 0), slope = onnx_in(n, 1);
+    Type t = onnx_type(n, slope);
+    if (n->opset < 7 && t.rank == 1 && t.dim[0] > 1)
+        slope = onnx_channels(n, slope, x);
+    onnx_out(n, 0, leaky(n->g, x, b_broadcast_to(n->g, slope, onnx_type(n, x))));
 }
 
 void build_thresholded_relu(OnnxNode *n) {

@@ -57,10 +57,10 @@ static void transposed_pads(const OnnxNode *n, Spatial *s) {
     for (int i = 0; i < s->k; i++) {
         int64_t to = have >= 0 ? want[have - s->k + i] : same ? s->in[i] * s->strides[i] : 0;
         int64_t total = to ? full[i] - to : s->low[i] + s->high[i];
-        if (to && total < 0) onnx_fail(n, "output_shape is larger than the result");
+        if (total < 0) total = 0; /* what lies beyond the result is zero */
         if (to) s->low[i] = strcmp(how, "SAME_UPPER") ? total - total / 2 : total / 2;
         if (to) s->high[i] = total - s->low[i];
-        s->out[i] = full[i] - total;
+        s->out[i] = to ? to : full[i] - total;
     }
 }
 

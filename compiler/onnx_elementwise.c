@@ -39,6 +39,10 @@ void build_cast(OnnxNode *n) {
     onnx_out(n, 0, empty ? ONNX_EMPTY : b_cast(n->g, onnx_in(n, 0), onnx_dtype(n, to)));
 }
 
+void build_cast_like(OnnxNode *n) {
+    onnx_out(n, 0, b_cast(n->g, onnx_in(n, 0), onnx_type(n, onnx_in(n, 1)).dtype));
+}
+
 /* As in inference: the identity. Its mask, if wanted, is all true. */
 void build_dropout(OnnxNode *n) {
     Ref x = onnx_in(n, 0);
@@ -52,9 +56,22 @@ void build_dropout(OnnxNode *n) {
 
 /* ---- two operands ---- */
 
+/* Until opset 6 the second operand's axes begin at `axis` of the first's. */
+static Ref second(const OnnxNode *n) {
+    Ref a = onnx_in(n, 0), b = onnx_in(n, 1);
+    Type ta = onnx_type(n, a), tb = onnx_type(n, b);
+    int64_t dim[MAX_RANK] = {1, 1, 1, 1, 1, 1, 1, 1};
+    if (n->opset > 6 || !onnx_has(n, "axis")) return b;
+    int axis = onnx_axis(n, onnx_int(n, "axis", 0), ta.rank), rank = ta.rank - axis;
+    if (tb.rank > rank) onnx_fail(n, "the second operand reaches beyond the first");
+    for (int i = 0; i < tb.rank; i++) dim[i] = tb.dim[i];
+    return b_reshape(n->g, b, rank, dim);
+}
+
 #define BINARY(name, op, left, right) \
     void build_##name(OnnxNode *n) { \
-        onnx_out(n, 0, onnx_binary(n, op, onnx_in(n, left), onnx_in(n, right))); \
+        Ref operand[2] = {onnx_in(n, 0), second(n)}; \
+        onnx_out(n, 0, onnx_binary(n, op, operand[left], operand[right])); \
     }
 BINARY(add, OP_add, 0, 1)
 BINARY(sub, OP_sub, 0, 1)
@@ -74,10 +91,23 @@ void build_xor(OnnxNode *n) {
 
 /* The result has the type of the base; integers go through f64, which is exact below 2^53. */
 void build_pow(OnnxNode *n) {
-    Ref x = onnx_in(n, 0), y = onnx_in(n, 1);
+    Ref x = onnx_in(n, 0), y = second(n);
     DType type = onnx_type(n, x).dtype, work = dtype_is_float(type) ? type : DT_F64;
     Ref p = onnx_binary(n, OP_pow, b_cast(n->g, x, work), b_cast(n->g, y, work));
     onnx_out(n, 0, b_cast(n->g, p, type));
+}
+
+/* Of integers: the remainder of truncating division (fmod), or that with the sign of the divisor. */
+void build_mod(OnnxNode *n) {
+    Graph *g = n->g;
+    Ref x = onnx_in(n, 0), y = onnx_in(n, 1);
+    b_align(g, &x, &y);
+    if (dtype_is_float(onnx_type(n, x).dtype)) onnx_fail(n, "of floats is not supported");
+    Ref whole = b_binary(g, OP_mul, b_binary(g, OP_div, x, y), y), zero = b_like(g, x, 0);
+    Ref r = b_binary(g, OP_sub, x, whole), fixed = b_binary(g, OP_add, r, y);
+    Ref differ = b_binary(g, OP_lt, b_binary(g, OP_mul, b_unary(g, OP_sign, r),
+                                             b_unary(g, OP_sign, y)), zero);
+    onnx_out(n, 0, onnx_int(n, "fmod", 0) ? r : b_select(g, differ, fixed, r));
 }
 
 /* ---- any number of operands ---- */

@@ -19,6 +19,8 @@ void build_batch_norm(OnnxNode *n) {
     DType dtype = onnx_type(n, x).dtype, work = onnx_type(n, mean).dtype;
     if (onnx_int(n, "training_mode", 0))
         onnx_fail(n, "training_mode is set; export the model for inference");
+    if (n->opset < 7 && !onnx_int(n, "is_test", 0))
+        onnx_fail(n, "is_test is 0; export the model for inference");
     if (!onnx_int(n, "spatial", 1)) onnx_fail(n, "spatial 0 is not supported");
     gamma = b_cast(n->g, gamma, work); /* since opset 15 the two halves may differ in type */
     beta = b_cast(n->g, beta, work);
@@ -43,32 +45,40 @@ static Ref spread(const OnnxNode *n, Ref x, Ref like) {
     return b_broadcast_to(n->g, x, onnx_type(n, like));
 }
 
-/* (x - mean) / sqrt(var + epsilon) over the axes from `first` on. */
-static Ref standardise(const OnnxNode *n, Ref x, int first) {
+typedef struct Standard {
+    Ref y, mean, inverse; /* (x - mean) * inverse, inverse = 1 / sqrt(var + epsilon) */
+} Standard;
+
+/* Over the axes from `first` on. */
+static Standard standardise(const OnnxNode *n, Ref x, int first) {
     int axes[MAX_RANK], k = 0;
     for (int i = first; i < onnx_type(n, x).rank; i++) axes[k++] = i;
-    Ref d = binary(n, OP_sub, x, spread(n, mean_over(n, x, k, axes), x));
+    Standard s = {.mean = mean_over(n, x, k, axes)};
+    Ref d = binary(n, OP_sub, x, spread(n, s.mean, x));
     Ref var = mean_over(n, binary(n, OP_mul, d, d), k, axes);
-    Ref inverse = over_deviation(n, b_like(n->g, var, 1), var);
-    return binary(n, OP_mul, d, spread(n, inverse, x));
+    s.inverse = over_deviation(n, b_like(n->g, var, 1), var);
+    s.y = binary(n, OP_mul, d, spread(n, s.inverse, x));
+    return s;
 }
 
 void build_instance_norm(OnnxNode *n) {
-    Ref y = standardise(n, onnx_in(n, 0), 2);
+    Ref y = standardise(n, onnx_in(n, 0), 2).y;
     y = binary(n, OP_mul, y, onnx_channels(n, onnx_in(n, 1), y));
     onnx_out(n, 0, binary(n, OP_add, y, onnx_channels(n, onnx_in(n, 2), y)));
 }
 
-/* Computed in f32 at least, as stash_type says by default. Mean and InvStdDev are not outputs here. */
+/* Statistics in f32 at least, as stash_type says by default. */
 void build_layer_norm(OnnxNode *n) {
     Ref x = onnx_in(n, 0), scale = onnx_in(n, 1), bias = onnx_opt(n, 2);
     Type t = onnx_type(n, x);
     int axis = onnx_axis(n, onnx_int(n, "axis", -1), t.rank);
-    DType work = t.dtype == DT_F64 ? DT_F64 : DT_F32;
-    Ref y = b_cast(n->g, standardise(n, b_cast(n->g, x, work), axis), t.dtype);
+    Standard s = standardise(n, b_cast(n->g, x, t.dtype == DT_F64 ? DT_F64 : DT_F32), axis);
+    Ref y = b_cast(n->g, s.y, t.dtype);
     y = binary(n, OP_mul, y, spread(n, scale, y));
     if (bias != NOREF) y = binary(n, OP_add, y, spread(n, bias, y));
     onnx_out(n, 0, y);
+    onnx_out(n, 1, s.mean);
+    onnx_out(n, 2, s.inverse);
 }
 
 /* x / (bias + alpha/size * sum of squares of `size` channels around it)^beta */

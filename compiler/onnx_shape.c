@@ -110,8 +110,8 @@ static void resolve_shape(const OnnxNode *n, Type t, int rank, int64_t *dim) {
 void build_reshape(OnnxNode *n) {
     Ref x = onnx_in(n, 0);
     int64_t dim[MAX_RANK];
-    int rank = onnx_ints_in(n, 1, dim, MAX_RANK);
-    if (rank < 0) onnx_fail(n, "input 1, the shape, is missing");
+    int rank = onnx_ints_at(n, "shape", 1, dim, MAX_RANK);
+    if (rank < 0) onnx_fail(n, "the shape is missing");
     refuse_batch(n, x, rank, dim);
     resolve_shape(n, onnx_type(n, x), rank, dim);
     onnx_out(n, 0, b_reshape(n->g, x, rank, dim));

@@ -8,6 +8,10 @@
 
 #include <string.h>
 
+static void release(void *arena) {
+    arena_free(arena);
+}
+
 /* ---- what is constant ---- */
 
 static const bool is_discontinuous[OP_COUNT] = {
@@ -63,7 +67,7 @@ bool fold_known(Fold *f, Ref r) {
 /* ---- values ---- */
 
 static Tensor tensor_new(Fold *f, Type t) {
-    return (Tensor){t, arena_alloc(f->temp, (size_t)type_bytes(t))};
+    return (Tensor){t, arena_alloc(f->scratch, (size_t)type_bytes(t))};
 }
 
 static Tensor convert(Fold *f, Tensor x, DType to) {
@@ -78,9 +82,11 @@ static Tensor widen(Fold *f, Tensor x) {
     return narrow ? convert(f, x, DT_F64) : x;
 }
 
+static Tensor value_of(Fold *f, Ref r);
+
 /* The operand as the op must see it. */
 static Tensor operand_value(Fold *f, const Node *n, int i) {
-    Tensor x = fold_value(f, n->args[i]);
+    Tensor x = value_of(f, n->args[i]);
     DType own = f->g->node[n->args[i]].type.dtype;
     return is_discontinuous[n->op] && x.type.dtype != own ? convert(f, x, own) : x;
 }
@@ -96,12 +102,14 @@ static Tensor compute(Fold *f, Ref r) {
     return widen(f, out);
 }
 
-Tensor fold_value(Fold *f, Ref r) {
+static Tensor value_of(Fold *f, Ref r) {
     Known *k = known_of(f, r);
     if (!k->wide.data) {
         Tensor wide = compute(f, r);
         k = known_of(f, r);
         k->wide = wide;
+        GROW(f->temp, f->computed, f->ncomputed, f->computed_cap);
+        f->computed[f->ncomputed++] = r;
     }
     return k->wide;
 }
@@ -139,7 +147,7 @@ static Cost cost_of(Fold *f, Ref r) {
     Cost c = {0};
     if (known_of(f, r)->wide.data) return c;
     c = (Cost){type_bytes(wide_type(n->type)), node_work(f->g, n)};
-    for (int i = 0; i < n->nargs && c.work <= f->work && c.bytes <= f->bytes; i++) {
+    for (int i = 0; i < n->nargs && c.work <= f->work && c.bytes <= FOLD_SCRATCH_BYTES; i++) {
         Cost arg = cost_of(f, n->args[i]);
         c.bytes += arg.bytes;
         c.work += arg.work;
@@ -153,15 +161,32 @@ static bool worth_storing(Fold *f, Ref r) {
     return type_count(n->type) <= FOLD_SMALL || type_bytes(n->type) <= known_of(f, r)->source;
 }
 
-/* Keeps the wide value with the constant, so that the next operation does not see the rounding. */
-static Ref store(Fold *f, Ref r) {
-    Type t = f->g->node[r].type;
-    Tensor wide = fold_value(f, r);
-    Tensor narrow = wide.type.dtype == t.dtype ? wide : convert(f, wide, t.dtype);
-    int64_t source = known_of(f, r)->source;
-    Ref made = graph_const(f->g, t, narrow.data);
+/* The wide value stays with the constant, so that the next operation does not see the rounding. */
+static void keep_wide(Fold *f, Ref made, Tensor wide, int64_t source) {
     Known *k = known_of(f, made);
-    if (!k->state) *k = (Known){.state = 1, .source = source, .wide = wide};
+    int64_t bytes = type_bytes(wide.type);
+    if (k->state) return;
+    *k = (Known){.state = 1, .source = source};
+    if (bytes > f->kept) return;
+    f->kept -= bytes;
+    k->wide = (Tensor){wide.type, arena_dup(f->temp, wide.data, (size_t)bytes)};
+}
+
+static void scratch_drop(Fold *f) {
+    while (f->ncomputed) known_of(f, f->computed[--f->ncomputed])->wide.data = NULL;
+    err_keep(f->scratch);
+    arena_free(f->scratch);
+}
+
+static Ref store(Fold *f, Ref r) {
+    f->scratch = arena_new();
+    err_defer(release, f->scratch);
+    Type t = f->g->node[r].type;
+    Tensor wide = value_of(f, r);
+    Tensor narrow = wide.type.dtype == t.dtype ? wide : convert(f, wide, t.dtype);
+    Ref made = graph_const(f->g, t, narrow.data);
+    keep_wide(f, made, wide, known_of(f, r)->source);
+    scratch_drop(f);
     return made;
 }
 
@@ -187,8 +212,7 @@ Ref fold_settle(Fold *f, Ref r) {
     if (splat != NOREF) return splat;
     if (!worth_storing(f, r)) return r;
     Cost c = cost_of(f, r);
-    if (c.bytes > f->bytes || c.work > f->work) return r;
-    f->bytes -= c.bytes;
+    if (c.bytes > FOLD_SCRATCH_BYTES || c.work > f->work) return r;
     f->work -= c.work;
     return store(f, r);
 }
@@ -209,14 +233,10 @@ static Ref fold_one(Fold *f, const Graph *src, Ref r, const Ref *map) {
     return made;
 }
 
-static void release(void *arena) {
-    arena_free(arena);
-}
-
 Graph *pass_fold(Arena *a, const Graph *src) {
     Ref *map;
     Fold f = {.g = rebuild_start(a, src, &map), .temp = arena_new()};
-    f.bytes = FOLD_ALL_BYTES;
+    f.kept = FOLD_KEPT_BYTES;
     f.work = FOLD_MULTIPLY_ADDS;
     err_defer(release, f.temp);
     const bool *live = live_nodes(a, src);

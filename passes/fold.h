@@ -12,7 +12,8 @@
 enum { FOLD_SMALL = 4096 }; /* elements: up to here a constant may outgrow what it is made of */
 enum { FOLD_DEPTH = 256 };  /* nodes that are not stored below one that is: bounds the recursion */
 #define FOLD_VALUE_BYTES (INT64_C(1) << 28)   /* one value */
-#define FOLD_ALL_BYTES (INT64_C(1) << 31)     /* all values of a pass */
+#define FOLD_SCRATCH_BYTES (INT64_C(1) << 30) /* all values below one constant */
+#define FOLD_KEPT_BYTES (INT64_C(1) << 30)    /* all values kept beside their constants */
 #define FOLD_MULTIPLY_ADDS (INT64_C(1) << 34) /* all work of a pass */
 
 typedef struct Known { /* of one node */
@@ -24,8 +25,11 @@ typedef struct Known { /* of one node */
 
 typedef struct Fold {
     Graph *g;
-    Arena *temp;         /* values, until the pass ends */
-    int64_t bytes, work; /* what is left to spend */
+    Arena *temp;    /* tables and kept values, until the pass ends */
+    Arena *scratch; /* values below the constant that is being made */
+    Ref *computed;  /* the nodes with values there */
+    uint32_t ncomputed, computed_cap;
+    int64_t kept, work; /* bytes and multiply-adds that are left */
     Known *known;
     uint32_t known_cap;
     uint32_t *uses; /* of each node, as far as the source graph tells */
@@ -37,9 +41,6 @@ bool fold_known(Fold *, Ref r);
 /* r, or the constant that it is worth being. Use it on every node that a rewrite makes. */
 Ref fold_settle(Fold *, Ref r);
 uint32_t *fold_uses(Fold *, Ref r);
-
-/* The value of a known node. */
-Tensor fold_value(Fold *, Ref r);
 
 /* Scales into convolution weights (fold_conv.c): a better node than r, or NOREF. */
 Ref fold_scale(Fold *, Ref r);

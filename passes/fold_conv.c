@@ -64,18 +64,18 @@ static Ref scale_in(Graph *g, Op op, Ref w, Ref s, int64_t groups) {
     return b_reshape(g, scaled, t.rank, t.dim);
 }
 
-static bool all_finite(Tensor x) {
-    int64_t n = type_count(x.type);
+static bool all_finite(const Const *c) {
+    int64_t n = c->splat ? 1 : type_count(c->type);
     for (int64_t i = 0; i < n; i++)
-        if (!isfinite(elem_get(x.type.dtype, x.data, i))) return false;
+        if (!isfinite(elem_get(c->type.dtype, c->data, i))) return false;
     return true;
 }
 
 /* Folded to a finite constant: else the rewrite would cost more, or change the result. */
 static Ref as_constant(Fold *f, Ref r) {
     r = fold_settle(f, r);
-    bool good = f->g->node[r].op == OP_const && all_finite(fold_value(f, r));
-    return good ? r : NOREF;
+    const Node *n = &f->g->node[r];
+    return n->op == OP_const && all_finite(n->value) ? r : NOREF;
 }
 
 static Ref scaled_weights(Fold *f, Op op, const Node *conv, Ref s, bool out) {

@@ -80,9 +80,9 @@ int adj_hyper(const AdjEntry *e, const char *name) {
 }
 
 size_t adj_tensor_bytes(const AdjTensor *t) {
-    static const size_t bytes[] = {[ADJ_F64] = 8, [ADJ_F32] = 4, [ADJ_F16] = 2,
-                                   [ADJ_BF16] = 2, [ADJ_I64] = 8, [ADJ_I32] = 4,
-                                   [ADJ_I8] = 1, [ADJ_U8] = 1, [ADJ_BOOL] = 1};
+    static const size_t bytes[] = {
+        [ADJ_F64] = 8, [ADJ_F32] = 4, [ADJ_F16] = 2, [ADJ_BF16] = 2, [ADJ_I64] = 8,
+        [ADJ_I32] = 4, [ADJ_I8] = 1,  [ADJ_U8] = 1,  [ADJ_BOOL] = 1};
     size_t n = bytes[t->dtype];
     for (int d = 0; d < t->rank; d++) n *= (size_t)t->dim[d];
     return n;

@@ -12,14 +12,15 @@ extern "C" {
 
 typedef struct AdjLoaded AdjLoaded;
 
-/* Opens the library at path (a file, never a search: "m.so" is ./m.so) and finds <prefix>_model. NULL if
- * there is no such file or symbol, or if it has another ABI version; then msg, of `size` bytes, holds one
- * line that says so. */
+/* Opens the library at path (a file, never a search: "m.so" is ./m.so) and finds <prefix>_model.
+ * NULL if there is no such file or symbol, or if it has another ABI version; then msg, of `size`
+ * bytes, holds one line that says so. */
 AdjLoaded *adj_load(const char *path, const char *prefix, char *msg, size_t size);
 const AdjModel *adj_loaded_model(const AdjLoaded *); /* valid until adj_unload */
 void adj_unload(AdjLoaded *);                        /* NULL is allowed */
 
-/* The entry or the index of a tensor or hyperparameter of that name; NULL or -1 if there is none. */
+/* The entry or the index of a tensor or hyperparameter of that name; NULL or -1 if there is
+ * none. */
 const AdjEntry *adj_entry(const AdjModel *, const char *name);
 int adj_io(const AdjEntry *, const char *name);
 int adj_hyper(const AdjEntry *, const char *name);

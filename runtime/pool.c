@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pool: one mutex, one job at a time, indices dealt one by one under the mutex. A model hands out a
- * few long indices a call, so a lock an index costs nothing, and nobody spins. */
+/* The pool: one mutex, one job at a time, indices dealt one by one under the mutex. A model
+ * hands out a few long indices a call, so a lock an index costs nothing, and nobody spins. */
 #define _POSIX_C_SOURCE 200809L
 #include "pool.h"
 
@@ -15,7 +15,7 @@ struct AdjPool {
     pthread_cond_t idle; /* the last index of the job is done */
     void (*fn)(void *, int);
     void *arg;
-    int n, next, left;   /* the job: indices, next to deal, not yet done */
+    int n, next, left; /* the job: indices, next to deal, not yet done */
     bool busy, quit;
     void *user;
     int nthread;
@@ -119,7 +119,9 @@ int adj_pool_parallel(void *user, int n, void (*fn)(void *, int), void *arg) {
 }
 
 void adj_pool_env(AdjPool *p, AdjEnv *env) {
-    *env = (AdjEnv){.size = sizeof *env, .workers = adj_pool_workers(p), .user = p,
+    *env = (AdjEnv){.size = sizeof *env,
+                    .workers = adj_pool_workers(p),
+                    .user = p,
                     .parallel = adj_pool_parallel};
 }
 

@@ -166,7 +166,3 @@ const Target *target_find(Arena *a, const char *triple, const char *cpu) {
                   .row = r};
     return t;
 }
-
-const char *target_required_features(const Target *t) {
-    return ((const CpuRow *)t->row)->needs;
-}

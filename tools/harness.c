@@ -124,7 +124,7 @@ static int npy_type(const AdjTensor *t, NpyType *out) {
 }
 
 int tensor_save(const char *path, const AdjTensor *t, int64_t n, const void *data) {
-    NpyType type;
+    NpyType type = NPY_F32;
     DataError e;
     int64_t shape[7] = {n};
     int status = npy_type(t, &type);
@@ -142,8 +142,8 @@ int output_check(const char *path) {
     if (!path) return 0;
     const char *slash = strrchr(path, '/');
     if (!*path || (slash && !slash[1])) return fail_input("%s: names no file", path);
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-        return fail_input("%s: is a folder, not a file to write", path);
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) /* it would be replaced */
+        return fail_input("%s: is there, and no regular file", path);
     size_t n = slash ? (size_t)(slash - path) : 1;
     if (n >= sizeof folder) return fail_input("%s: name too long", path);
     snprintf(folder, sizeof folder, "%.*s", (int)n, slash ? path : ".");

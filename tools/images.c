@@ -12,7 +12,7 @@
 
 int images_open(Images *s, const char *path, const DataRange *r) {
     DataError e;
-    *s = (Images){.path = path};
+    *s = (Images){.path = path, .labels = r->labels ? r->labels : path};
     s->data = data_open(path, r->labels, &e);
     if (!s->data) return fail_input("%s", e.msg);
     int64_t count = data_count(s->data);
@@ -109,7 +109,7 @@ int images_labels(Images *s, int64_t at, int64_t n, int64_t classes, int64_t *ou
     for (int64_t i = 0; i < n; i++)
         if (out[i] < 0 || out[i] >= classes)
             return fail_input("%s: label %lld of image %lld is not one of the %lld classes of %s",
-                              s->path, (long long)out[i], (long long)(s->first + at + i),
+                              s->labels, (long long)out[i], (long long)(s->first + at + i),
                               (long long)classes, s->model);
     return 0;
 }

@@ -11,7 +11,7 @@
 
 typedef struct Images {
     Data *data;
-    const char *path;
+    const char *path, *labels; /* files; the labels' is the images' unless one was named */
     int64_t first, n;
     const AdjTensor *x;  /* the image input */
     const char *model;   /* file, for messages */

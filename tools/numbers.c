@@ -42,8 +42,8 @@ int option_number(const char *option, const char *text, double lo, double hi, do
     if (!text) return 0;
     if (!number_parse(text, &v))
         return fail_usage("%s: '%s' is not a finite number such as 0.031 or 8/255", option, text);
-    if (v < lo || v > hi)
-        return fail_usage("%s: %s is not between %g and %g", option, text, lo, hi);
+    if (v < lo) return fail_usage("%s: %s is below %g", option, text, lo);
+    if (v > hi) return fail_usage("%s: %s is above %g", option, text, hi);
     *out = v;
     return 0;
 }

@@ -101,7 +101,7 @@ bool program_exists(const char *name) {
     return false;
 }
 
-static int check_entries(const char *list) {
+int options_entries(const char *list) {
     char name[64];
     for (const char *p = list; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL) {
         size_t n = strcspn(p, ",");
@@ -148,7 +148,7 @@ int options_model(const char *model, AdjOptions *o) {
     *o = (AdjOptions){.model = model, .entries = given.entry, .prefix = given.prefix,
                       .target = given.target, .cpu = given.cpu,
                       .print_after = given.print_after};
-    if ((e = check_entries(given.entry)) ||
+    if ((e = options_entries(given.entry)) ||
         (e = option_integer("--batch", given.batch, 1, 4096, &o->batch)) || (e = take_words(o)))
         return e;
     return take_preprocessing(o);

@@ -36,6 +36,9 @@ typedef struct Syntax {
  * exits with 0. Returns 0 or STATUS_USAGE. */
 int options_parse(const Syntax *, int argc, const char **argv, const char **argument);
 
+/* Every name of the list is a program; NULL is fine. */
+int options_entries(const char *list);
+
 /* The values of the model's and the artefact's options; `model` is the file. */
 int options_model(const char *model, AdjOptions *out);
 

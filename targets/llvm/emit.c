@@ -12,8 +12,8 @@
 #include <string.h>
 
 static const char pipeline[] =
-    "function(sroa,early-cse,instcombine,simplifycfg,loop-mssa(licm),early-cse<memssa>,instcombine,"
-    "dce)";
+    "function(sroa,early-cse,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),"
+    "early-cse<memssa>,instcombine<no-verify-fixpoint>,dce)";
 
 void llvm_start(void) {
     LLVMInitializeAllTargetInfos();

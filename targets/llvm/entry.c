@@ -92,9 +92,23 @@ static void program_types(EntryGen *g) {
     Ib *ib = &g->ib;
     LLVMTypeRef w = ib->i32, d = ib->i64, p = ib->ptr;
     uint64_t nio = (uint64_t)g->p->nio, nhyper = (uint64_t)g->p->nhyper;
-    LLVMTypeRef run[] = {p, p, p, p, p, p, p, p, d, d, d, w, w,
-                         LLVMArrayType2(p, nio), LLVMArrayType2(d, nio),
-                         LLVMArrayType2(p, nhyper), LLVMArrayType2(d, nhyper)};
+    LLVMTypeRef run[] = {p,
+                         p,
+                         p,
+                         p,
+                         p,
+                         p,
+                         p,
+                         p,
+                         d,
+                         d,
+                         d,
+                         w,
+                         w,
+                         LLVMArrayType2(p, nio),
+                         LLVMArrayType2(d, nio),
+                         LLVMArrayType2(p, nhyper),
+                         LLVMArrayType2(d, nhyper)};
     LLVMTypeRef range[] = {p, d, d}, worker[] = {p, w};
     g->run_t = record_type(g, "Run", run, COUNT(run));
     g->phase_t = ib_fn_type(ib->none, 3, range);

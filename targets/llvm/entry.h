@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared by the files that emit entry points. An entry is four layers, each a function of the object:
+/* Shared by the files that emit entry points. An entry is four layers of functions:
  *
  *   <prefix>_<program>           checks the call, resolves pointers, shares samples among workers
  *   <prefix>_<program>.worker    one worker's slot machine
@@ -7,8 +7,10 @@
  *   kernels                      emitted by the walk and by claims
  *
  * Only the first is exported; the dot keeps the others apart from every C name.
- * What a worker needs to know travels in one record, `Run`: the entry fills it on its stack and each
- * worker completes a copy on its own. Records of the ABI are LLVM structs, laid out by the target. */
+ *
+ * What a worker needs to know travels in one record, `Run`: the entry fills it on its stack and
+ * each worker completes a copy on its own. Records of the ABI are LLVM structs, laid out by the
+ * target. */
 #ifndef ADJ_TARGETS_LLVM_ENTRY_H
 #define ADJ_TARGETS_LLVM_ENTRY_H
 
@@ -98,6 +100,6 @@ void entry_slots(EntryGen *, LLVMValueRef run);
 /* entry_data.c */
 LLVMValueRef entry_hyper_default(EntryGen *, int k); /* address of the default value */
 void entry_model(EntryGen *, LLVMValueRef *entry_fns);
-LLVMValueRef entry_constant(EntryGen *, LLVMValueRef value, const char *name); /* private, unnamed */
+LLVMValueRef entry_constant(EntryGen *, LLVMValueRef value, const char *name); /* private */
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an entry does before its workers run: it checks the call, puts stand-ins where the caller left
- * something out, deals the arena, and writes all of it into the Run record. Nothing is written before
- * every check has passed, so a refused call leaves the caller's memory as it was. */
+/* What an entry does before its workers run: it checks the call, puts stand-ins where the caller
+ * left something out, deals the arena, and writes all of it into the Run record. Nothing is
+ * written before every check has passed, so a refused call leaves the caller's memory as it was. */
 #include "entry.h"
 
 #include "runtime/adjoint_abi.h"

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Does this machine run the object? On x86-64 the features of the CPU row are asked of cpuid, and the
- * registers they need of xgetbv (the system must save them). Other triples have nothing to ask.
- * What runs before the answer is compiled for the least machine of the triple. */
+/* Does this machine run the object? On x86-64 the features of the CPU row are asked of cpuid,
+ * and the registers they need of xgetbv (the system must save them). Other triples have nothing
+ * to ask. What runs before the answer is compiled for the least machine of the triple. */
 #include "entry.h"
 
-#include <llvm-c/Target.h>
 #include <string.h>
 
 #include "emit.h"
@@ -85,11 +84,11 @@ static void need(Needs *n, const char *name, size_t len) {
     die("no cpuid bit known for feature \"%.*s\"", (int)len, name);
 }
 
-/* Names with spaces between. */
+/* Names with commas or spaces between. */
 static Needs needs_of(const char *list) {
     Needs n = {0};
     while (list && *list) {
-        size_t len = strcspn(list, " ");
+        size_t len = strcspn(list, " ,");
         if (len) need(&n, list, len);
         list += len + (list[len] != '\0');
     }
@@ -137,7 +136,8 @@ static bool wanted(const Needs *n, Leaf leaf) {
     return false;
 }
 
-/* A leaf above the greatest answers with another's bits: eax of its range's first says which exist. */
+/* A leaf above the greatest answers with another's bits: eax of its range's first says which
+ * exist. */
 static void require_leaf(EntryGen *g, uint32_t first, uint32_t least) {
     LLVMValueRef top = LLVMBuildExtractValue(g->ib.b, cpuid(g, first, 0), EAX, "");
     require(g, ib_cmp(&g->ib, LLVMIntUGE, top, ib_i32(&g->ib, least)));
@@ -151,7 +151,8 @@ static void check_leaf(EntryGen *g, const Needs *n, Leaf leaf) {
     LLVMValueRef regs = cpuid(g, number, sub);
     for (int r = 0; r < REGS; r++)
         if (n->mask[leaf][r])
-            require_bits(g, LLVMBuildExtractValue(g->ib.b, regs, (unsigned)r, ""), n->mask[leaf][r]);
+            require_bits(g, LLVMBuildExtractValue(g->ib.b, regs, (unsigned)r, ""),
+                         n->mask[leaf][r]);
 }
 
 static bool is_x86_64(const EntryGen *g) {
@@ -176,7 +177,6 @@ LLVMValueRef entry_cpu_check(EntryGen *g) {
     bool any = false;
     for (Leaf leaf = 0; leaf < LEAVES; leaf++) any |= wanted(&n, leaf);
     if (!any) return NULL;
-    LLVMInitializeX86AsmParser(); /* inline assembly in an object needs it */
     Ib *ib = &g->ib;
     const char *symbol = arena_printf(g->m->arena, "%s.cpu", g->m->prefix);
     LLVMValueRef fn = ib_function(ib, symbol, ib_fn_type(ib->i1, 0, NULL));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The read-only description of the model: AdjModel and what it points to, as constants of the object.
- * Structs mirror runtime/adjoint_abi.h member by member; only <prefix>_model is exported. */
+/* The read-only description of the model: AdjModel and what it points to, as constants of the
+ * object. Structs mirror runtime/adjoint_abi.h member by member; only <prefix>_model is
+ * exported. */
 #include "entry.h"
 
 #include "runtime/adjoint_abi.h"
@@ -40,9 +41,9 @@ static LLVMValueRef real(EntryGen *g, double v) {
 
 static int abi_dtype(DType d) {
     static const int number[DT_COUNT] = {
-        [DT_F64] = ADJ_F64, [DT_F32] = ADJ_F32, [DT_F16] = ADJ_F16,
+        [DT_F64] = ADJ_F64,   [DT_F32] = ADJ_F32, [DT_F16] = ADJ_F16,
         [DT_BF16] = ADJ_BF16, [DT_I64] = ADJ_I64, [DT_I32] = ADJ_I32,
-        [DT_I8] = ADJ_I8, [DT_U8] = ADJ_U8, [DT_BOOL] = ADJ_BOOL};
+        [DT_I8] = ADJ_I8,     [DT_U8] = ADJ_U8,   [DT_BOOL] = ADJ_BOOL};
     return number[d];
 }
 
@@ -53,12 +54,9 @@ static LLVMValueRef tensor(EntryGen *g, const ProgIO *io) {
     LLVMValueRef dim[TENSOR_RANK];
     check(io->rank <= TENSOR_RANK);
     for (int d = 0; d < TENSOR_RANK; d++) dim[d] = ib_i64(ib, d < io->rank ? io->dim[d] : 0);
-    LLVMValueRef member[] = {text(g, io->name),
-                             ib_i32(ib, abi_dtype(io->dtype)),
-                             ib_i32(ib, io->rank),
-                             LLVMConstArray2(ib->i64, dim, TENSOR_RANK),
-                             ib_i32(ib, io->output),
-                             ib_i32(ib, io->output || io->alias >= 0)};
+    LLVMValueRef member[] = {text(g, io->name),      ib_i32(ib, abi_dtype(io->dtype)),
+                             ib_i32(ib, io->rank),   LLVMConstArray2(ib->i64, dim, TENSOR_RANK),
+                             ib_i32(ib, io->output), ib_i32(ib, io->output || io->alias >= 0)};
     return record(g, member, COUNT(member));
 }
 
@@ -70,8 +68,9 @@ static LLVMValueRef tensors(EntryGen *g, const Program *p) {
 
 static LLVMValueRef hyper(EntryGen *g, const ProgHyper *h) {
     Ib *ib = &g->ib;
-    LLVMValueRef member[] = {text(g, h->name),   ib_i32(ib, abi_dtype(h->dtype)), ib_i32(ib, 0),
-                             real(g, h->value), real(g, h->lo), real(g, h->hi)};
+    LLVMValueRef member[] = {text(g, h->name), ib_i32(ib, abi_dtype(h->dtype)),
+                             ib_i32(ib, 0),    real(g, h->value),
+                             real(g, h->lo),   real(g, h->hi)};
     return record(g, member, COUNT(member));
 }
 

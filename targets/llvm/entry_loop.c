@@ -3,9 +3,10 @@
  *
  *   FREE -> NEW (init) -> RUN (step, again and again) -> JUDGE (judge) -> DONE (finish) -> FREE
  *
- * An iteration refills free slots, then runs each phase over the maximal runs of slots that are in it,
- * so a sample that is done holds back nobody. Samples are dealt by one shared counter; which slot or
- * worker gets a sample changes nothing in its result. Counts are kept by worker and added at the end. */
+ * An iteration refills free slots, then runs each phase over the maximal runs of slots that are
+ * in it, so a sample that is done holds back nobody. Samples are dealt by one shared counter;
+ * which slot or worker gets a sample changes nothing in its result. Counts are kept by worker
+ * and added at the end. */
 #include "entry.h"
 
 #include "runtime/adjoint_abi.h"
@@ -22,7 +23,7 @@ typedef struct Slots {
     LLVMValueRef used;       /* i64: slots in use */
     LLVMValueRef after_last; /* i32: SLOT_JUDGE, or SLOT_DONE if nothing is judged */
     LLVMValueRef phase, sample, id, t, limit, done; /* arrays by slot; NULL: absent */
-    IbVar drained, live;     /* i1: no sample is left; i64: slots that are not free */
+    IbVar drained, live; /* i1: no sample is left; i64: slots that are not free */
     IbVar forwards, backwards, samples;
 } Slots;
 
@@ -132,8 +133,10 @@ static void settle(Slots *s, LLVMValueRef lo, LLVMValueRef hi) {
 /* A loop may have nothing to do: zero steps, or an init that says done. */
 static void run_new(Slots *s, LLVMValueRef lo, LLVMValueRef hi) {
     call_phase(s, PHASE_INIT, lo, hi);
-    if (s->p->loop) settle(s, lo, hi);
-    else set_phase(s, lo, hi, SLOT_RUN);
+    if (s->p->loop)
+        settle(s, lo, hi);
+    else
+        set_phase(s, lo, hi, SLOT_RUN);
 }
 
 static void advance(Slots *s, LLVMValueRef lo, LLVMValueRef hi) {
@@ -148,8 +151,10 @@ static void run_step(Slots *s, LLVMValueRef lo, LLVMValueRef hi) {
     count(s, s->forwards, s->p->step_forwards, lo, hi);
     count(s, s->backwards, s->p->step_backwards, lo, hi);
     if (s->t) advance(s, lo, hi);
-    if (s->p->loop) settle(s, lo, hi);
-    else set_phase(s, lo, hi, SLOT_DONE);
+    if (s->p->loop)
+        settle(s, lo, hi);
+    else
+        set_phase(s, lo, hi, SLOT_DONE);
 }
 
 static void run_judge(Slots *s, LLVMValueRef lo, LLVMValueRef hi) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A phase as a function: its kernels in order over slots [lo, hi), each buffer turned into an address.
- * An address depends on the call, the worker or the blob, never on the slot: kernels add the slot. */
+/* A phase as a function: its kernels in order over slots [lo, hi), each buffer turned into an
+ * address. An address depends on the call, the worker or the blob, never on the slot: kernels
+ * add the slot. */
 #include "entry.h"
 
 LLVMValueRef run_item_at(EntryGen *g, LLVMValueRef run, int field, LLVMTypeRef type, int i) {
@@ -84,9 +85,9 @@ static void call_trace(EntryGen *g, LLVMValueRef run, int phase, int index) {
     LLVMValueRef trace = ib_get(ib, g->run_t, run, RUN_TRACE);
     IbIf none = ib_if(ib, ib_is_null(ib, trace));
     ib_else(ib, &none);
-    LLVMValueRef arg[] = {ib_get(ib, g->run_t, run, RUN_USER), ib_i32(ib, phase),
-                          ib_i32(ib, index), ib_get(ib, g->run_t, run, RUN_ARENA),
-                          ib_arg(ib, 1), ib_arg(ib, 2)};
+    LLVMValueRef arg[] = {
+        ib_get(ib, g->run_t, run, RUN_USER),  ib_i32(ib, phase), ib_i32(ib, index),
+        ib_get(ib, g->run_t, run, RUN_ARENA), ib_arg(ib, 1),     ib_arg(ib, 2)};
     ib_call(ib, ib_fn_type(ib->none, 6, t), trace, 6, arg);
     ib_end_if(ib, &none);
 }

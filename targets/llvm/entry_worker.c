@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A worker: what it does once, before its slot machine. It completes a private copy of the call's Run
- * record, so that workers share nothing but the head of the arena. */
+/* A worker: what it does once, before its slot machine. It completes a private copy of the
+ * call's Run record, so that workers share nothing but the head of the arena. */
 #include "entry.h"
 
 /* RUN_ARENA holds the first worker's part until each worker puts its own in its copy. */
@@ -23,7 +23,8 @@ static void scratch_outputs(EntryGen *g, LLVMValueRef run) {
         if (!g->p->io[i].output) continue;
         LLVMValueRef given = run_item(g, run, RUN_IO, ib->ptr, i);
         IbIf none = ib_if(ib, ib_is_null(ib, given));
-        ib_store(ib, run_item_at(g, run, RUN_IO, ib->ptr, i), ib_at(ib, arena, g->p->scratch_offset));
+        ib_store(ib, run_item_at(g, run, RUN_IO, ib->ptr, i),
+                 ib_at(ib, arena, g->p->scratch_offset));
         ib_store(ib, run_item_at(g, run, RUN_IO_STRIDE, ib->i64, i), ib_i64(ib, 0));
         ib_end_if(ib, &none);
     }

@@ -64,8 +64,10 @@ LLVMValueRef ib_call(Ib *ib, LLVMTypeRef type, LLVMValueRef fn, int n, LLVMValue
 }
 
 void ib_return(Ib *ib, LLVMValueRef v) {
-    if (v) LLVMBuildRet(ib->b, v);
-    else LLVMBuildRetVoid(ib->b);
+    if (v)
+        LLVMBuildRet(ib->b, v);
+    else
+        LLVMBuildRetVoid(ib->b);
 }
 
 /* ---- values ---- */

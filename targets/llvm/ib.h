@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A thin layer over the LLVM builder for code that is control flow rather than arithmetic: the entry
- * functions and their slot machine. Variables are allocas of the function's first block, which LLVM
- * turns into registers; blocks nest like the statements they stand for. */
+/* A thin layer over the LLVM builder for code that is control flow rather than arithmetic: the
+ * entry functions and their slot machine. Variables are allocas of the function's first block,
+ * which LLVM turns into registers; blocks nest like the statements they stand for. */
 #ifndef ADJ_TARGETS_LLVM_IB_H
 #define ADJ_TARGETS_LLVM_IB_H
 

@@ -33,9 +33,10 @@ void loop_end(Walk *w, Loop *l, const LLVMValueRef *next, LLVMValueRef *result) 
     LLVMBuildCondBr(w->b, again, l->head, exit);
     LLVMAddIncoming(l->index, &index, &last, 1);
     for (int i = 0; i < l->nacc; i++) {
-        LLVMAddIncoming(l->acc[i], &next[i], &last, 1);
+        LLVMValueRef value = next[i];
+        LLVMAddIncoming(l->acc[i], &value, &last, 1);
         if (result)
-            result[i] = next[i];
+            result[i] = value;
     }
     LLVMPositionBuilderAtEnd(w->b, exit);
 }

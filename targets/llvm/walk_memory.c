@@ -102,8 +102,8 @@ static LLVMValueRef load_masked(Walk *w, const Place *c) {
     LLVMValueRef fn = LLVMGetIntrinsicDeclaration(w->mod, id, over, 2);
     LLVMValueRef arg[3] = {ptr, c->guard, LLVMConstNull(t)};
     LLVMValueRef v = LLVMBuildCall2(w->b, LLVMIntrinsicGetType(w->ctx, id, over, 2), fn, arg, 3, "");
-    LLVMAddAttributeAtIndex(v, 1, LLVMCreateEnumAttribute(
-        w->ctx, LLVMGetEnumAttributeKindForName("align", 5), cell_align(w, c)));
+    unsigned align = LLVMGetEnumAttributeKindForName("align", 5);
+    LLVMAddCallSiteAttribute(v, 1, LLVMCreateEnumAttribute(w->ctx, align, cell_align(w, c)));
     return v;
 }
 

@@ -126,7 +126,7 @@ static void check_gradient(Count *c, const NetRow *row, const Net *net, const Go
 static void check_net(Count *c, const NetRow *row, bool f64)
 {
     AdjOptions o = {.model = shared_path("models/%s", row->file), .f64 = f64, .batch = 8,
-                    .entries = "gradient,logit-gradient"};
+                    .entries = "gradient,logit-gradient", .generic = getenv("ADJ_GENERIC")};
     Net net = net_open(&o);
     Golden g = golden_open(row->golden);
     check_gradient(c, row, &net, &g, false);

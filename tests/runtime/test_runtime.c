@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The runtime: every index of a job runs exactly once, whoever calls; sizes are checked; a library that
- * is no model is refused with a message. argv[1] is the library made of fake_model.c. */
+/* The runtime: every index of a job runs exactly once, whoever calls; sizes are checked; a
+ * library that is no model is refused with a message. argv[1] is the library made of
+ * fake_model.c. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -32,7 +33,8 @@ typedef struct Marks {
 static void mark(void *arg, int i) {
     Marks *m = arg;
     int now = atomic_fetch_add(&m->at_once, 1) + 1, most = atomic_load(&m->most);
-    while (now > most && !atomic_compare_exchange_weak(&m->most, &most, now)) {}
+    while (now > most && !atomic_compare_exchange_weak(&m->most, &most, now)) {
+    }
     atomic_fetch_add(&m->ran[i], 1);
     atomic_fetch_sub(&m->at_once, 1);
 }
@@ -67,7 +69,8 @@ static void test_at_once(void) {
     AdjPool *p = adj_pool_new(4);
     pthread_barrier_t all;
     pthread_barrier_init(&all, NULL, 4);
-    for (int i = 0; i < 100; i++) adj_pool_parallel(p, 4, meet, &all); /* hangs if they take turns */
+    for (int i = 0; i < 100; i++)
+        adj_pool_parallel(p, 4, meet, &all); /* hangs if they take turns */
     pthread_barrier_destroy(&all);
     adj_pool_free(p);
 }

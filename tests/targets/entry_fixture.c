@@ -20,8 +20,12 @@ Fixture *fixture_new(const char *prefix) {
     f->arena = a;
     f->needs = "";
     f->m = NEW(a, Module);
-    *f->m = (Module){.arena = a, .prefix = prefix, .source = "by-hand.onnx", .hash = 99,
-                     .kernel = NEW_N(a, Kernel *, MOST), .program = NEW_N(a, Program, MOST)};
+    *f->m = (Module){.arena = a,
+                     .prefix = prefix,
+                     .source = "by-hand.onnx",
+                     .hash = 99,
+                     .kernel = NEW_N(a, Kernel *, MOST),
+                     .program = NEW_N(a, Program, MOST)};
     return f;
 }
 
@@ -46,8 +50,13 @@ int fixture_kernel(Fixture *f, void *c_fn, const char *params) {
 
 Program *fixture_program(Fixture *f, const char *name, int slots) {
     Program *p = &f->m->program[f->m->nprogram++];
-    *p = (Program){.name = name, .slots = slots, .buf_id = -1, .buf_t = -1, .buf_limit = -1,
-                   .buf_done = -1, .buffer = NEW_N(f->arena, Buffer, 3 * MOST)};
+    *p = (Program){.name = name,
+                   .slots = slots,
+                   .buf_id = -1,
+                   .buf_t = -1,
+                   .buf_limit = -1,
+                   .buf_done = -1,
+                   .buffer = NEW_N(f->arena, Buffer, 3 * MOST)};
     p->buf_sample = fixture_memory(f, p, 8 * slots);
     return p;
 }
@@ -130,10 +139,10 @@ static LLVMValueRef stub(LLVMModuleRef mod, LLVMBuilderRef b, const Kernel *k, v
 
 static void add_weights(LLVMModuleRef mod, const Module *m) {
     LLVMContextRef ctx = LLVMGetModuleContext(mod);
-    LLVMValueRef bytes = LLVMConstStringInContext2(ctx, (const char *)m->consts,
-                                                   (size_t)m->const_bytes, 1);
-    LLVMValueRef v = LLVMAddGlobal(mod, LLVMTypeOf(bytes),
-                                   arena_printf(m->arena, "%s_weights", m->prefix));
+    LLVMValueRef bytes =
+        LLVMConstStringInContext2(ctx, (const char *)m->consts, (size_t)m->const_bytes, 1);
+    LLVMValueRef v =
+        LLVMAddGlobal(mod, LLVMTypeOf(bytes), arena_printf(m->arena, "%s_weights", m->prefix));
     LLVMSetInitializer(v, bytes);
     LLVMSetLinkage(v, LLVMInternalLinkage);
     LLVMSetAlignment(v, 64);
@@ -144,6 +153,7 @@ static LLVMTargetMachineRef machine(const char *triple) {
     char *msg = NULL;
     LLVMInitializeNativeTarget();
     LLVMInitializeNativeAsmPrinter();
+    LLVMInitializeNativeAsmParser();
     if (LLVMGetTargetFromTriple(triple, &t, &msg)) die("%s", msg);
     return LLVMCreateTargetMachine(t, triple, "", "", LLVMCodeGenLevelDefault, LLVMRelocPIC,
                                    LLVMCodeModelDefault);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* For test_entry: modules made by hand whose kernels are C functions of the test. A kernel of the object
- * is a stub that jumps to the C function's address, with the arguments of every compiled kernel:
- * (table, lo, hi, for each parameter: pointer, and for the caller's tensors also a stride in bytes). */
+/* For test_entry: modules made by hand whose kernels are C functions of the test. A kernel of
+ * the object is a stub that jumps to the C function's address, with the arguments of every
+ * compiled kernel: (table, lo, hi, for each parameter: pointer, and for the caller's tensors
+ * also a stride in bytes). */
 #ifndef ADJ_TESTS_ENTRY_FIXTURE_H
 #define ADJ_TESTS_ENTRY_FIXTURE_H
 
@@ -21,7 +22,8 @@ typedef struct Fixture {
 
 Fixture *fixture_new(const char *prefix);
 void fixture_free(Fixture *);
-/* params: a letter each: i caller's input or hyperparameter, o caller's output, m memory of the model */
+/* params: a letter each: i caller's input or hyperparameter, o caller's output, m memory of the
+ * model */
 int fixture_kernel(Fixture *, void *c_fn, const char *params);
 
 Program *fixture_program(Fixture *, const char *name, int slots);

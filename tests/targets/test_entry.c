@@ -20,12 +20,13 @@ static void expect_at(int line, bool ok, const char *what) {
 /* ---- the plain program: y = x*scale + shift + gain*t + big + w, z = (id, seed) ---- */
 
 static void k_plain(const int64_t *table, int64_t lo, int64_t hi, const char *x, int64_t xs,
-                    const char *t, int64_t ts, const char *scale, int64_t scales,
-                    const char *shift, int64_t shifts, const char *gain, int64_t gains,
-                    const char *big, int64_t bigs, const float *w, char *y, int64_t ys) {
+                    const char *t, int64_t ts, const char *scale, int64_t scales, const char *shift,
+                    int64_t shifts, const char *gain, int64_t gains, const char *big, int64_t bigs,
+                    const float *w, char *y, int64_t ys) {
     for (int64_t s = lo; s < hi; s++) {
         int64_t i = table[s];
-        double a = *(const double *)(scale + i * scales), b = *(const int32_t *)(shift + i * shifts);
+        double a = *(const double *)(scale + i * scales),
+               b = *(const int32_t *)(shift + i * shifts);
         double c = *(const float *)(gain + i * gains), d = *(const int64_t *)(big + i * bigs);
         for (int j = 0; j < 2; j++) {
             float v = ((const float *)(x + i * xs))[j], u = ((const float *)(t + i * ts))[j];
@@ -57,11 +58,12 @@ static void add_plain(Fixture *f) {
     p->step_forwards = 1;
     int k0 = fixture_kernel(f, k_plain, "iiiiiimo"), k1 = fixture_kernel(f, k_ids, "mmmo");
     int zeroed = fixture_memory(f, p, ZEROED);
-    fixture_call(f, &p->step, k0,
-                 (int[]){fixture_buffer(f, p, BUF_IO, x), fixture_buffer(f, p, BUF_IO, t),
-                         fixture_buffer(f, p, BUF_HYPER, scale), fixture_buffer(f, p, BUF_HYPER, shift),
-                         fixture_buffer(f, p, BUF_HYPER, gain), fixture_buffer(f, p, BUF_HYPER, big),
-                         fixture_buffer(f, p, BUF_CONST, 64), fixture_buffer(f, p, BUF_IO, y)});
+    fixture_call(
+        f, &p->step, k0,
+        (int[]){fixture_buffer(f, p, BUF_IO, x), fixture_buffer(f, p, BUF_IO, t),
+                fixture_buffer(f, p, BUF_HYPER, scale), fixture_buffer(f, p, BUF_HYPER, shift),
+                fixture_buffer(f, p, BUF_HYPER, gain), fixture_buffer(f, p, BUF_HYPER, big),
+                fixture_buffer(f, p, BUF_CONST, 64), fixture_buffer(f, p, BUF_IO, y)});
     fixture_call(f, &p->step, k1,
                  (int[]){p->buf_id, fixture_buffer(f, p, BUF_SEED, 0), zeroed,
                          fixture_buffer(f, p, BUF_IO, z)});
@@ -70,8 +72,8 @@ static void add_plain(Fixture *f) {
 
 /* ---- the loop: each sample's plan says when it is done ---- */
 
-typedef struct Plan { /* io "plan", i64[3] */
-    int64_t cut;      /* init lowers the limit to this */
+typedef struct Plan {     /* io "plan", i64[3] */
+    int64_t cut;          /* init lowers the limit to this */
     int64_t stop, finish; /* done = 1 (2) from this step on; finish 0: init already says so */
 } Plan;
 
@@ -274,8 +276,13 @@ static const AdjEntry *entry(const Fixture *f, const char *name) {
 
 static AdjCall call_of(int64_t n, void *const *io, Memory m, AdjStatus *status) {
     *status = (AdjStatus){.size = sizeof *status, .reserved = 77};
-    return (AdjCall){.size = sizeof(AdjCall), .n = n, .io = io, .arena = m.block,
-                     .arena_bytes = m.bytes, .status = status, .weights = blob};
+    return (AdjCall){.size = sizeof(AdjCall),
+                     .n = n,
+                     .io = io,
+                     .arena = m.block,
+                     .arena_bytes = m.bytes,
+                     .status = status,
+                     .weights = blob};
 }
 
 static bool counts(const AdjStatus *s, int64_t forwards, int64_t backwards, int64_t samples) {
@@ -462,7 +469,8 @@ static void test_bare(const Fixture *f) {
     }
 }
 
-/* The exact order of phases: slot 1 finishes early, takes the next sample, and splits nobody's run. */
+/* The exact order of phases: slot 1 finishes early, takes the next sample, and splits nobody's
+ * run. */
 static void test_journal(const Fixture *f) {
     const AdjEntry *e = entry(f, "walk-it");
     Plan plan[] = {{99, 99, 99}, {99, 99, 1}, {99, 99, 99}, {99, 1, 99}, {99, 99, 0}};
@@ -479,6 +487,24 @@ static void test_journal(const Fixture *f) {
     journal_on = false;
     expect(!strcmp(journal, "i0-3 s0-3 f1-2 |0-0 i1-2 s0-3 j1-2 f1-2 |0-0 "
                             "i1-2 s0-1 s2-3 j0-1 j2-3 f0-3 |0-0 "));
+    memory_free(m);
+}
+
+/* Three samples are two and one for two workers: a worker with room for three holds two. */
+static void test_share(const Fixture *f) {
+    const AdjEntry *e = entry(f, "walk-it");
+    Plan plan[3] = {{9, 9, 1}, {9, 9, 1}, {9, 9, 1}};
+    Result out[3];
+    Memory m = memory_new(e, 2);
+    AdjStatus status;
+    Caller c = caller(2, false);
+    c.env.user = &c;
+    AdjCall call = call_of(3, (void *[]){plan, out}, m, &status);
+    call.steps = 3;
+    journal_open();
+    expect(e->run(&c.env, &call) == ADJ_OK);
+    journal_on = false;
+    expect(!strcmp(journal, "i0-2 s0-2 f0-2 i0-1 s0-1 f0-1 "));
     memory_free(m);
 }
 
@@ -678,17 +704,34 @@ static bool cpu_runs(const char *needs) {
 }
 
 static void test_features(const char *flags) {
-    static const char *const name[][2] = { /* LLVM's, Linux's */
-        {"sse3", "pni"}, {"ssse3", "ssse3"}, {"fma", "fma"}, {"sse4.2", "sse4_2"},
-        {"popcnt", "popcnt"}, {"avx", "avx"}, {"f16c", "f16c"}, {"bmi", "bmi1"}, {"avx2", "avx2"},
-        {"bmi2", "bmi2"}, {"avx512f", "avx512f"}, {"avx512dq", "avx512dq"}, {"gfni", "gfni"},
-        {"avx512vl", "avx512vl"}, {"avx512vbmi", "avx512vbmi"}, {"avx512vnni", "avx512_vnni"},
-        {"avx512fp16", "avx512_fp16"}, {"avxvnni", "avx_vnni"}, {"avx512bf16", "avx512_bf16"},
-        {"lzcnt", "abm"}, {"xop", "xop"}};
+    static const char *const name[][2] = {/* LLVM's, Linux's */
+                                          {"sse3", "pni"},
+                                          {"ssse3", "ssse3"},
+                                          {"fma", "fma"},
+                                          {"sse4.2", "sse4_2"},
+                                          {"popcnt", "popcnt"},
+                                          {"avx", "avx"},
+                                          {"f16c", "f16c"},
+                                          {"bmi", "bmi1"},
+                                          {"avx2", "avx2"},
+                                          {"bmi2", "bmi2"},
+                                          {"avx512f", "avx512f"},
+                                          {"avx512dq", "avx512dq"},
+                                          {"gfni", "gfni"},
+                                          {"avx512vl", "avx512vl"},
+                                          {"avx512vbmi", "avx512vbmi"},
+                                          {"avx512vnni", "avx512_vnni"},
+                                          {"avx512fp16", "avx512_fp16"},
+                                          {"avxvnni", "avx_vnni"},
+                                          {"avx512bf16", "avx512_bf16"},
+                                          {"lzcnt", "abm"},
+                                          {"xop", "xop"}};
     for (int i = 0; i < COUNT(name); i++) {
         bool has = cpu_has(flags, name[i][1]);
-        if (cpu_runs(name[i][0]) == has) passed++;
-        else printf("FAILED: feature %s, cpuinfo says %d\n", name[i][0], has), failed++;
+        if (cpu_runs(name[i][0]) == has)
+            passed++;
+        else
+            printf("FAILED: feature %s, cpuinfo says %d\n", name[i][0], has), failed++;
     }
     expect(cpu_runs("") && !cpu_runs("sse3 xop") && !cpu_runs("xop sse3"));
 }
@@ -700,8 +743,10 @@ static void test_cpu(void) {
     bool found = false;
     while (in && !found && fgets(line, sizeof line, in)) found = !strncmp(line, "flags", 5);
     if (in) fclose(in);
-    if (found) test_features(line);
-    else printf("skipped: cpuid (no /proc/cpuinfo)\n");
+    if (found)
+        test_features(line);
+    else
+        printf("skipped: cpuid (no /proc/cpuinfo)\n");
 #else
     printf("skipped: cpuid (not x86-64)\n");
 #endif
@@ -718,6 +763,7 @@ static void test_module(bool optimise, bool embed, bool trace) {
     test_loop(f, "unjudged", false);
     test_bare(f);
     test_journal(f);
+    test_share(f);
     test_stop(f);
     test_stop_all(f);
     test_bad_calls(f);

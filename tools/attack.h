@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An attack on a data set: what was asked for, what came out. Distances are of pixels in [0,1]. */
+#ifndef ADJ_TOOLS_ATTACK_H
+#define ADJ_TOOLS_ATTACK_H
+
+#include "tools/images.h"
+#include "tools/score.h"
+
+typedef struct AttackPlan {
+    const char *attack;   /* an entry that takes x, y and gives adv, success */
+    const char *model, *images;
+    const char *eps, *step; /* as given, or NULL: the attack's default */
+    int32_t steps;
+    bool random;          /* random start */
+    const char *start;    /* file with first iterates, or NULL */
+    bool targeted;
+    int64_t target;       /* of all samples, unless there is a file */
+    const char *targets;  /* file with one a sample, or NULL */
+    int stop;             /* 0 never, 1 at success, 2 at an exact cycle */
+    const char *out;      /* file for the adversarial images, or NULL */
+    DataRange range;
+    RunChoice run;
+} AttackPlan;
+
+typedef struct AttackResult {
+    int64_t n;
+    int64_t correct;      /* right before the attack */
+    int64_t robust;       /* right before and after it */
+    int64_t reached;      /* targeted: are of their target class after it */
+    double linf, l2, rmse; /* means over all samples */
+    double linf_max;
+    uint64_t forwards, backwards; /* of the attack, exact; judging its results apart */
+    double eps, step;     /* as used; NaN: the attack has no such parameter */
+    double seconds;       /* in the attack's compiled code */
+    double compile_seconds;
+    char target[64], cpu[64]; /* what the model was compiled for */
+    uint64_t hash;
+    bool f64;
+    int slots;
+} AttackResult;
+
+/* Both return an exit status, 0 if fine. */
+int attack_run(const AttackPlan *, const AdjOptions *, AttackResult *);
+
+void attack_print(const AttackPlan *, const AttackResult *);
+int attack_write_json(const char *path, const AttackPlan *, const AttackResult *);
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an attack's result says, to people and as JSON. Timings stand apart from what is the same on
+ * every run. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "tools/attack.h"
+#include "tools/data/format.h"
+#include "tools/say.h"
+
+static const char *const stops[] = {"never", "success", "cycle"};
+
+static double share(int64_t part, int64_t whole) {
+    return whole ? (double)part / (double)whole : 0;
+}
+
+static void print_share(const char *what, int64_t part, int64_t whole, const char *note) {
+    printf("%-16s %.4f (%" PRId64 " of %" PRId64 "%s)\n", what, share(part, whole), part, whole,
+           note);
+}
+
+static void print_setting(const AttackPlan *p, const AttackResult *r) {
+    printf("%-16s %s", "attack", p->attack);
+    if (!isnan(r->eps)) printf(", eps %.6g", r->eps);
+    if (!isnan(r->step)) printf(", step %.6g", r->step);
+    printf(", %d steps, %s start, seed %" PRIu64 ", %s\n", p->steps,
+           p->start ? "given" : p->random ? "random" : "no random", p->run.seed,
+           p->targeted ? "targeted" : "untargeted");
+}
+
+void attack_print(const AttackPlan *p, const AttackResult *r) {
+    double n = (double)r->n;
+    print_setting(p, r);
+    print_share("clean accuracy", r->correct, r->n, "");
+    print_share("robust accuracy", r->robust, r->n, "");
+    print_share("success rate", r->correct - r->robust, r->correct, " that were right before");
+    if (p->targeted) print_share("target reached", r->reached, r->n, "");
+    printf("%-16s Linf mean %.6g, max %.6g; L2 mean %.6g; RMSE mean %.6g (pixels in [0,1])\n",
+           "distance", r->linf, r->linf_max, r->l2, r->rmse);
+    printf("%-16s %.3f forwards, %.3f backwards a sample\n", "cost", (double)r->forwards / n,
+           (double)r->backwards / n);
+    printf("%-16s %.0f image-steps/s (%.3f s, %d threads; compiled in %.2f s)\n", "speed",
+           (double)r->backwards / r->seconds, r->seconds, p->run.threads, r->compile_seconds);
+}
+
+static json_t *number_or_null(double v) {
+    return isfinite(v) ? json_real(v) : json_null();
+}
+
+static json_t *setting_json(const AttackPlan *p, const AttackResult *r) {
+    char hash[20];
+    snprintf(hash, sizeof hash, "%016" PRIx64, r->hash);
+    return json_pack("{s:s, s:o, s:o, s:i, s:I, s:s, s:s?, s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:i}",
+                     "attack", p->attack, "eps", number_or_null(r->eps), "step",
+                     number_or_null(r->step), "steps", (int)p->steps, "seed",
+                     (json_int_t)p->run.seed, "start",
+                     p->start ? "file" : p->random ? "random" : "image", "start_file", p->start,
+                     "targeted", p->targeted, "stop", stops[p->stop], "model", p->model, "hash",
+                     hash, "precision", r->f64 ? "f64" : "f32", "target", r->target, "cpu", r->cpu,
+                     "batch", r->slots);
+}
+
+static json_t *result_json(const AttackPlan *p, const AttackResult *r) {
+    json_t *j = json_pack(
+        "{s:s, s:I, s:I, s:f, s:f, s:f, s:{s:f, s:f, s:f, s:f}, s:f, s:f}", "images", p->images,
+        "first", (json_int_t)p->range.first, "n", (json_int_t)r->n, "clean_accuracy",
+        share(r->correct, r->n), "robust_accuracy", share(r->robust, r->n), "success_rate",
+        share(r->correct - r->robust, r->correct), "distances", "linf_mean", r->linf, "linf_max",
+        r->linf_max, "l2_mean", r->l2, "rmse_mean", r->rmse, "forwards_per_sample",
+        (double)r->forwards / (double)r->n, "backwards_per_sample",
+        (double)r->backwards / (double)r->n);
+    if (p->targeted) json_object_set_new(j, "target_rate", json_real(share(r->reached, r->n)));
+    return j;
+}
+
+static json_t *timing_json(const AttackPlan *p, const AttackResult *r) {
+    return json_pack("{s:f, s:f, s:f, s:i}", "attack_seconds", r->seconds,
+                     "image_steps_per_second", (double)r->backwards / r->seconds,
+                     "compile_seconds", r->compile_seconds, "threads", p->run.threads);
+}
+
+int attack_write_json(const char *path, const AttackPlan *p, const AttackResult *r) {
+    json_t *j = json_pack("{s:o, s:o, s:o, s:s}", "settings", setting_json(p, r), "results",
+                          result_json(p, r), "timings", timing_json(p, r), "units",
+                          "distances: pixels in [0,1]; eps, step: pixels in [0,1]; accuracies: shares");
+    if (!j) return fail_input("%s: cannot be written: a name is not UTF-8", path);
+    NewFile file;
+    DataError error;
+    bool ok = file_create(path, &file, &error);
+    if (ok) {
+        bool good = !json_dumpf(j, file.f, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
+        fputc('\n', file.f);
+        ok = file_commit(&file, good, &error);
+    }
+    json_decref(j);
+    return ok ? 0 : fail_input("%s", error.msg);
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* adjoint attack: the options of an attack. */
+#include <math.h>
+#include <stdio.h>
+
+#include "tools/attack.h"
+#include "tools/commands.h"
+#include "tools/numbers.h"
+#include "tools/say.h"
+
+static struct {
+    char *attack, *eps, *step, *steps, *start, *targeted, *stop, *out, *json;
+    int no_random;
+} given;
+
+static struct poptOption table[] = {
+    {"attack", 0, POPT_ARG_STRING, &given.attack, 0, "pgd-linf (default)", "NAME"},
+    {"eps", 0, POPT_ARG_STRING, &given.eps, 0,
+     "radius of the ball, in units of pixels in [0,1] (default 8/255)", "EPS"},
+    {"step", 0, POPT_ARG_STRING, &given.step, 0, "step size, in the same units (default 2/255)",
+     "STEP"},
+    {"steps", 0, POPT_ARG_STRING, &given.steps, 0, "number of steps (default 10)", "N"},
+    {"start", 0, POPT_ARG_STRING, &given.start, 0,
+     "first iterates, one for each of the images; no random start", "X0.npy"},
+    {"no-random-start", 0, POPT_ARG_NONE, &given.no_random, 0, "start at the image itself", NULL},
+    {"targeted", 0, POPT_ARG_STRING, &given.targeted, 0,
+     "reach this class, or the classes in a file (one for each of the images)", "CLASS|FILE"},
+    {"stop", 0, POPT_ARG_STRING, &given.stop, 0,
+     "never (default); success: at the first iterate that fools; cycle: when iterates repeat, "
+     "with the result that all steps would give", "WHEN"},
+    {NULL, 'o', POPT_ARG_STRING, &given.out, 0, "write the adversarial images, [N,C,H,W]",
+     "ADV.npy"},
+    {"json", 0, POPT_ARG_STRING, &given.json, 0, "write the report as JSON", "FILE"},
+    DATA_OPTIONS, RUN_OPTIONS, MODEL_OPTIONS, POPT_TABLEEND};
+
+static const Syntax syntax = {
+    "adjoint attack", "model.onnx images", 2, 2,
+    "Labels are needed. Robust accuracy counts the images that are right before and after the\n"
+    "attack; the success rate is over those that were right before. Distances are of pixels in\n"
+    "[0,1]. Results do not depend on threads, batch or --first.\n\n"
+    "Examples:\n"
+    "  adjoint attack model.onnx test_batch.bin --eps 8/255 --step 2/255 --steps 10 --limit 1000\n"
+    "  adjoint attack model.onnx x.npy --labels y.npy --targeted 3 --stop success -o adv.npy\n",
+    table};
+
+static int take_target(AttackPlan *p) {
+    p->targeted = given.targeted != NULL;
+    if (!p->targeted) return 0;
+    if (!integer_parse(given.targeted, &p->target))
+        p->targets = given.targeted;
+    else if (p->target < 0)
+        return fail_usage("--targeted: %s is no class", given.targeted);
+    return 0;
+}
+
+/* eps and step are checked here too, before anything is compiled. */
+static int take_numbers(AttackPlan *p) {
+    static const char *const stops[] = {"never", "success", "cycle", NULL};
+    int64_t steps = 10;
+    double unused;
+    int e;
+    if ((e = option_number("--eps", given.eps, 0, INFINITY, &unused)) ||
+        (e = option_number("--step", given.step, 0, INFINITY, &unused)) ||
+        (e = option_integer("--steps", given.steps, 0, INT32_MAX, &steps)) ||
+        (e = option_word("--stop", given.stop, stops, &p->stop)))
+        return e;
+    p->steps = (int32_t)steps;
+    return take_target(p);
+}
+
+static int take_plan(AttackPlan *p) {
+    int e;
+    p->attack = given.attack ? given.attack : "pgd-linf";
+    p->eps = given.eps;
+    p->step = given.step;
+    p->start = given.start;
+    p->random = !given.start && !given.no_random;
+    p->out = given.out;
+    if (!program_exists(p->attack)) return fail_usage("--attack: no attack '%s'", p->attack);
+    if (given.start && given.no_random)
+        return fail_usage("--no-random-start: --start says where to start already");
+    if ((e = take_numbers(p)) || (e = options_data(&p->range))) return e;
+    return options_run(&p->run);
+}
+
+int cmd_attack(int argc, const char **argv) {
+    const char *argument[2];
+    char entries[96];
+    AdjOptions o;
+    AttackPlan plan = {0};
+    AttackResult r;
+    int e;
+    if ((e = options_parse(&syntax, argc, argv, argument)) ||
+        (e = options_model(argument[0], &o)) || (e = take_plan(&plan)) ||
+        (e = output_check(given.out)) || (e = output_check(given.json)))
+        return e;
+    plan.model = argument[0];
+    plan.images = argument[1];
+    snprintf(entries, sizeof entries, "forward,%s", plan.attack);
+    o.entries = entries;
+    if ((e = attack_run(&plan, &o, &r))) return e;
+    attack_print(&plan, &r);
+    return given.json ? attack_write_json(given.json, &plan, &r) : 0;
+}
