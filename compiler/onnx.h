@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The ONNX front end: a file becomes a graph of table rows. Opsets 7 to ONNX_OPSET_LAST of the default
- * domain; the operators are the rows of onnx_ops.def. Every fault of the file is an err() of one line
- * that opens with the file's name and names the ONNX node where there is one. */
+/* The ONNX front end: a file becomes a graph of table rows. Opsets up to ONNX_OPSET_LAST of the
+ * default domain; the operators, and the opset from which each form is known, are the rows of
+ * onnx_ops.def. Every fault of the file is an err() of one line that opens with the file's name and
+ * names the ONNX node where there is one. */
 #ifndef ADJ_COMPILER_ONNX_H
 #define ADJ_COMPILER_ONNX_H
 
@@ -20,9 +21,10 @@ typedef struct OnnxFixed {
     const Const *value; /* NULL: a tensor without elements */
 } OnnxFixed;
 
-/* Preprocessing becomes nodes in front of the model, so that the graph's public input stays pixels in
- * [0,1], [1,C,H,W]. The model is fed (pixel * scale - mean[c]) / std[c]: scale 255 means it wants
- * 0..255, and mean and std are in the units after scale. All zero: nothing is put in front. */
+/* Preprocessing becomes nodes in front of the model, so that the graph's public input stays pixels
+ * in [0,1], [1,C,H,W]. The model is fed (pixel * scale - mean[c]) / std[c]: scale 255 means it
+ * wants 0..255, and mean and std are in the units after scale. All zero: nothing is put in
+ * front. */
 typedef struct OnnxOptions {
     int nmean; /* 0, 1 (for all channels) or C */
     double mean[4];
@@ -39,13 +41,13 @@ typedef struct OnnxOptions {
     const OnnxFixed *fixed;
 } OnnxOptions;
 
-/* The graph lives in the arena. One output for each ONNX output, by name. The first input that is not
- * an initializer is named "x"; further ones keep their names (one named "x" becomes "x_"). Opts may be
- * NULL. */
+/* The graph lives in the arena. One output for each ONNX output, by name. The first input that is
+ * not an initializer is named "x"; further ones keep their names (one named "x" becomes "x_"). Opts
+ * may be NULL. */
 Graph *onnx_import(Arena *, const char *path, const OnnxOptions *opts);
 
-/* A file of one serialized tensor (input_0.pb). NULL if it has no elements. *name is "" if it has none;
- * name may be NULL. */
+/* A file of one serialized tensor (input_0.pb). NULL if it has no elements. *name is "" if it has
+ * none; name may be NULL. */
 const Const *onnx_read_tensor(Arena *, const char *path, const char **name);
 
 /* ---- what a file says of itself, for `adjoint inspect` ---- */
@@ -55,7 +57,7 @@ typedef struct OnnxCount {
 } OnnxCount;
 
 typedef struct OnnxFacts {
-    int64_t ir_version, opset;             /* opset 0: none given */
+    int64_t ir_version, opset;                       /* opset 0: none given */
     const char *producer, *producer_version, *graph; /* "" where absent */
     int nnodes, ninitializers;
     int nops; /* distinct operators, by name */

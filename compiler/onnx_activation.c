@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Activations. Each is written so that it and its derivatives stay finite wherever the function is: no
- * overflow in a branch that a select drops (its gradient would be 0 * inf), and the derivative ONNX's
- * formula has on either side at a kink. */
+/* Activations. Each is written so that it and its derivatives stay finite wherever the function is:
+ * no overflow in a branch that a select drops (its gradient would be 0 * inf), and the derivative
+ * ONNX's formula has on either side at a kink. */
 #include "onnx_node.h"
 
 static Ref num(Graph *g, Ref like, double v) {
@@ -42,12 +42,12 @@ void build_leaky_relu(OnnxNode *n) {
     onnx_out(n, 0, leaky(n->g, x, num(n->g, x, onnx_float(n, "alpha", 0.01))));
 }
 
-/* The slope broadcasts to x from the last axis; until opset 6 a vector of slopes is one a channel. */
+/* The slope broadcasts to x from the last axis; until opset 6 a vector of slopes is one a
+ * channel. */
 void build_prelu(OnnxNode *n) {
     Ref x = onnx_in(n, 0), slope = onnx_in(n, 1);
     Type t = onnx_type(n, slope);
-    if (n->opset < 7 && t.rank == 1 && t.dim[0] > 1)
-        slope = onnx_channels(n, slope, x);
+    if (n->opset < 7 && t.rank == 1 && t.dim[0] > 1) slope = onnx_channels(n, slope, x);
     onnx_out(n, 0, leaky(n->g, x, b_broadcast_to(n->g, slope, onnx_type(n, x))));
 }
 
@@ -163,8 +163,8 @@ void build_celu(OnnxNode *n) {
 
 /* ---- softmax ---- */
 
-/* Over one axis, shifted by the maximum. The shift cancels in value and derivative alike, so it takes no
- * part in the latter. */
+/* Over one axis, shifted by the maximum. The shift cancels in value and derivative alike, so it
+ * takes no part in the latter. */
 static Ref softmax(Graph *g, Ref x, int axis, bool log) {
     Type t = g->node[x].type;
     Ref top = b_unary(g, OP_stop, b_reduce(g, OP_max, x, 1, &axis));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Axes and broadcasting, as ONNX counts them: negative axes from the end, operands aligned at the last
- * axis, parameters of channels along axis 1. */
+/* Axes and broadcasting, as ONNX counts them: negative axes from the end, operands aligned at the
+ * last axis, parameters of channels along axis 1. */
 #include "onnx_node.h"
 
 int onnx_axis(const OnnxNode *n, int64_t axis, int rank) {

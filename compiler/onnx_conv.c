@@ -22,8 +22,7 @@ static ConvAttrs attrs_of(const Spatial *s, int64_t groups) {
 }
 
 static void same_rank(const OnnxNode *n, Type x, Type w) {
-    if (x.rank != w.rank)
-        onnx_fail(n, "input of rank %d, weights of rank %d", x.rank, w.rank);
+    if (x.rank != w.rank) onnx_fail(n, "input of rank %d, weights of rank %d", x.rank, w.rank);
 }
 
 void build_conv(OnnxNode *n) {
@@ -35,15 +34,17 @@ void build_conv(OnnxNode *n) {
     onnx_out(n, 0, with_bias(n, b_conv(n->g, x, w, &c), onnx_opt(n, 2)));
 }
 
-/* ConvTranspose is the partial of a convolution in its input, whose extents `in` are to be found: the
- * convolution's own attributes, read the other way round. */
+/* ConvTranspose is the partial of a convolution in its input, whose extents `in` are to be found:
+ * the convolution's own attributes, read the other way round. */
 static void result_extents(const OnnxNode *n, const Spatial *s, int64_t *full) {
     int64_t extra[MAX_RANK] = {0};
     int have = onnx_ints(n, "output_padding", extra, MAX_RANK);
-    if (have >= 0 && have != s->k) onnx_fail(n, "output_padding has %d numbers, not %d", have, s->k);
+    if (have >= 0 && have != s->k)
+        onnx_fail(n, "output_padding has %d numbers, not %d", have, s->k);
     for (int i = 0; i < s->k; i++) {
         if (extra[i] < 0 || extra[i] > 1 << 24) onnx_fail(n, "output_padding is not supported");
-        full[i] = (s->in[i] - 1) * s->strides[i] + extra[i] + (s->size[i] - 1) * s->dilations[i] + 1;
+        full[i] =
+            (s->in[i] - 1) * s->strides[i] + extra[i] + (s->size[i] - 1) * s->dilations[i] + 1;
     }
 }
 

@@ -4,8 +4,10 @@
 
 /* ---- one operand ---- */
 
-#define UNARY(name, op) \
-    void build_##name(OnnxNode *n) { onnx_out(n, 0, b_unary(n->g, op, onnx_in(n, 0))); }
+#define UNARY(name, op)                                                                            \
+    void build_##name(OnnxNode *n) {                                                               \
+        onnx_out(n, 0, b_unary(n->g, op, onnx_in(n, 0)));                                          \
+    }
 UNARY(abs, OP_abs)
 UNARY(neg, OP_neg)
 UNARY(sign, OP_sign)
@@ -68,10 +70,10 @@ static Ref second(const OnnxNode *n) {
     return b_reshape(n->g, b, rank, dim);
 }
 
-#define BINARY(name, op, left, right) \
-    void build_##name(OnnxNode *n) { \
-        Ref operand[2] = {onnx_in(n, 0), second(n)}; \
-        onnx_out(n, 0, onnx_binary(n, op, operand[left], operand[right])); \
+#define BINARY(name, op, left, right)                                                              \
+    void build_##name(OnnxNode *n) {                                                               \
+        Ref operand[2] = {onnx_in(n, 0), second(n)};                                               \
+        onnx_out(n, 0, onnx_binary(n, op, operand[left], operand[right]));                         \
     }
 BINARY(add, OP_add, 0, 1)
 BINARY(sub, OP_sub, 0, 1)
@@ -97,7 +99,8 @@ void build_pow(OnnxNode *n) {
     onnx_out(n, 0, b_cast(n->g, p, type));
 }
 
-/* Of integers: the remainder of truncating division (fmod), or that with the sign of the divisor. */
+/* Of integers: the remainder of truncating division (fmod), or that with the sign of the
+ * divisor. */
 void build_mod(OnnxNode *n) {
     Graph *g = n->g;
     Ref x = onnx_in(n, 0), y = onnx_in(n, 1);
@@ -105,8 +108,8 @@ void build_mod(OnnxNode *n) {
     if (dtype_is_float(onnx_type(n, x).dtype)) onnx_fail(n, "of floats is not supported");
     Ref whole = b_binary(g, OP_mul, b_binary(g, OP_div, x, y), y), zero = b_like(g, x, 0);
     Ref r = b_binary(g, OP_sub, x, whole), fixed = b_binary(g, OP_add, r, y);
-    Ref differ = b_binary(g, OP_lt, b_binary(g, OP_mul, b_unary(g, OP_sign, r),
-                                             b_unary(g, OP_sign, y)), zero);
+    Ref differ = b_binary(
+        g, OP_lt, b_binary(g, OP_mul, b_unary(g, OP_sign, r), b_unary(g, OP_sign, y)), zero);
     onnx_out(n, 0, onnx_int(n, "fmod", 0) ? r : b_select(g, differ, fixed, r));
 }
 

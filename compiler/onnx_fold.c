@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Literals. Shape arithmetic (Shape, Gather, Concat, Cast ...) must have become numbers by the time a
- * Reshape asks, so every node whose operands are constants is evaluated as soon as it is made. Bounded:
- * in what is read and written, and what would only grow (a bias broadcast to an image) stays a node.
- * The large folding, of convolutions and batch norms, is a pass. */
+/* Literals. Shape arithmetic (Shape, Gather, Concat, Cast ...) must have become numbers by the time
+ * a Reshape asks, so every node whose operands are constants is evaluated as soon as it is made.
+ * Bounded: in what is read and written, and what would only grow (a bias broadcast to an image)
+ * stays a node. The large folding, of convolutions and batch norms, is a pass. */
 #include "onnx_model.h"
 #include "onnx_node.h"
 
@@ -11,7 +11,6 @@
 #include <string.h>
 
 enum { MAX_READ = 1 << 22, MAX_WRITTEN = 1 << 20, MAX_LITERAL = 64 };
-static const int64_t MAX_TOTAL = INT64_C(1) << 28;
 
 static bool evaluable(Op op) {
     OpClass c = op_info[op].cls;
@@ -33,8 +32,9 @@ static bool foldable(OnnxFold *f, const Graph *g, const Node *n, const Ref *args
     if (!evaluable(n->op)) return false;
     int64_t reads = constant_operands(g, n->nargs, args), writes = type_count(n->type);
     if (reads < 0 || writes > MAX_WRITTEN || (writes > reads && writes > MAX_LITERAL)) return false;
-    if (reads + writes > f->left) return false;
-    f->left -= reads + writes;
+    int64_t cost = reads + writes > 2 * MAX_LITERAL ? reads + writes : 0;
+    if (cost > f->left) return false;
+    f->left -= cost;
     return true;
 }
 
@@ -81,9 +81,9 @@ static Ref fold_node(OnnxFold *f, Graph *g, Ref r) {
     return same ? r : graph_node(g, n.op, n.nargs, args, n.attr);
 }
 
-/* Nodes that folding makes are at the end, so the loop comes to them as well; they stay as they are. */
+/* Nodes that folding makes are at the end, so the loop comes to them as well; they stay as they
+ * are. */
 void onnx_fold_new_nodes(OnnxFold *f, Graph *g) {
-    if (!f->n) f->left = MAX_TOTAL;
     for (; f->n < g->n; f->n++) {
         GROW(g->arena, f->map, f->n, f->cap);
         f->map[f->n] = fold_node(f, g, f->n);
@@ -123,7 +123,8 @@ int onnx_ints_in(const OnnxNode *n, int i, int64_t *out, int max) {
     int count = max;
     if (is_absent(n, i)) return -1;
     if (!onnx_const_ints(n, n->in[i], out, &count))
-        onnx_fail(n, "input %d must be constant: at most %d integers that do not depend on the data",
+        onnx_fail(n,
+                  "input %d must be constant: at most %d integers that do not depend on the data",
                   i, max);
     return count;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The walk over a model: values by name, initializers when first used, nodes in the file's order, one
- * builder a node. The graph grows in a scratch arena with everything that folding leaves behind; what
- * the outputs need, and every input, is then copied to the caller's. */
+/* The walk over a model: values by name, initializers when first used, nodes in the file's order,
+ * one builder a node. The graph grows in a scratch arena with everything that folding leaves
+ * behind; what the outputs need, and every input, is then copied to the caller's. */
 #include "onnx.h"
 #include "onnx_model.h"
 #include "onnx_node.h"
@@ -126,7 +126,8 @@ static int64_t option_dim(const Import *im, const char *symbol, const char *plac
     return 0;
 }
 
-static int64_t input_dim(Import *im, const char *input, const Onnx__TensorShapeProto *shape, int i) {
+static int64_t input_dim(Import *im, const char *input, const Onnx__TensorShapeProto *shape,
+                         int i) {
     const Onnx__TensorShapeProto__Dimension *d = shape->dim[i];
     bool has = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
     bool named = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
@@ -141,8 +142,8 @@ static int64_t input_dim(Import *im, const char *input, const Onnx__TensorShapeP
     const char *symbol = named && d->dim_param ? d->dim_param : "";
     int64_t given = option_dim(im, symbol, place);
     if (given <= 0)
-        err(NULL, "input \"%.200s\": dimension %d is open; it needs a value (--dim %.200s=N)", input,
-            i, *symbol ? symbol : place);
+        err(NULL, "input \"%.200s\": dimension %d is open; it needs a value (--dim %.200s=N)",
+            input, i, *symbol ? symbol : place);
     return given;
 }
 
@@ -185,7 +186,8 @@ static void make_inputs(Import *im) {
     for (size_t i = 0; i < im->proto->n_input; i++) {
         const char *name = text(im->proto->input[i]->name);
         Value *known = slot_of(im, name);
-        if (known->name && (known->init || known->sparse)) continue; /* only a default is declared */
+        if (known->name && (known->init || known->sparse))
+            continue; /* only a default is declared */
         if (is_fixed(im, name)) continue;
         Type t = input_type(im, name, im->proto->input[i]);
         if (first)
@@ -251,6 +253,7 @@ static void make_node(Import *im, size_t index) {
                   .label = label_of(im, p, index),
                   .opset = (int)im->opset,
                   .batch = im->batch,
+                  .budget = &im->fold.left,
                   .nout = (int)p->n_output};
     graph_set_origin(im->g, n.label);
     OnnxBuild *build = builder_of(im, &n);
@@ -282,6 +285,13 @@ Type onnx_type(const OnnxNode *n, Ref r) {
 /* Outputs the file does not name are built in vain, which costs nothing. */
 void onnx_out(OnnxNode *n, int i, Ref r) {
     if (i < n->nout) n->out[i] = r;
+}
+
+void *onnx_data(const OnnxNode *n, Type t) {
+    int64_t count = type_count(t);
+    if (count > *n->budget) onnx_fail(n, "the constants of the model are too large");
+    *n->budget -= count;
+    return arena_alloc(n->g->arena, (size_t)type_bytes(t));
 }
 
 /* ---- the result ---- */
@@ -330,6 +340,7 @@ static void import(void *arg, Arena *scratch) {
     Import *im = arg;
     const Onnx__ModelProto *m = onnx_load(scratch, im->path);
     im->g = graph_new(scratch, "forward");
+    im->fold.left = ONNX_BUDGET;
     im->proto = m->graph;
     im->opset = onnx_model_opset(m);
     check_opset(im->opset);

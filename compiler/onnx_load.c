@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* File -> bytes -> ModelProto. The bytes are walked once before they are unpacked, along the message
- * descriptors: every length stays within its message, nesting and counts stay within bounds. Unpacking
- * then allocates from an arena with a budget, so a hostile file costs a bounded amount of memory and
- * ends in one line of error. */
+/* File -> bytes -> ModelProto. The bytes are walked once before they are unpacked, along the
+ * message descriptors: every length stays within its message, nesting and counts stay within
+ * bounds. Unpacking then allocates from an arena with a budget, so a hostile file costs a bounded
+ * amount of memory and ends in one line of error. */
 #include "onnx_model.h"
 
 #include "onnx.pb-c.h"

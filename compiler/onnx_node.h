@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the builder of an operator sees: one ONNX node, its inputs as values of the graph, its
- * attributes by name, and a place for its outputs. A builder makes table rows and nothing else; what is
- * constant among them is folded when it returns. Builders are the `build_` functions of onnx_ops.def. */
+ * attributes by name, and a place for its outputs. A builder makes table rows and nothing else;
+ * what is constant among them is folded when it returns. Builders are the `build_` functions of
+ * onnx_ops.def. */
 #ifndef ADJ_COMPILER_ONNX_NODE_H
 #define ADJ_COMPILER_ONNX_NODE_H
 
@@ -9,18 +10,20 @@
 
 typedef struct Onnx__NodeProto Onnx__NodeProto;
 
-/* The IR has no tensors without elements; ONNX has, in shape arithmetic. A value without elements is
- * this, whatever its type: concat drops it, lists of integers read it as (), all else refuses it. */
+/* The IR has no tensors without elements; ONNX has, in shape arithmetic. A value without elements
+ * is this, whatever its type: concat drops it, lists of integers read it as (), all else refuses
+ * it. */
 #define ONNX_EMPTY (NOREF - 1)
 
 typedef struct OnnxNode {
     Graph *g;
     const Onnx__NodeProto *proto;
-    const char *path;  /* of the model */
+    const char *path; /* of the model */
     const char *op;
     const char *label; /* "Conv_12 (Conv)", as errors and profiles name it */
     int opset;
-    int64_t batch;     /* the literal leading extent that inputs had in the file; 0: none */
+    int64_t batch;   /* the literal leading extent that inputs had in the file; 0: none */
+    int64_t *budget; /* elements of constants that may still be made, by folding and by builders */
     int nin, nout;
     Ref *in;  /* NOREF: absent */
     Ref *out; /* NOREF: not computed, an error only if something uses it */
@@ -38,6 +41,9 @@ Ref onnx_in(const OnnxNode *, int i);  /* err()s if absent or without elements *
 Ref onnx_opt(const OnnxNode *, int i); /* NOREF if absent */
 Type onnx_type(const OnnxNode *, Ref);
 void onnx_out(OnnxNode *, int i, Ref);
+/* Zeroed elements for a constant, out of the budget; err()s when that is spent, so that a small
+ * file cannot ask for much memory. */
+void *onnx_data(const OnnxNode *, Type);
 
 /* ---- attributes (onnx_attr.c); err() if one has another kind ---- */
 bool onnx_has(const OnnxNode *, const char *name);
@@ -51,7 +57,8 @@ Ref onnx_attr_const(const OnnxNode *, const char *name);
 DType onnx_dtype(const OnnxNode *, int64_t number);
 
 /* ---- literals (onnx_fold.c) ---- */
-/* The integers of a constant of rank <= 1. *n: room in out, then their count. False if it is no such. */
+/* The integers of a constant of rank <= 1. *n: room in out, then their count. False if it is no
+ * such. */
 bool onnx_const_ints(const OnnxNode *, Ref, int64_t *out, int *n);
 /* Input i as literals; -1 if absent; err()s if it depends on the data. */
 int onnx_ints_in(const OnnxNode *, int i, int64_t *out, int max);

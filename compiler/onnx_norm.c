@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Normalisations. Batch normalisation is the inference form, x * s + b, with s and b made of nodes over
- * the parameters, so that they fold where the parameters are constant. */
+/* Normalisations. Batch normalisation is the inference form, x * s + b, with s and b made of nodes
+ * over the parameters, so that they fold where the parameters are constant. */
 #include "onnx_node.h"
 
 static Ref binary(const OnnxNode *n, Op op, Ref a, Ref b) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pad in its modes. A negative pad crops. Reflected, repeated and wrapped borders are joins of views of
- * the operand, so their derivatives are sums. */
+/* Pad in its modes. A negative pad crops. Reflected, repeated and wrapped borders are joins of
+ * views of the operand, so their derivatives are sums. */
 #include "onnx_node.h"
 
 #include <string.h>

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pools: pad, window, reduce the window's axes, drop them. No pool has an op or a gradient of its own. */
+/* Pools: pad, window, reduce the window's axes, drop them. No pool has an op or a gradient of its
+ * own. */
 #include "onnx_node.h"
 
 #include <math.h>
 
-/* [N,C,D..] -> [N,C,O..,K..], padded with v. The high pad is what the last window needs, which may be
- * more (ceil_mode) or less than the attribute said. */
+/* [N,C,D..] -> [N,C,O..,K..], padded with v. The high pad is what the last window needs, which may
+ * be more (ceil_mode) or less than the attribute said. */
 static Ref windows(const OnnxNode *n, Ref x, const Spatial *s, double v) {
     int64_t low[MAX_RANK] = {0}, high[MAX_RANK] = {0}, inner[MAX_RANK] = {0};
     bool padded = false;
@@ -46,15 +47,18 @@ void build_max_pool(OnnxNode *n) {
 
 /* ---- averages ---- */
 
+/* The least t >= 0 with start + t * step >= at. */
+static int64_t reaches(int64_t start, int64_t step, int64_t at) {
+    return at <= start ? 0 : (at - start + step - 1) / step;
+}
+
 /* Elements that window o of axis i averages: those of the input, or of the padded input. */
 static int64_t taps(const Spatial *s, int i, int64_t o, bool with_pads) {
-    int64_t start = o * s->strides[i] - s->low[i], count = 0;
+    int64_t start = o * s->strides[i] - s->low[i], step = s->dilations[i];
     int64_t from = with_pads ? -s->low[i] : 0, to = s->in[i] + (with_pads ? s->high[i] : 0);
-    for (int64_t t = 0; t < s->size[i]; t++) {
-        int64_t at = start + t * s->dilations[i];
-        count += at >= from && at < to;
-    }
-    return count;
+    int64_t first = reaches(start, step, from), end = reaches(start, step, to);
+    if (end > s->size[i]) end = s->size[i];
+    return end > first ? end - first : 0;
 }
 
 /* Whether all windows of all axes are whole, so that one number does. */
@@ -70,8 +74,7 @@ static bool uniform(const Spatial *s, bool with_pads) {
 static Ref axis_counts(const OnnxNode *n, const Spatial *s, int i, Ref y, bool with_pads) {
     Type t = onnx_type(n, y), c = t;
     for (int d = 0; d < c.rank; d++) c.dim[d] = d == i + 2 ? t.dim[d] : 1;
-    if (c.dim[i + 2] > 1 << 24) onnx_fail(n, "axis %d is too large", i + 2);
-    void *data = arena_alloc(n->g->arena, (size_t)type_bytes(c));
+    void *data = onnx_data(n, c);
     for (int64_t o = 0; o < c.dim[i + 2]; o++)
         elem_set(c.dtype, data, o, (double)taps(s, i, o, with_pads));
     return graph_const(n->g, c, data);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* (pixel * scale - mean[c]) / std[c], then the layout the model wants. A model that takes integers is
- * fed the nearest ones. */
+/* (pixel * scale - mean[c]) / std[c], then the layout the model wants. A model that takes integers
+ * is fed the nearest ones. */
 #include "onnx_preprocess.h"
 
 #include "ir/build.h"
@@ -19,10 +19,8 @@ static Ref per_channel(Graph *g, Type image, int n, const double *v, const char 
 }
 
 static Ref normalise(Graph *g, Ref x, Type image, const OnnxOptions *o) {
-    if (o->scale != 0 && o->scale != 1)
-        x = b_binary(g, OP_mul, x, graph_splat(g, image, o->scale));
-    if (o->nmean)
-        x = b_binary(g, OP_sub, x, per_channel(g, image, o->nmean, o->mean, "mean"));
+    if (o->scale != 0 && o->scale != 1) x = b_binary(g, OP_mul, x, graph_splat(g, image, o->scale));
+    if (o->nmean) x = b_binary(g, OP_sub, x, per_channel(g, image, o->nmean, o->mean, "mean"));
     for (int i = 0; i < o->nstd; i++)
         if (!(o->std[i] > 0)) err(NULL, "std must be positive");
     if (o->nstd) x = b_binary(g, OP_div, x, per_channel(g, image, o->nstd, o->std, "std"));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reductions. Axes are an attribute or, later, an input; absent they are all axes, unless the node asks
- * for none. Extents of 1 are dropped again where keepdims is 0. */
+/* Reductions. Axes are an attribute or, later, an input; absent they are all axes, unless the node
+ * asks for none. Extents of 1 are dropped again where keepdims is 0. */
 #include "onnx_node.h"
 
 typedef struct Axes {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operators that make constants or give a value another shape. The shape of a value is static, so Shape
- * and Size are constants: what a model computes from them folds into literals. */
+/* Operators that make constants or give a value another shape. The shape of a value is static, so
+ * Shape and Size are constants: what a model computes from them folds into literals. */
 #include "onnx_node.h"
 
 #include <math.h>
@@ -61,32 +61,35 @@ void build_constant_of_shape(OnnxNode *n) {
     onnx_out(n, 0, graph_splat(n->g, t, elem_get(t.dtype, c->data, 0)));
 }
 
+enum { MAX_RANGE = 1 << 24 };
+
 /* start, start + delta, .. below limit: literals only, for the number of them is a shape. */
 void build_range(OnnxNode *n) {
     double start = onnx_number_in(n, 0, 0), limit = onnx_number_in(n, 1, 0);
     double delta = onnx_number_in(n, 2, 1), count = ceil((limit - start) / delta);
     DType dtype = onnx_type(n, onnx_in(n, 0)).dtype;
-    if (!(count < 1 << 24)) onnx_fail(n, "too many numbers");
+    if (!(count < MAX_RANGE)) onnx_fail(n, "too many numbers");
     if (count < 1) {
         onnx_out(n, 0, ONNX_EMPTY);
         return;
     }
     int64_t dim = (int64_t)count;
     Type t = type_of(dtype, 1, &dim);
-    void *data = arena_alloc(n->g->arena, (size_t)type_bytes(t));
+    void *data = onnx_data(n, t);
     for (int64_t i = 0; i < dim; i++) elem_set(dtype, data, i, start + (double)i * delta);
     onnx_out(n, 0, graph_const(n->g, t, data));
 }
 
 /* ---- other shapes ---- */
 
-/* A file exported for N samples may say N in a Reshape; with -1 beside it the result would be of another
- * shape rather than an error. */
+/* A file exported for N samples may say N in a Reshape; with -1 beside it the result would be of
+ * another shape rather than an error. */
 static void refuse_batch(const OnnxNode *n, Ref x, int rank, const int64_t *dim) {
     Type t = onnx_type(n, x);
     if (n->batch < 2 || !rank || dim[0] != n->batch || t.rank < 1 || t.dim[0] != 1) return;
     if (n->g->node[x].op == OP_const) return;
-    onnx_fail(n, "its shape has the batch %lld of the file as a literal; export with a dynamic batch",
+    onnx_fail(n,
+              "its shape has the batch %lld of the file as a literal; export with a dynamic batch",
               (long long)n->batch);
 }
 
@@ -161,8 +164,7 @@ void build_transpose(OnnxNode *n) {
     int64_t list[MAX_RANK];
     int have = onnx_ints(n, "perm", list, MAX_RANK);
     if (have >= 0 && have != rank) onnx_fail(n, "perm has %d numbers for rank %d", have, rank);
-    for (int i = 0; i < rank; i++)
-        perm[i] = have < 0 ? rank - 1 - i : onnx_axis(n, list[i], rank);
+    for (int i = 0; i < rank; i++) perm[i] = have < 0 ? rank - 1 - i : onnx_axis(n, list[i], rank);
     onnx_out(n, 0, b_transpose(n->g, x, perm));
 }
 
@@ -241,7 +243,8 @@ void build_space_to_depth(OnnxNode *n) {
     Ref x = onnx_in(n, 0);
     Type t = onnx_type(n, x);
     int64_t b = block_of(n, t), h = t.dim[2] / b, w = t.dim[3] / b;
-    int64_t split[] = {t.dim[0], t.dim[1], h, b, w, b}, whole[] = {t.dim[0], t.dim[1] * b * b, h, w};
+    int64_t split[] = {t.dim[0], t.dim[1], h, b, w, b},
+            whole[] = {t.dim[0], t.dim[1] * b * b, h, w};
     x = b_transpose(n->g, b_reshape(n->g, x, 6, split), perm);
     onnx_out(n, 0, b_reshape(n->g, x, 4, whole));
 }

@@ -55,7 +55,8 @@ static int64_t clamp(int64_t v, int64_t lo, int64_t hi) {
 }
 
 /* Python's slice of one axis. Backwards: the same elements forwards, then reversed. */
-static Ref slice_axis(const OnnxNode *n, Ref x, int axis, int64_t start, int64_t end, int64_t step) {
+static Ref slice_axis(const OnnxNode *n, Ref x, int axis, int64_t start, int64_t end,
+                      int64_t step) {
     Type t = onnx_type(n, x);
     int64_t d = t.dim[axis], far = INT64_C(1) << 40;
     bool back = step < 0;
@@ -119,7 +120,8 @@ static Ref indices(const OnnxNode *n, Ref i, int64_t extent) {
     return b_select(n->g, negative, moved, i);
 }
 
-/* One constant index is a slice: a view, and no obstacle to the proof that samples are independent. */
+/* One constant index is a slice: a view, and no obstacle to the proof that samples are
+ * independent. */
 static Ref pick(const OnnxNode *n, Ref x, int axis, const Const *index) {
     Type t = onnx_type(n, x), to = t;
     int64_t at = elem_get_int(DT_I64, index->data, 0);

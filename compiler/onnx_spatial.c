@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The attributes that convolutions and pools share: kernel_shape, strides, dilations, and pads in their
- * three guises (explicit, auto_pad, and what ceil_mode adds at the high end). */
+/* The attributes that convolutions and pools share: kernel_shape, strides, dilations, and pads in
+ * their three guises (explicit, auto_pad, and what ceil_mode adds at the high end). */
 #include "onnx_node.h"
 
 #include <string.h>

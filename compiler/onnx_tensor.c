@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TensorProto -> constant. Elements come as raw bytes, in typed fields or in a file beside the model;
- * each way must give exactly as many as the dimensions say, which is checked before anything is
- * allocated. ONNX's bytes are little-endian, and so must the machine be. */
+/* TensorProto -> constant. Elements come as raw bytes, in typed fields or in a file beside the
+ * model; each way must give exactly as many as the dimensions say, which is checked before anything
+ * is allocated. ONNX's bytes are little-endian, and so must the machine be. */
 #include "onnx_model.h"
 #include "onnx_node.h"
 
@@ -21,12 +21,12 @@ static const struct {
     const char *name;
     int dtype; /* -1: the IR has none */
 } dtypes[] = {
-    {"undefined", -1},   {"float", DT_F32},      {"uint8", DT_U8},  {"int8", DT_I8},
-    {"uint16", -1},      {"int16", -1},          {"int32", DT_I32}, {"int64", DT_I64},
-    {"string", -1},      {"bool", DT_BOOL},      {"float16", DT_F16}, {"double", DT_F64},
-    {"uint32", -1},      {"uint64", -1},         {"complex64", -1}, {"complex128", -1},
-    {"bfloat16", DT_BF16}, {"float8e4m3fn", -1}, {"float8e4m3fnuz", -1}, {"float8e5m2", -1},
-    {"float8e5m2fnuz", -1}, {"uint4", -1},       {"int4", -1},      {"float4e2m1", -1},
+    {"undefined", -1},      {"float", DT_F32},    {"uint8", DT_U8},       {"int8", DT_I8},
+    {"uint16", -1},         {"int16", -1},        {"int32", DT_I32},      {"int64", DT_I64},
+    {"string", -1},         {"bool", DT_BOOL},    {"float16", DT_F16},    {"double", DT_F64},
+    {"uint32", -1},         {"uint64", -1},       {"complex64", -1},      {"complex128", -1},
+    {"bfloat16", DT_BF16},  {"float8e4m3fn", -1}, {"float8e4m3fnuz", -1}, {"float8e5m2", -1},
+    {"float8e5m2fnuz", -1}, {"uint4", -1},        {"int4", -1},           {"float4e2m1", -1},
 };
 
 bool onnx_dtype_of(int64_t number, DType *out) {
@@ -110,8 +110,7 @@ static void close_file(void *f) {
 
 static void seek_in(const Source *s, FILE *f, int64_t offset) {
     struct stat st;
-    if (fstat(fileno(f), &st) || !S_ISREG(st.st_mode))
-        BAD(s, "external data: not a regular file");
+    if (fstat(fileno(f), &st) || !S_ISREG(st.st_mode)) BAD(s, "external data: not a regular file");
     if (offset > st.st_size || (int64_t)s->bytes > st.st_size - offset)
         BAD(s, "external data: the file ends before the tensor does");
     if (fseek(f, (long)offset, SEEK_SET)) BAD(s, "external data: cannot be read");

@@ -56,7 +56,8 @@ check_sources() {
             verdict(file ~ /^compiler\/onnx/, where, "protobuf is for compiler/onnx* only: " name)
         } else if (line ~ /"/) {
             target = resolve(file, name)
-            if (!exists(target)) verdict(0, where, "names no file of the tree: " name)
+            if (room != "tools" && !exists(target)) # tools may include what the build makes
+                verdict(0, where, "names no file of the tree: " name)
             else verdict(allowed(room, target), where, room "/ may not include " target)
         }
     }
@@ -91,7 +92,7 @@ check_readmes() {
 
 check_op_rows() {
     for op in $(sed -n 's/^OP(\([a-z0-9_]*\),.*/\1/p' ir/ops.def); do
-        grep -q "^| \`$op\` |" docs/ir.md && echo ok || echo "bad docs/ir.md: no row for $op"
+        grep -qs "^| \`$op\` |" docs/ir.md && echo ok || echo "bad docs/ir.md: no row for $op"
     done
 }
 

@@ -2,6 +2,7 @@
 /* adjoint attack: the options of an attack. */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "tools/attack.h"
 #include "tools/commands.h"
@@ -31,7 +32,7 @@ static struct poptOption table[] = {
     {NULL, 'o', POPT_ARG_STRING, &given.out, 0, "write the adversarial images, [N,C,H,W]",
      "ADV.npy"},
     {"json", 0, POPT_ARG_STRING, &given.json, 0, "write the report as JSON", "FILE"},
-    DATA_OPTIONS, RUN_OPTIONS, MODEL_OPTIONS, POPT_TABLEEND};
+    SEED_OPTION, DATA_OPTIONS, RUN_OPTIONS, MODEL_OPTIONS, POPT_TABLEEND};
 
 static const Syntax syntax = {
     "adjoint attack", "model.onnx images", 2, 2,
@@ -76,7 +77,8 @@ static int take_plan(AttackPlan *p) {
     p->start = given.start;
     p->random = !given.start && !given.no_random;
     p->out = given.out;
-    if (!program_exists(p->attack)) return fail_usage("--attack: no attack '%s'", p->attack);
+    if (!program_exists(p->attack) || !strcmp(p->attack, "forward"))
+        return fail_usage("--attack: no attack '%s'", p->attack);
     if (given.start && given.no_random)
         return fail_usage("--no-random-start: --start says where to start already");
     if ((e = take_numbers(p)) || (e = options_data(&p->range))) return e;

@@ -17,7 +17,7 @@ static struct poptOption table[] = {
     {"entry", 0, POPT_ARG_STRING, &given.entry, 0,
      "programs to check, with commas (default forward,gradient)", "NAMES"},
     {"each", 0, POPT_ARG_NONE, &given.each, 0, "compare after every kernel", NULL},
-    DATA_OPTIONS, RUN_OPTIONS, MODEL_OPTIONS, POPT_TABLEEND};
+    SEED_OPTION, DATA_OPTIONS, MODEL_OPTIONS, POPT_TABLEEND};
 
 static const Syntax syntax = {
     "adjoint verify", "model.onnx [images]", 1, 2,

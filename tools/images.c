@@ -56,6 +56,11 @@ static bool fits(Images *s, int rank, const int64_t *shape) {
     return s->channels_last;
 }
 
+static bool wants_hwc(int rank, const int64_t *shape, const AdjTensor *x) {
+    return rank == 3 && x->rank == 3 && shape[0] == x->dim[2] && shape[1] == x->dim[0] &&
+           shape[2] == x->dim[1];
+}
+
 int images_bind(Images *s, const Harness *h, const AdjTensor *x) {
     int64_t shape[DATA_MAX_RANK];
     int rank = data_shape(s->data, shape);
@@ -67,7 +72,8 @@ int images_bind(Images *s, const Harness *h, const AdjTensor *x) {
     if (!fits(s, rank, shape)) {
         shape_text(have, sizeof have, rank, shape);
         shape_text(want, sizeof want, x->rank, x->dim);
-        return fail_input("%s: images are %s, the input of %s is %s", s->path, have, h->path, want);
+        return fail_input("%s: images are %s, the input of %s is %s%s", s->path, have, h->path,
+                          want, wants_hwc(rank, shape, x) ? "; try --layout nhwc" : "");
     }
     s->row = malloc(tensor_bytes(x));
     return s->row ? 0 : fail_input("%s: no memory for an image", s->path);

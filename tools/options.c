@@ -48,7 +48,9 @@ struct poptOption data_table[] = {
     TEXT("first", first, "start at this image, counted from 0", "N"), POPT_TABLEEND};
 
 struct poptOption run_table[] = {
-    TEXT("threads", threads, "threads (default: one for each CPU online)", "N"),
+    TEXT("threads", threads, "threads (default: one for each CPU online)", "N"), POPT_TABLEEND};
+
+struct poptOption seed_table[] = {
     TEXT("seed", seed, "of the random numbers (default 0)", "N"), POPT_TABLEEND};
 
 /* ---- the command line ---- */
@@ -93,6 +95,12 @@ int options_parse(const Syntax *s, int argc, const char **argv, const char **arg
 
 /* ---- values ---- */
 
+static const char program_names[] =
+#define PROGRAM(program, builder, help) " " program
+#include "compiler/programs.def"
+#undef PROGRAM
+    ;
+
 bool program_exists(const char *name) {
 #define PROGRAM(program, builder, help)                                                            \
     if (!strcmp(name, program)) return true;
@@ -101,17 +109,21 @@ bool program_exists(const char *name) {
     return false;
 }
 
+/* True if the n characters at p stand in the list before it as well. */
+static bool listed_before(const char *list, const char *p, size_t n) {
+    for (const char *q = list; q < p; q = strchr(q, ',') + 1)
+        if (strcspn(q, ",") == n && !strncmp(q, p, n)) return true;
+    return false;
+}
+
 int options_entries(const char *list) {
     char name[64];
     for (const char *p = list; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL) {
         size_t n = strcspn(p, ",");
         snprintf(name, sizeof name, "%.*s", (int)(n < 63 ? n : 63), p);
-        if (program_exists(name)) continue;
-        return fail_usage("--entry: '%s' is none of:"
-#define PROGRAM(program, builder, help) " " program
-#include "compiler/programs.def"
-#undef PROGRAM
-                          , name);
+        if (listed_before(list, p, n)) return fail_usage("--entry: '%s' twice", name);
+        if (!program_exists(name))
+            return fail_usage("--entry: '%s' is none of:%s", name, program_names);
     }
     return 0;
 }

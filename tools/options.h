@@ -13,7 +13,8 @@
 #include "compiler/adjoint.h"
 
 /* Tables to include: of the model, of the artefact, of the data, of the run. */
-extern struct poptOption model_table[], artefact_table[], data_table[], run_table[];
+extern struct poptOption model_table[], artefact_table[], data_table[], run_table[],
+    seed_table[];
 
 #define MODEL_OPTIONS                                                                              \
     { NULL, 0, POPT_ARG_INCLUDE_TABLE, model_table, 0, "The model:", NULL }
@@ -23,6 +24,8 @@ extern struct poptOption model_table[], artefact_table[], data_table[], run_tabl
     { NULL, 0, POPT_ARG_INCLUDE_TABLE, data_table, 0, "The images:", NULL }
 #define RUN_OPTIONS                                                                                \
     { NULL, 0, POPT_ARG_INCLUDE_TABLE, run_table, 0, "The run:", NULL }
+#define SEED_OPTION                                                                                \
+    { NULL, 0, POPT_ARG_INCLUDE_TABLE, seed_table, 0, NULL, NULL }
 
 typedef struct Syntax {
     const char *name;      /* "adjoint run" */

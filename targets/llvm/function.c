@@ -3,6 +3,7 @@
  * never overlap where one of them is written (in place means one parameter that is both), so all are
  * noalias; those never written are readonly, which on a GPU makes their loads go through the
  * non-coherent cache. */
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -58,8 +59,18 @@ static void gpu_attributes(LLVMContextRef c, LLVMValueRef fn) {
     add_text(c, fn, "nvvm.maxntid", block);
 }
 
+/* What PTX takes in a name; elsewhere LLVM would quote it. */
+static bool is_plain_name(const char *s) {
+    for (; *s; s++)
+        if (!isalnum((unsigned char)*s) && *s != '_')
+            return false;
+    return true;
+}
+
 static LLVMValueRef declare(LLVMModuleRef mod, const Kernel *k, const Target *t, bool exported) {
     LLVMContextRef c = LLVMGetModuleContext(mod);
+    if (!is_plain_name(k->name))
+        die("kernel name '%s'", k->name);
     LLVMValueRef fn = LLVMAddFunction(mod, k->name, function_type(c, k, t));
     if (!exported && !t->gpu)
         LLVMSetLinkage(fn, LLVMInternalLinkage);

@@ -49,20 +49,33 @@ static Reduces find_reduces(const Kernel *k) {
 
 /* ---- the nest ---- */
 
+static int64_t accs_of(const Kernel *k, KRef r) {
+    return k->expr[r].op == OP_argmax ? 2 : 1; /* the index, and the value it stands for */
+}
+
+static int64_t most_points(const Kernel *k) {
+    int64_t each = 0;
+    for (KRef r = 0; r < k->nexpr; r++)
+        if (k->expr[r].kop == K_REDUCE)
+            each += accs_of(k, r);
+    return MOST_ACCS / (each ? each : 1);
+}
+
+static bool joins_tile(const Axis *x, int64_t points, int64_t most) {
+    return x->kind == AX_UNROLL && !x->sample && x->extent <= most / points;
+}
+
 /* Axes of one kind become loops, a tile or reductions; a tile keeps to a few accumulators. */
 Nest kernel_nest(const Kernel *k) {
     Nest n = {0};
-    int64_t points = 1, each = 0;
-    for (KRef r = 0; r < k->nexpr; r++)
-        each += k->expr[r].kop == K_REDUCE;
+    int64_t points = 1, most = most_points(k);
     for (int a = 0; a < k->naxis; a++) {
         const Axis *x = &k->axis[a];
         if (x->kind == AX_VEC)
             continue;
         if (x->kind == AX_RED) {
             n.red[n.nred++] = a;
-        } else if (x->kind == AX_UNROLL && !x->sample &&
-                   points * x->extent * (2 * each + 1) <= MOST_ACCS) {
+        } else if (joins_tile(x, points, most)) {
             points *= x->extent;
             n.tile[n.ntile++] = a;
         } else {
@@ -97,10 +110,6 @@ typedef struct Point { /* everything below the outer loops */
     int npoint, nacc;   /* of the tile; accumulators in all */
     LLVMValueRef acc[MOST_ACCS];
 } Point;
-
-static int accs_of(const Walk *w, KRef r) {
-    return walk_at(w, r)->op == OP_argmax ? 2 : 1; /* the index, and the value it stands for */
-}
 
 static LLVMValueRef number(Walk *w, DType d, bool vec, double v) {
     LLVMTypeRef t = vec ? walk_vec(w, d, w->lanes) : walk_type(w, d);
@@ -186,7 +195,7 @@ static void each_acc(Point *p, OneFn *fn) {
         bind_tile(p, i);
         for (int j = 0; j < p->reduces.n; j++) {
             fn(p->w, p->reduces.ref[j], acc);
-            acc += accs_of(p->w, p->reduces.ref[j]);
+            acc += accs_of(p->w->k, p->reduces.ref[j]);
         }
     }
 }
@@ -228,11 +237,11 @@ static void red_loops(Point *p, int depth) {
         red_loop(p, depth, axis, extent);
 }
 
-static int count_accs(const Walk *w, const Reduces *s) {
-    int n = 0;
+static int count_accs(const Kernel *k, const Reduces *s) {
+    int64_t n = 0;
     for (int i = 0; i < s->n; i++)
-        n += accs_of(w, s->ref[i]);
-    return n;
+        n += accs_of(k, s->ref[i]);
+    return (int)n;
 }
 
 static void store_points(Point *p) {
@@ -241,7 +250,7 @@ static void store_points(Point *p) {
         bind_tile(p, i);
         for (int j = 0; j < p->reduces.n; j++) {
             walk_set(p->w, p->reduces.ref[j], acc[0]);
-            acc += accs_of(p->w, p->reduces.ref[j]);
+            acc += accs_of(p->w->k, p->reduces.ref[j]);
         }
         walk_stores(p->w);
     }
@@ -250,7 +259,7 @@ static void store_points(Point *p) {
 void generic_point(Walk *w, const Nest *nest) {
     Point p = {.w = w, .nest = nest, .reduces = find_reduces(w->k)};
     p.npoint = (int)extents(w->k, nest->tile, nest->ntile);
-    p.nacc = p.npoint * count_accs(w, &p.reduces);
+    p.nacc = p.npoint * count_accs(w->k, &p.reduces);
     check(p.nacc <= MOST_ACCS);
     each_acc(&p, start_one);
     if (p.nacc)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exp and tanh of doubles as straight-line code: no table, no branch, no call; within 1 ulp (exp) and 2
- * ulps (tanh). x = n ln2 + r with |r| <= ln2 / 2, exp(r) by its series, 2^n put together from
+/* exp and tanh of doubles as straight-line code: no table, no branch, no call; within about 1 ulp
+ * (exp) and 2.5 (tanh). x = n ln2 + r with |r| <= ln2 / 2, exp(r) by its series, 2^n put together from
  * bits in two steps, so that overflow and subnormal results round as they should. */
 #include "targets/llvm/walk_impl.h"
 

@@ -150,7 +150,7 @@ static const int stored_at[] = {1, 2, 3, 5, 10};
 static void check_iterates(Count *c, const Net *net, const char *name, bool targeted, double *x,
                            int64_t *y, double *start, const double *want)
 {
-    double eps = 8.0 / 255, step = 2.0 / 255;
+    double eps = strstr(name, "standard") ? 1.0 / 255 : 8.0 / 255, step = eps / 4;
     int32_t yes = targeted, no = 0;
     double *adv = malloc(8 * N * PIXELS);
     for (int k = 0; k < 5; k++) {
@@ -175,6 +175,8 @@ static void check_pgd(Count *c, const char *name)
                     .model = shared_path("models/resnet44-cifar10/%s-op13.onnx", name)};
     Net net = net_open(&o);
     double *x = attack_doubles(name, "x"), *start = attack_doubles(name, "linf_start");
+    for (int i = 0; i < N * PIXELS; i++) /* stored as an offset from x */
+        start[i] = fmin(1, fmax(0, x[i] + start[i]));
     double *plain = attack_doubles(name, "pgd_linf_iterates");
     double *aimed = attack_doubles(name, "pgd_linf_targeted_iterates");
     NpyArray label = npy_need(shared_path("golden/attacks/%s/labels.npy", name));

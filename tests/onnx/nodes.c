@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ONNX's own node tests: imports each model, evaluates it on the test's inputs and compares with the
- * test's outputs, to ONNX's tolerances.
+/* ONNX's own node tests: imports each model, evaluates it on the test's inputs and compares with
+ * the test's outputs, to ONNX's tolerances. The archive's light networks are imported only.
  *
  *   onnx_nodes SKIPS [FOLDER...]
  *
- * FOLDER holds test folders (model.onnx, test_data_set_0/); without one the archive of $ADJ_SHARED is
- * unpacked. SKIPS has a line "PATTERN reason" for each test that is known not to pass; a test that
- * matches one and passes is a failure too, so the list cannot go stale. With ADJ_VERBOSE set, every
- * failure's message is printed, skipped ones included. */
+ * FOLDER holds test folders (model.onnx, test_data_set_0/); without one the archive of $ADJ_SHARED
+ * is unpacked. SKIPS has a line "PATTERN reason" for each test that is known not to pass; a test
+ * that matches one and passes is a failure too, so the list cannot go stale. With ADJ_VERBOSE set,
+ * every failure's message is printed, skipped ones included. */
 #define _GNU_SOURCE
 #include "compiler/onnx.h"
 #include "ir/eval.h"
@@ -102,7 +102,8 @@ static void bind_inputs(Test *t, const Graph *g) {
         if (n->op != OP_input) continue;
         if (next == t->nin) err(NULL, "the model has more inputs than the test");
         const Const *c = t->in[next++].value;
-        if (!c || !type_eq(c->type, n->type)) err(NULL, "an input has another type than the model's");
+        if (!c || !type_eq(c->type, n->type))
+            err(NULL, "an input has another type than the model's");
         eval_bind(t->eval, r, dense(t->a, c));
     }
 }
@@ -193,6 +194,29 @@ static void run_folder(const char *folder) {
     if (n >= 0) free(entry);
 }
 
+/* ---- whole networks whose weights are all one number: only imported ---- */
+
+static void import_light(void *arg) {
+    Test *t = arg;
+    t->out[0].value = onnx_read_tensor(t->a, arena_printf(t->a, "%s_output_0.pb", t->folder), NULL);
+    Graph *g = onnx_import(t->a, arena_printf(t->a, "%s.onnx", t->folder), NULL);
+    if (g->nout != 1 || !type_eq(g->node[g->out[0].ref].type, t->out[0].value->type))
+        err(NULL, "the output has another type");
+}
+
+static void run_light(const char *folder) {
+    static const char *const nets[] = {"bvlc_alexnet", "densenet121", "inception_v1",
+                                       "inception_v2", "resnet50",    "shufflenet",
+                                       "squeezenet",   "vgg19",       "zfnet512"};
+    char path[2048], msg[1024];
+    for (int i = 0; i < COUNT(nets); i++) {
+        snprintf(path, sizeof path, "%s/light_%s", folder, nets[i]);
+        Test t = {.a = arena_new(), .folder = path};
+        report(nets[i], err_guard(import_light, &t, msg, sizeof msg), msg);
+        arena_free(t.a);
+    }
+}
+
 /* ---- the archive ---- */
 
 static const char *const parts[] = {"node", "simple", "pytorch-converted", "pytorch-operator"};
@@ -215,6 +239,8 @@ static int run_archive(void) {
         snprintf(path, sizeof path, "%s/onnx_conformance/%s", root, parts[i]);
         run_folder(path);
     }
+    snprintf(path, sizeof path, "%s/onnx_conformance/light", root);
+    if (ok) run_light(path);
     snprintf(command, sizeof command, "rm -r '%s'", root);
     return system(command) != 0 || !ok;
 }
@@ -235,7 +261,7 @@ int main(int argc, char **argv) {
     for (int i = 2; i < argc; i++) run_folder(argv[i]);
     if (argc == 2 && (code = run_archive())) return code;
     if (argc == 2) print_skips();
-    printf("onnx nodes: %d passed, %d failed, %d skipped with a reason, %d wrongly skipped\n", passed,
-           failed, skipped, stale);
+    printf("onnx nodes: %d passed, %d failed, %d skipped with a reason, %d wrongly skipped\n",
+           passed, failed, skipped, stale);
     return failed || stale;
 }

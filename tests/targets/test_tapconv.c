@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The CPU's claims on convolutions against the kernel interpreter: shapes, strides, dilations, halos,
- * element types and CPU rows. The whole result buffer is compared, halo included, so that a store out of
- * place shows; a call in pieces must give the bits of one call. */
+/* The CPU's claims on convolutions: shapes, strides, dilations, halos, element types and CPU rows,
+ * against the kernel interpreter where that is quick and else against the definition written out here.
+ * The whole result buffer is compared, halo included, so that a store out of place shows; a call in
+ * pieces must give the bits of one call. */
 #include "tapkernel.h"
 
 #include "targets/llvm/emit.h"
@@ -16,7 +17,9 @@ typedef struct Run {
     Case c;
     const Target *t;
     Kernel *k;
-    void *mem[NPARAM], *want[NPARAM]; /* want: results of the interpreter */
+    void *mem[NPARAM], *want[NPARAM]; /* want: what results should be */
+    double *dense[NPARAM];            /* operands, row-major */
+    Type type[NPARAM];
     size_t bytes[NPARAM];
     int64_t *table;
     int bad;
@@ -39,17 +42,21 @@ static void *buffer(Run *r, size_t bytes) {
 }
 
 static void fill_operand(Run *r, int p) {
-    Type t = case_type(&r->c, p);
+    Type t = r->type[p];
     int64_t n = type_count(t);
-    char *dense = arena_alloc(r->a, (size_t)type_bytes(t));
+    void *dense = arena_alloc(r->a, (size_t)type_bytes(t));
     double scale = p == P_WEIGHT ? 0.1 : 1;
-    for (int64_t i = 0; i < n; i++)
+    r->dense[p] = NEW_N(r->a, double, n);
+    for (int64_t i = 0; i < n; i++) {
         elem_set(t.dtype, dense, i, random_unit() * scale);
+        r->dense[p][i] = elem_get(t.dtype, dense, i);
+    }
     layout_pack(&r->k->param[p].layout, t, dense, r->mem[p]);
 }
 
 static void fill(Run *r) {
     for (int p = 0; p < NPARAM; p++) {
+        r->type[p] = case_type(&r->c, p);
         r->bytes[p] = (size_t)layout_bytes(&r->k->param[p].layout, r->k->param[p].dtype);
         r->mem[p] = buffer(r, r->bytes[p]);
         if (p < P_OUT) {
@@ -66,11 +73,13 @@ static void fill(Run *r) {
 }
 
 static int64_t io_stride(const Run *r) {
-    Type t = case_type(&r->c, P_OUT);
+    Type t = r->type[P_OUT];
     return type_bytes(t) / t.dim[0];
 }
 
-/* ---- the two ways to run it ---- */
+/* ---- what the results should be ---- */
+
+enum { QUICK_MACS = 200000 };
 
 static void interpret(Run *r) {
     KMem mem[NPARAM];
@@ -78,6 +87,82 @@ static void interpret(Run *r) {
         mem[p] = (KMem){p < P_OUT ? r->mem[p] : r->want[p], p == P_OUT ? io_stride(r) : 0};
     kernel_eval(r->k, mem, r->table, 0, r->c.n);
 }
+
+static const double *operand(const Run *r, int p, int64_t a, int64_t b) {
+    const Type *t = &r->type[p];
+    return r->dense[p] + (a * t->dim[1] + b) * t->dim[2] * t->dim[3];
+}
+
+/* Data coordinate under a tap, or -1 where there is none. */
+static int64_t meets(const Case *c, int64_t r, int64_t k, int64_t pad, int64_t extent) {
+    int64_t i = c->op == OP_conv ? r * c->stride + k * c->dilation - pad : r + pad - k * c->dilation;
+    if (c->op != OP_conv) {
+        if (i < 0 || i % c->stride)
+            return -1;
+        i /= c->stride;
+    }
+    return i < extent ? i : -1;
+}
+
+/* Adds one data channel's part of a result. */
+static double sum_taps(const Run *r, const int64_t *at, int64_t channel, double sum) {
+    bool fwd = r->c.op == OP_conv;
+    const Type *t = &r->type[P_DATA];
+    const double *d = operand(r, P_DATA, at[0], channel);
+    const double *w = operand(r, P_WEIGHT, fwd ? at[1] : channel, fwd ? channel : at[1]);
+    for (int64_t ky = 0; ky < r->c.kh; ky++) {
+        int64_t y = meets(&r->c, at[2], ky, r->c.pad[0], t->dim[2]);
+        for (int64_t kx = 0; y >= 0 && kx < r->c.kw; kx++) {
+            int64_t x = meets(&r->c, at[3], kx, r->c.pad[1], t->dim[3]);
+            if (x >= 0)
+                sum += d[y * t->dim[3] + x] * w[ky * r->c.kw + kx];
+        }
+    }
+    return sum;
+}
+
+static double define(const Run *r, const int64_t *at) {
+    double sum = 0;
+    for (int64_t i = 0; i < r->type[P_DATA].dim[1]; i++)
+        sum = sum_taps(r, at, i, sum);
+    if (r->c.epilogue)
+        sum += r->dense[P_BIAS][at[1]] +
+               operand(r, P_RESIDUAL, at[0], at[1])[at[2] * r->type[P_OUT].dim[3] + at[3]];
+    return sum;
+}
+
+static void expect_bit(Run *r, int64_t at, bool bit) {
+    unsigned char *m = r->want[P_MASK];
+    if (r->k->param[P_MASK].layout.bits)
+        m[at / 8] = (unsigned char)((m[at / 8] & ~(1u << at % 8)) | (unsigned)bit << at % 8);
+    else
+        m[at] = bit;
+}
+
+static void expect_element(Run *r, const int64_t *at) {
+    double v = define(r, at);
+    int64_t to[4] = {r->c.io ? r->table[at[0]] : at[0], at[1], at[2], at[3]};
+    if (r->c.epilogue)
+        expect_bit(r, layout_address(&r->k->param[P_MASK].layout, at), v > 0);
+    elem_set(r->c.dtype, r->want[P_OUT], layout_address(&r->k->param[P_OUT].layout, to),
+             r->c.epilogue && !(v > 0) ? 0 : v);
+}
+
+static void expect(Run *r) {
+    Type t = r->type[P_OUT];
+    double macs = (double)type_count(t) * (double)(r->c.kh * r->c.kw) *
+                  (double)(r->c.op == OP_conv ? r->c.ic : r->c.oc);
+    if (macs <= QUICK_MACS) {
+        interpret(r);
+        return;
+    }
+    for (int64_t i = 0; i < type_count(t); i++) {
+        int64_t x = i / t.dim[3], y = x / t.dim[2];
+        expect_element(r, (int64_t[]){y / t.dim[1], y % t.dim[1], x % t.dim[2], i % t.dim[3]});
+    }
+}
+
+/* ---- what they are ---- */
 
 static void call(const Run *r, void *code, int64_t lo, int64_t hi) {
     void *const *m = r->mem;
@@ -142,7 +227,7 @@ static void run_case(void *user) {
     Bytes object = emit_kernels(&k, 1, r->t, EMIT_OBJ);
     Loaded *l = object_load(&object, "k", &code);
     fill(r);
-    interpret(r);
+    expect(r);
     call(r, code, 0, r->c.n);
     compare(r);
     check_pieces(r, code);
@@ -154,25 +239,25 @@ static void run_case(void *user) {
 
 #define SAME(n) {n, n, n, n}
 static const Case cases[] = {
-    {.ic = 16, .oc = 16, .ih = 32, .iw = 32, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
-    {.ic = 32, .oc = 32, .ih = 16, .iw = 16, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
-    {.ic = 64, .oc = 64, .ih = 8, .iw = 8, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
+    {.ic = 16, .oc = 16, .ih = 6, .iw = 32, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
+    {.ic = 32, .oc = 32, .ih = 5, .iw = 16, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
+    {.ic = 64, .oc = 32, .ih = 8, .iw = 8, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
     {.ic = 32, .oc = 64, .ih = 4, .iw = 4, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
     {.ic = 32, .oc = 32, .ih = 7, .iw = 7, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
     {.ic = 64, .oc = 16, .ih = 1, .iw = 1, .kh = 1, .kw = 1, .stride = 1},
     {.ic = 16, .oc = 32, .ih = 1, .iw = 1, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
-    {.ic = 16, .oc = 48, .ih = 28, .iw = 28, .kh = 1, .kw = 1, .stride = 1},
+    {.ic = 16, .oc = 48, .ih = 9, .iw = 28, .kh = 1, .kw = 1, .stride = 1},
     {.ic = 32, .oc = 64, .ih = 14, .iw = 14, .kh = 1, .kw = 1, .stride = 2},
-    {.ic = 16, .oc = 32, .ih = 28, .iw = 28, .kh = 3, .kw = 3, .stride = 2, .pad = SAME(1)},
+    {.ic = 16, .oc = 32, .ih = 10, .iw = 28, .kh = 3, .kw = 3, .stride = 2, .pad = SAME(1)},
     {.ic = 32, .oc = 16, .ih = 13, .iw = 11, .kh = 3, .kw = 3, .stride = 2, .pad = {0, 1, 1, 0}},
     {.ic = 16, .oc = 16, .ih = 14, .iw = 9, .kh = 5, .kw = 5, .stride = 1, .pad = SAME(2)},
     {.ic = 16, .oc = 16, .ih = 15, .iw = 20, .kh = 5, .kw = 3, .stride = 3, .pad = {2, 1, 0, 3}},
     {.ic = 16, .oc = 32, .ih = 12, .iw = 17, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(2), .dilation = 2},
     {.ic = 16, .oc = 16, .ih = 12, .iw = 17, .kh = 3, .kw = 3, .stride = 2, .pad = SAME(2), .dilation = 2},
     {.ic = 16, .oc = 16, .ih = 11, .iw = 16, .kh = 4, .kw = 4, .stride = 4},
-    {.ic = 3, .oc = 64, .ih = 32, .iw = 48, .kh = 7, .kw = 7, .stride = 2, .pad = SAME(3)},
-    {.ic = 3, .oc = 16, .ih = 32, .iw = 32, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
-    {.ic = 1, .oc = 32, .ih = 28, .iw = 28, .kh = 5, .kw = 5, .stride = 1, .pad = SAME(2)},
+    {.ic = 3, .oc = 32, .ih = 12, .iw = 48, .kh = 7, .kw = 7, .stride = 2, .pad = SAME(3)},
+    {.ic = 3, .oc = 16, .ih = 7, .iw = 32, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
+    {.ic = 1, .oc = 32, .ih = 8, .iw = 28, .kh = 5, .kw = 5, .stride = 1, .pad = SAME(2)},
     {.ic = 1, .oc = 16, .ih = 28, .iw = 28, .kh = 3, .kw = 3, .stride = 2, .pad = {0, 0, 1, 1}},
     {.ic = 3, .oc = 16, .ih = 9, .iw = 10, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
 };
@@ -197,14 +282,14 @@ static int one(Case c, const Target *t, int *count) {
 /* Forms of a case: bare with a wide halo, with an epilogue, into the caller's memory. */
 static int forms(Case c, const Target *t, int *count) {
     int bad = 0;
-    c.n = 4;
+    c.n = 3;
     c.halo = 1;
     bad += one(c, t, count);
     c.epilogue = true;
     c.halo = 0;
     bad += one(c, t, count);
     c.io = true;
-    c.n = 5;
+    c.n = 2;
     return bad + one(c, t, count);
 }
 
@@ -214,7 +299,7 @@ static bool can_run(const char *cpu) {
         return __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
     return !strstr(cpu, "v3") || (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"));
 #else
-    return !cpu;
+    return cpu == NULL;
 #endif
 }
 

@@ -1,0 +1,48 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# From a clone to a network that is classified with and attacked, as code linked into a C program.
+set -eu
+cd "$(dirname "$0")/.."
+
+sh tools/deps.sh build demo
+
+data=/usr/share/datasets/fashion-mnist
+out=build/demo
+mkdir -p "$out"
+echo "== building the compiler"
+{
+    cmake --preset release
+    cmake --build --preset release --target adjoint adj_runtime
+} >"$out/build.log" 2>&1 || {
+    cat "$out/build.log"
+    exit 1
+}
+
+echo "== adjoint compile tools/demo/fashion.onnx -o $out/fashion --entry forward,gradient,pgd-linf"
+build/release/tools/adjoint compile tools/demo/fashion.onnx -o "$out/fashion" --verbose \
+    --entry forward,gradient,pgd-linf
+
+echo "== gcc demo.c fashion.o, with the runtime's thread pool"
+gcc -std=c99 -O2 -Wall -I"$out" -I. tools/demo/demo.c "$out/fashion.o" \
+    build/release/runtime/libadj_runtime.a -pthread -o "$out/demo"
+echo "what fashion.o imports: $(nm -u "$out/fashion.o" | awk '{ print $2 }' | tr '\n' ' ')"
+
+for part in images-idx3 labels-idx1; do
+    gzip -dc "$data/t10k-$part-ubyte.gz" >"$out/$part"
+done
+
+echo "== $out/demo: Fashion-MNIST test images"
+"$out/demo" "$out/images-idx3" "$out/labels-idx1"
+echo "object          $(($(wc -c <"$out/fashion.o"))) bytes, weights within"
+
+cat <<END
+
+What to try next:
+  less $out/fashion.h                   how to call it; a ten-line example
+  build/release/tools/adjoint attack tools/demo/fashion.onnx $data/t10k-images-idx3-ubyte.gz \\
+      --labels $data/t10k-labels-idx1-ubyte.gz --eps 16/255 --step 4/255 --steps 20 --limit 500
+  build/release/tools/adjoint verify tools/demo/fashion.onnx --each
+  build/release/tools/adjoint inspect tools/demo/fashion.onnx
+  build/release/tools/adjoint --help
+END
