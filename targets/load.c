@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Object bytes into this process, through ORC's linker: no system linker, no temporary file. An object
- * may import memcpy and memset; any other name stays unresolved and the load fails. */
+/* Object bytes into this process, through ORC's linker: no system linker, no temporary file. An
+ * object may import memcpy and memset; any other name stays unresolved and the load fails. */
 #include <llvm-c/Error.h>
 #include <llvm-c/LLJIT.h>
 #include <llvm-c/TargetMachine.h>
@@ -14,10 +14,8 @@ struct Loaded {
 };
 
 void object_unload(Loaded *l) {
-    if (!l)
-        return;
-    if (l->jit)
-        LLVMConsumeError(LLVMOrcDisposeLLJIT(l->jit));
+    if (!l) return;
+    if (l->jit) LLVMConsumeError(LLVMOrcDisposeLLJIT(l->jit));
     free(l);
 }
 
@@ -28,8 +26,7 @@ static void release(void *l) {
 /* err()s unwind, so LLVM's text is copied out first. */
 static void succeed(LLVMErrorRef e, const char *what) {
     char text[512];
-    if (!e)
-        return;
+    if (!e) return;
     char *message = LLVMGetErrorMessage(e);
     strncpy(text, message, sizeof text - 1);
     text[sizeof text - 1] = '\0';
@@ -60,8 +57,7 @@ static void add_object(Loaded *l, const Bytes *object) {
 Loaded *object_load(const Bytes *object, const char *symbol, void **address) {
     llvm_start();
     Loaded *l = calloc(1, sizeof *l);
-    if (!l)
-        err(NULL, "out of memory");
+    if (!l) err(NULL, "out of memory");
     err_defer(release, l);
     succeed(LLVMOrcCreateLLJIT(&l->jit, NULL), "starting the loader");
     add_imports(l);

@@ -57,8 +57,7 @@ void target_list(Str *s) {
     for (int i = 0; i < COUNT(families); i++) {
         const Family *f = &families[i];
         str_fmt(s, "%s (%s):", f->name, f->triple);
-        for (int j = 0; j < f->nrow; j++)
-            str_fmt(s, " %s", f->row[j].name);
+        for (int j = 0; j < f->nrow; j++) str_fmt(s, " %s", f->row[j].name);
         str_put(s, "\n");
     }
 }
@@ -105,16 +104,14 @@ static const Family *host_family(Arena *a) {
 /* features: "+avx2,-avx512f,..." */
 static bool has_feature(const char *features, const char *name, size_t n) {
     for (const char *p = features; (p = strchr(p, '+')) != NULL; p++)
-        if (!strncmp(p + 1, name, n) && (p[1 + n] == ',' || !p[1 + n]))
-            return true;
+        if (!strncmp(p + 1, name, n) && (p[1 + n] == ',' || !p[1 + n])) return true;
     return false;
 }
 
 static bool has_all(const char *features, const char *needs) {
     while (*needs) {
         size_t n = strcspn(needs, ",");
-        if (!has_feature(features, needs, n))
-            return false;
+        if (!has_feature(features, needs, n)) return false;
         needs += n + (needs[n] == ',');
     }
     return true;
@@ -127,29 +124,23 @@ static const CpuRow *native_row(Arena *a, const Family *f) {
     const CpuRow *best = &f->row[0];
     for (int i = 0; i < f->nrow; i++) {
         const CpuRow *r = &f->row[i];
-        if (!has_all(features, r->needs))
-            continue;
-        if (!strcmp(r->llvm_cpu, cpu))
-            return r;
-        if (r->any)
-            best = r;
+        if (!has_all(features, r->needs)) continue;
+        if (!strcmp(r->llvm_cpu, cpu)) return r;
+        if (r->any) best = r;
     }
     return best;
 }
 
 static const CpuRow *named_row(const Family *f, const char *name) {
     for (int i = 0; i < f->nrow; i++)
-        if (!strcmp(f->row[i].name, name))
-            return &f->row[i];
+        if (!strcmp(f->row[i].name, name)) return &f->row[i];
     unknown("CPU", name);
 }
 
 /* Another machine than this one has no native row: the least, or for a GPU the latest. */
 static const CpuRow *row_of(Arena *a, const Family *f, const char *name) {
-    if (name && strcmp(name, "native"))
-        return named_row(f, name);
-    if (f->gpu)
-        return &f->row[f->nrow - 1];
+    if (name && strcmp(name, "native")) return named_row(f, name);
+    if (f->gpu) return &f->row[f->nrow - 1];
     return f == host_family(a) ? native_row(a, f) : &f->row[0];
 }
 
@@ -160,9 +151,16 @@ const Target *target_find(Arena *a, const char *triple, const char *cpu) {
     const CpuRow *r = row_of(a, f, cpu);
     Target *t = NEW(a, Target);
     bool whole = triple && strchr(triple, '-') && strcmp(triple, f->name);
-    *t = (Target){.name = f->name, .triple = whole ? arena_strdup(a, triple) : f->triple,
-                  .cpu = r->name, .vec_bytes = r->vec_bytes, .vec_regs = r->vec_regs,
-                  .fma = r->fma, .gpu = f->gpu, .l1 = r->l1, .l2 = r->l2, .offer = f->offer,
+    *t = (Target){.name = f->name,
+                  .triple = whole ? arena_strdup(a, triple) : f->triple,
+                  .cpu = r->name,
+                  .vec_bytes = r->vec_bytes,
+                  .vec_regs = r->vec_regs,
+                  .fma = r->fma,
+                  .gpu = f->gpu,
+                  .l1 = r->l1,
+                  .l2 = r->l2,
+                  .offer = f->offer,
                   .row = r};
     return t;
 }

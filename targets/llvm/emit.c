@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a Module to bytes: one LLVM module, a short pipeline of passes (the IR comes with constants folded
- * and vectors made, so little is left to do), code generation into memory. What LLVM would abort on is
- * refused before it sees it: only the triples and CPU rows of the tables get here. */
+/* From a Module to bytes: one LLVM module, a short pipeline of passes (the IR comes with constants
+ * folded and vectors made, so little is left to do), code generation into memory. What LLVM would
+ * abort on is refused before it sees it: only the triples and CPU rows of the tables get here. */
 #include "targets/llvm/emit.h"
 
 #include <llvm-c/Analysis.h>
@@ -38,10 +38,8 @@ typedef struct Emitter {
 
 static void emitter_close(void *arg) {
     Emitter *e = arg;
-    if (e->mod)
-        LLVMDisposeModule(e->mod);
-    if (e->tm)
-        LLVMDisposeTargetMachine(e->tm);
+    if (e->mod) LLVMDisposeModule(e->mod);
+    if (e->tm) LLVMDisposeTargetMachine(e->tm);
     LLVMContextDispose(e->ctx);
     free(e);
 }
@@ -57,19 +55,17 @@ static LLVMTargetMachineRef machine_of(const Target *t) {
     char *message = NULL;
     if (LLVMGetTargetFromTriple(t->triple, &target, &message))
         err(NULL, "this LLVM has no target for %s", t->triple);
-    LLVMTargetMachineRef tm = LLVMCreateTargetMachine(
-        target, t->triple, row->llvm_cpu, row->features, LLVMCodeGenLevelDefault, LLVMRelocPIC,
-        LLVMCodeModelDefault);
-    if (!tm)
-        err(NULL, "LLVM knows no CPU %s for %s", row->llvm_cpu, t->triple);
+    LLVMTargetMachineRef tm =
+        LLVMCreateTargetMachine(target, t->triple, row->llvm_cpu, row->features,
+                                LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
+    if (!tm) err(NULL, "LLVM knows no CPU %s for %s", row->llvm_cpu, t->triple);
     return tm;
 }
 
 static Emitter *emitter_open(const Target *t, const char *name) {
     llvm_start();
     Emitter *e = calloc(1, sizeof *e);
-    if (!e)
-        err(NULL, "out of memory");
+    if (!e) err(NULL, "out of memory");
     e->ctx = LLVMContextCreate();
     err_defer(emitter_close, e);
     e->tm = machine_of(t);
@@ -84,8 +80,8 @@ static Emitter *emitter_open(const Target *t, const char *name) {
 /* ---- constants ---- */
 
 static void emit_weights(Emitter *e, const Module *m) {
-    LLVMValueRef data = LLVMConstStringInContext2(e->ctx, (const char *)m->consts,
-                                                  (size_t)m->const_bytes, true);
+    LLVMValueRef data =
+        LLVMConstStringInContext2(e->ctx, (const char *)m->consts, (size_t)m->const_bytes, true);
     const char *name = arena_printf(m->arena, "%s_weights", m->prefix);
     LLVMValueRef g = LLVMAddGlobal(e->mod, LLVMTypeOf(data), name);
     LLVMSetInitializer(g, data);
@@ -107,14 +103,12 @@ static void optimise(Emitter *e) {
     LLVMPassBuilderOptionsRef o = LLVMCreatePassBuilderOptions();
     LLVMErrorRef bad = LLVMRunPasses(e->mod, pipeline, e->tm, o);
     LLVMDisposePassBuilderOptions(o);
-    if (bad)
-        fail("LLVM passes", LLVMGetErrorMessage(bad));
+    if (bad) fail("LLVM passes", LLVMGetErrorMessage(bad));
 }
 
 static Bytes bytes_of(const char *data, size_t size) {
     Bytes b = {.data = malloc(size ? size : 1), .size = size};
-    if (!b.data)
-        err(NULL, "out of memory (%zu bytes wanted)", size);
+    if (!b.data) err(NULL, "out of memory (%zu bytes wanted)", size);
     memcpy(b.data, data, size);
     return b;
 }
@@ -140,8 +134,8 @@ static Bytes emitter_finish(Emitter *e, const Target *t, EmitKind kind) {
     verify(e);
     optimise(e);
     bool object = kind == EMIT_OBJ && !t->gpu;
-    Bytes b = kind == EMIT_LLVM ? print_ir(e)
-                                : generate(e, object ? LLVMObjectFile : LLVMAssemblyFile);
+    Bytes b =
+        kind == EMIT_LLVM ? print_ir(e) : generate(e, object ? LLVMObjectFile : LLVMAssemblyFile);
     err_keep(e);
     emitter_close(e);
     return b;
@@ -150,18 +144,14 @@ static Bytes emitter_finish(Emitter *e, const Target *t, EmitKind kind) {
 Bytes target_emit(const Module *m, const Target *t, EmitKind kind) {
     Emitter *e = emitter_open(t, m->source ? m->source : m->prefix);
     LLVMValueRef *fn = NEW_N(m->arena, LLVMValueRef, m->nkernel);
-    if (m->embed && !t->gpu)
-        emit_weights(e, m);
-    for (int i = 0; i < m->nkernel; i++)
-        fn[i] = emit_kernel(e->mod, m->kernel[i], t, false);
-    if (!t->gpu)
-        emit_entries(e->mod, m, t, fn);
+    if (m->embed && !t->gpu) emit_weights(e, m);
+    for (int i = 0; i < m->nkernel; i++) fn[i] = emit_kernel(e->mod, m->kernel[i], t, false);
+    if (!t->gpu) emit_entries(e->mod, m, t, fn);
     return emitter_finish(e, t, kind);
 }
 
 Bytes emit_kernels(const Kernel *const *k, int n, const Target *t, EmitKind kind) {
     Emitter *e = emitter_open(t, "kernels");
-    for (int i = 0; i < n; i++)
-        emit_kernel(e->mod, k[i], t, true);
+    for (int i = 0; i < n; i++) emit_kernel(e->mod, k[i], t, true);
     return emitter_finish(e, t, kind);
 }

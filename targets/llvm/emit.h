@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the LLVM emitter know of each other: the pieces of a module (kernel functions,
- * entry points, constants) and the row of a CPU table. Everything is emitted into one LLVM module that
- * target_emit owns; kernels and the constant array have internal linkage, so only <prefix>_model shows. */
+ * entry points, constants) and the row of a CPU table. Everything is emitted into one LLVM module
+ * that target_emit owns; kernels and the constant array have internal linkage, so only
+ * <prefix>_model shows. */
 #ifndef ADJ_TARGETS_LLVM_EMIT_H
 #define ADJ_TARGETS_LLVM_EMIT_H
 
@@ -11,18 +12,18 @@
 /* A row of a CPU table (cpu/cpus.def says what the columns mean); Target.row points to one. */
 typedef struct CpuRow {
     const char *name, *llvm_cpu, *features;
-    bool any;              /* may stand for a machine that LLVM knows by another name */
+    bool any; /* may stand for a machine that LLVM knows by another name */
     int vec_bytes, vec_regs;
     bool fma, rounds, halves;
     int64_t l1, l2;
-    const char *needs;     /* commas between: "avx2,fma" */
+    const char *needs; /* commas between: "avx2,fma" */
 } CpuRow;
 
 /* Makes LLVM's targets known; may be called again. */
 void llvm_start(void);
 
 /* One kernel function:
- *     void name(ptr table, i64 lo, i64 hi, for each parameter: ptr, and for io ones ptr, i64 stride)
+ *     void name(ptr table, i64 lo, i64 hi, for each parameter: ptr; for io ones ptr, i64 stride)
  * On a CPU it loops over [lo, hi) of the sample axis and the rest; on a GPU it is a grid of
  * GPU_BLOCK threads a block over (hi - lo) * kernel_points() threads, the sample axis outermost. */
 LLVMValueRef emit_kernel(LLVMModuleRef, const Kernel *, const Target *, bool exported);
@@ -31,19 +32,21 @@ enum { GPU_BLOCK = 256 };
 /* Threads a GPU launch needs for one sample (or in all, if the kernel has no sample axis). */
 int64_t kernel_points(const Kernel *);
 
-/* Entry points, the model's data and the check of the CPU. The constants, if embedded, are the global
- * <prefix>_weights. kernel_fns[i] is the function of m->kernel[i], not called by anyone else. */
+/* Entry points, the model's data and the check of the CPU. The constants, if embedded, are the
+ * global <prefix>_weights. kernel_fns[i] is the function of m->kernel[i], not called by anyone
+ * else. */
 void emit_entries(LLVMModuleRef, const Module *, const Target *, LLVMValueRef *kernel_fns);
 
 /* Kernels alone, with external names: for tests and for looking at code. */
 Bytes emit_kernels(const Kernel *const *, int n, const Target *, EmitKind);
 
-/* The bodies of emit_kernel: the builder stands in the entry block, the Walk is bound to arguments. */
-void generic_emit(Walk *);   /* loops over every axis */
-void ptx_emit(Walk *);       /* one thread a point */
+/* The bodies of emit_kernel: the builder stands in the entry block, the Walk is bound to
+ * arguments. */
+void generic_emit(Walk *); /* loops over every axis */
+void ptx_emit(Walk *);     /* one thread a point */
 
-/* What both bodies share: the axes that make loops (or the thread's number), from the outside in, and
- * what is done under them: tiles, reductions, stores. */
+/* What both bodies share: the axes that make loops (or the thread's number), from the outside in,
+ * and what is done under them: tiles, reductions, stores. */
 typedef struct Nest {
     int nloop, ntile, nred;
     int loop[MAX_AXES], tile[MAX_AXES], red[MAX_AXES];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A kernel's function: its signature, its attributes, the walk bound to its arguments. Distinct parameters
- * never overlap where one of them is written (in place means one parameter that is both), so all are
- * noalias; those never written are readonly, which on a GPU makes their loads go through the
- * non-coherent cache. */
+/* A kernel's function: its signature, its attributes, the walk bound to its arguments. Distinct
+ * parameters never overlap where one of them is written (in place means one parameter that is
+ * both), so all are noalias; those never written are readonly, which on a GPU makes their loads go
+ * through the non-coherent cache. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,8 +23,7 @@ static LLVMTypeRef function_type(LLVMContextRef c, const Kernel *k, const Target
     arg[n++] = i64;
     for (int i = 0; i < k->nparam; i++) {
         arg[n++] = ptr;
-        if (k->param[i].io)
-            arg[n++] = i64;
+        if (k->param[i].io) arg[n++] = i64;
     }
     return LLVMFunctionType(LLVMVoidTypeInContext(c), arg, n, false);
 }
@@ -35,8 +34,8 @@ static void add_enum(LLVMContextRef c, LLVMValueRef fn, unsigned at, const char 
 }
 
 static void add_text(LLVMContextRef c, LLVMValueRef fn, const char *name, const char *value) {
-    LLVMAttributeRef a = LLVMCreateStringAttribute(c, name, (unsigned)strlen(name), value,
-                                                   (unsigned)strlen(value));
+    LLVMAttributeRef a =
+        LLVMCreateStringAttribute(c, name, (unsigned)strlen(name), value, (unsigned)strlen(value));
     LLVMAddAttributeAtIndex(fn, LLVMAttributeFunctionIndex, a);
 }
 
@@ -44,8 +43,7 @@ static void add_text(LLVMContextRef c, LLVMValueRef fn, const char *name, const 
 static void cpu_attributes(LLVMContextRef c, LLVMValueRef fn, const Target *t) {
     const CpuRow *row = t->row;
     add_text(c, fn, "target-cpu", row->llvm_cpu);
-    if (*row->features)
-        add_text(c, fn, "target-features", row->features);
+    if (*row->features) add_text(c, fn, "target-features", row->features);
     if (t->vec_bytes == 64) {
         add_text(c, fn, "prefer-vector-width", "512");
         add_text(c, fn, "min-legal-vector-width", "512");
@@ -62,18 +60,15 @@ static void gpu_attributes(LLVMContextRef c, LLVMValueRef fn) {
 /* What PTX takes in a name; elsewhere LLVM would quote it. */
 static bool is_plain_name(const char *s) {
     for (; *s; s++)
-        if (!isalnum((unsigned char)*s) && *s != '_')
-            return false;
+        if (!isalnum((unsigned char)*s) && *s != '_') return false;
     return true;
 }
 
 static LLVMValueRef declare(LLVMModuleRef mod, const Kernel *k, const Target *t, bool exported) {
     LLVMContextRef c = LLVMGetModuleContext(mod);
-    if (!is_plain_name(k->name))
-        die("kernel name '%s'", k->name);
+    if (!is_plain_name(k->name)) die("kernel name '%s'", k->name);
     LLVMValueRef fn = LLVMAddFunction(mod, k->name, function_type(c, k, t));
-    if (!exported && !t->gpu)
-        LLVMSetLinkage(fn, LLVMInternalLinkage);
+    if (!exported && !t->gpu) LLVMSetLinkage(fn, LLVMInternalLinkage);
     add_enum(c, fn, LLVMAttributeFunctionIndex, "nounwind");
     if (t->gpu)
         gpu_attributes(c, fn);
@@ -84,8 +79,7 @@ static LLVMValueRef declare(LLVMModuleRef mod, const Kernel *k, const Target *t,
 
 static LLVMValueRef take_pointer(Walk *w, unsigned n, bool written) {
     add_enum(w->ctx, w->fn, n + 1, "noalias"); /* arguments count from 1 there */
-    if (!written)
-        add_enum(w->ctx, w->fn, n + 1, "readonly");
+    if (!written) add_enum(w->ctx, w->fn, n + 1, "readonly");
     return LLVMGetParam(w->fn, n);
 }
 

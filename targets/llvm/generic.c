@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The lowering of any kernel: loops over its axes, reductions as loop-carried accumulators, stores.
- * Axes marked `unroll` are a tile: their points share one nest of reduction loops, so what does not
- * depend on them is loaded once for all. Each point still folds in the order of the reduction axes. */
+/* The lowering of any kernel: loops over its axes, reductions as loop-carried accumulators,
+ * stores. Axes marked `unroll` are a tile: their points share one nest of reduction loops, so what
+ * does not depend on them is loaded once for all. Each point still folds in the order of the
+ * reduction axes. */
 #include <string.h>
 
 #include "targets/llvm/walk_impl.h"
@@ -16,20 +17,17 @@ typedef struct Reduces {
 } Reduces;
 
 static void mark(const Kernel *k, KRef r, bool *live) {
-    if (r == NOK || live[r])
-        return;
+    if (r == NOK || live[r]) return;
     live[r] = true;
     mark(k, k->expr[r].guard, live);
-    for (int i = 0; i < k->expr[r].nargs; i++)
-        mark(k, k->expr[r].arg[i], live);
+    for (int i = 0; i < k->expr[r].nargs; i++) mark(k, k->expr[r].arg[i], live);
 }
 
 static bool *live_exprs(Arena *a, const Kernel *k) {
     bool *live = NEW_N(a, bool, k->nexpr);
     for (int i = 0; i < k->nstore; i++) {
         mark(k, k->store[i].value, live);
-        for (int d = 0; d < k->store[i].rank; d++)
-            mark(k, k->store[i].index[d], live);
+        for (int d = 0; d < k->store[i].rank; d++) mark(k, k->store[i].index[d], live);
     }
     return live;
 }
@@ -38,10 +36,8 @@ static Reduces find_reduces(const Kernel *k) {
     bool *live = live_exprs(k->arena, k);
     Reduces s = {0};
     for (KRef r = 0; r < k->nexpr; r++) {
-        if (!live[r] || k->expr[r].kop != K_REDUCE)
-            continue;
-        if (s.n == MOST_ACCS)
-            die("%s: too many reductions", k->name);
+        if (!live[r] || k->expr[r].kop != K_REDUCE) continue;
+        if (s.n == MOST_ACCS) die("%s: too many reductions", k->name);
         s.ref[s.n++] = r;
     }
     return s;
@@ -56,8 +52,7 @@ static int64_t accs_of(const Kernel *k, KRef r) {
 static int64_t most_points(const Kernel *k) {
     int64_t each = 0;
     for (KRef r = 0; r < k->nexpr; r++)
-        if (k->expr[r].kop == K_REDUCE)
-            each += accs_of(k, r);
+        if (k->expr[r].kop == K_REDUCE) each += accs_of(k, r);
     return MOST_ACCS / (each ? each : 1);
 }
 
@@ -71,8 +66,7 @@ Nest kernel_nest(const Kernel *k) {
     int64_t points = 1, most = most_points(k);
     for (int a = 0; a < k->naxis; a++) {
         const Axis *x = &k->axis[a];
-        if (x->kind == AX_VEC)
-            continue;
+        if (x->kind == AX_VEC) continue;
         if (x->kind == AX_RED) {
             n.red[n.nred++] = a;
         } else if (joins_tile(x, points, most)) {
@@ -87,8 +81,7 @@ Nest kernel_nest(const Kernel *k) {
 
 static int64_t extents(const Kernel *k, const int *axis, int n) {
     int64_t e = 1;
-    for (int i = 0; i < n; i++)
-        e *= k->axis[axis[i]].extent;
+    for (int i = 0; i < n; i++) e *= k->axis[axis[i]].extent;
     return e;
 }
 
@@ -96,8 +89,7 @@ int64_t kernel_points(const Kernel *k) {
     Nest n = kernel_nest(k);
     int64_t e = 1;
     for (int i = 0; i < n.nloop; i++)
-        if (!k->axis[n.loop[i]].sample)
-            e *= k->axis[n.loop[i]].extent;
+        if (!k->axis[n.loop[i]].sample) e *= k->axis[n.loop[i]].extent;
     return e;
 }
 
@@ -107,7 +99,7 @@ typedef struct Point { /* everything below the outer loops */
     Walk *w;
     const Nest *nest;
     Reduces reduces;
-    int npoint, nacc;   /* of the tile; accumulators in all */
+    int npoint, nacc; /* of the tile; accumulators in all */
     LLVMValueRef acc[MOST_ACCS];
 } Point;
 
@@ -121,8 +113,7 @@ static void start_one(Walk *w, KRef r, LLVMValueRef *acc) {
     bool vec = walk_on_vec(w, r), arg = e->op == OP_argmax;
     DType d = walk_at(w, e->arg[0])->dtype;
     acc[0] = number(w, e->dtype, vec, arg ? 0 : reduce_init(e->op, e->dtype));
-    if (arg)
-        acc[1] = number(w, d, vec, reduce_init(OP_argmax, d));
+    if (arg) acc[1] = number(w, d, vec, reduce_init(OP_argmax, d));
 }
 
 /* NaN is the largest, and the first largest stays. */
@@ -239,8 +230,7 @@ static void red_loops(Point *p, int depth) {
 
 static int count_accs(const Kernel *k, const Reduces *s) {
     int64_t n = 0;
-    for (int i = 0; i < s->n; i++)
-        n += accs_of(k, s->ref[i]);
+    for (int i = 0; i < s->n; i++) n += accs_of(k, s->ref[i]);
     return (int)n;
 }
 
@@ -262,8 +252,7 @@ void generic_point(Walk *w, const Nest *nest) {
     p.nacc = p.npoint * count_accs(w->k, &p.reduces);
     check(p.nacc <= MOST_ACCS);
     each_acc(&p, start_one);
-    if (p.nacc)
-        red_loops(&p, 0);
+    if (p.nacc) red_loops(&p, 0);
     store_points(&p);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* exp and tanh of doubles as straight-line code: no table, no branch, no call; within about 1 ulp
- * (exp) and 2.5 (tanh). x = n ln2 + r with |r| <= ln2 / 2, exp(r) by its series, 2^n put together from
- * bits in two steps, so that overflow and subnormal results round as they should. */
+ * (exp) and 2.5 (tanh). x = n ln2 + r with |r| <= ln2 / 2, exp(r) by its series, 2^n put together
+ * from bits in two steps, so that overflow and subnormal results round as they should. */
 #include "targets/llvm/walk_impl.h"
 
 #define LOG2_E 0x1.71547652b82fep+0
@@ -17,8 +17,7 @@ static const double exp_series[] = {
 
 LLVMValueRef math_poly(Walk *w, LLVMValueRef x, int n, const double *coef) {
     LLVMValueRef r = v_same(w, x, coef[0]);
-    for (int i = 1; i < n; i++)
-        r = v_fma(w, r, x, v_same(w, x, coef[i]));
+    for (int i = 1; i < n; i++) r = v_fma(w, r, x, v_same(w, x, coef[i]));
     return r;
 }
 
@@ -33,8 +32,7 @@ static Reduced reduce(Walk *w, LLVMValueRef x, LLVMValueRef lo) {
     LLVMValueRef n = f_sub(w, t, magic), bits = v_bits(w, t);
     LLVMValueRef r = f_sub(w, x, f_mul(w, n, v_same(w, x, LN2_HI)));
     r = f_sub(w, r, f_mul(w, n, v_same(w, x, LN2_LO)));
-    if (lo)
-        r = f_add(w, r, lo);
+    if (lo) r = f_add(w, r, lo);
     return (Reduced){i_sub(w, bits, v_same_int(w, bits, MAGIC_BITS)), r};
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* log and log1p of doubles as straight-line code, within 1 ulp (log) and 2 ulps (log1p). x = 2^k m;
- * with f = m - 1 and s = f / (2 + f), log m = f - f^2/2 + s (f^2/2 + R(s^2)), which adds small terms to an
- * exact f (the arrangement of fdlibm). */
+/* log and log1p of doubles as straight-line code, within 1 ulp (log) and 2 ulps (log1p). x = 2^k
+ * m; with f = m - 1 and s = f / (2 + f), log m = f - f^2/2 + s (f^2/2 + R(s^2)), which adds small
+ * terms to an exact f (the arrangement of fdlibm). */
 #include "targets/llvm/walk_impl.h"
 
 #include <math.h>
@@ -37,8 +37,7 @@ static LLVMValueRef log_sum(Walk *w, LLVMValueRef k, LLVMValueRef f, LLVMValueRe
     LLVMValueRef r = f_mul(w, z, math_poly(w, z, COUNT(log_series), log_series));
     LLVMValueRef half = f_mul(w, v_same(w, f, 0.5), f_mul(w, f, f));
     LLVMValueRef low = f_mul(w, k, v_same(w, f, LN2_LO));
-    if (c)
-        low = f_add(w, low, c);
+    if (c) low = f_add(w, low, c);
     low = v_fma(w, s, f_add(w, half, r), low);
     LLVMValueRef minus = f_sub(w, f_sub(w, half, low), f);
     return f_sub(w, f_mul(w, k, v_same(w, f, LN2_HI)), minus);
@@ -47,8 +46,8 @@ static LLVMValueRef log_sum(Walk *w, LLVMValueRef k, LLVMValueRef f, LLVMValueRe
 /* r where x is a positive number, -inf at 0, inf at inf, else NaN. */
 static LLVMValueRef with_limits(Walk *w, LLVMValueRef x, LLVMValueRef r) {
     LLVMValueRef zero = v_same(w, x, 0), inf = v_same(w, x, INFINITY);
-    LLVMValueRef none = v_select(w, f_cmp(w, LLVMRealOEQ, x, zero), v_same(w, x, -INFINITY),
-                                 v_same(w, x, NAN));
+    LLVMValueRef none =
+        v_select(w, f_cmp(w, LLVMRealOEQ, x, zero), v_same(w, x, -INFINITY), v_same(w, x, NAN));
     r = v_select(w, f_cmp(w, LLVMRealOEQ, x, inf), x, r);
     return v_select(w, f_cmp(w, LLVMRealOGT, x, zero), r, none);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pow of doubles as straight-line code: exp(y log|x|) with the logarithm and the product as unevaluated
- * sums of two doubles, so the error stays within 2 ulps (normal results) however large the exponent.
- * The special cases are those of C (F.10.4.4). A result that will be rounded to float or less needs no
- * second double. Products are made exact by fused multiply-add, or by Dekker's splitting. */
+/* pow of doubles as straight-line code: exp(y log|x|) with the logarithm and the product as
+ * unevaluated sums of two doubles, so the error stays within 2 ulps (normal results) however large
+ * the exponent. The special cases are those of C (F.10.4.4). A result that will be rounded to
+ * float or less needs no second double. Products are made exact by fused multiply-add, or by
+ * Dekker's splitting. */
 #include "targets/llvm/walk_impl.h"
 
 #include <math.h>
@@ -31,8 +32,7 @@ static Pair halves(Walk *w, LLVMValueRef a) {
 }
 
 static LLVMValueRef product_error(Walk *w, LLVMValueRef a, LLVMValueRef b, LLVMValueRef p) {
-    if (w->target->fma)
-        return v_fma(w, a, b, LLVMBuildFNeg(w->b, p, ""));
+    if (w->target->fma) return v_fma(w, a, b, LLVMBuildFNeg(w->b, p, ""));
     Pair x = halves(w, a), y = halves(w, b);
     LLVMValueRef e = f_sub(w, f_mul(w, x.hi, y.hi), p);
     e = f_add(w, f_add(w, e, f_mul(w, x.hi, y.lo)), f_mul(w, x.lo, y.hi));
@@ -99,8 +99,8 @@ static LLVMValueRef power_precise(Walk *w, LLVMValueRef x, LLVMValueRef y) {
     y = clamp(w, y, 0x1p65);
     Pair p = two_product(w, y, l.hi);
     LLVMValueRef lo = f_add(w, p.lo, f_mul(w, y, l.lo));
-    LLVMValueRef fits = f_cmp(w, LLVMRealOLT, v_intrinsic1(w, "llvm.fabs", p.hi),
-                              v_same(w, x, 1000));
+    LLVMValueRef fits =
+        f_cmp(w, LLVMRealOLT, v_intrinsic1(w, "llvm.fabs", p.hi), v_same(w, x, 1000));
     return math_exp_sum(w, p.hi, v_select(w, fits, lo, v_same(w, x, 0)));
 }
 

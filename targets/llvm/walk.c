@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bindings and memo of the walk. A walk owns a copy of its kernel, so that addresses can be built and
- * simplified as kernel expressions beside the kernel's own; the memo grows with it. An expression is
- * emitted at most once under one binding of the axes it depends on. */
+/* Bindings and memo of the walk. A walk owns a copy of its kernel, so that addresses can be built
+ * and simplified as kernel expressions beside the kernel's own; the memo grows with it. An
+ * expression is emitted at most once under one binding of the axes it depends on. */
 #include <string.h>
 
 #include "targets/llvm/walk_impl.h"
@@ -10,15 +10,13 @@ static Kernel *copy_kernel(Arena *a, const Kernel *k) {
     Kernel *c = arena_dup(a, k, sizeof *k);
     c->arena = a;
     c->expr = arena_dup(a, k->expr, sizeof *k->expr * k->expr_cap);
-    if (k->table)
-        c->table = arena_dup(a, k->table, sizeof *k->table * k->table_size);
+    if (k->table) c->table = arena_dup(a, k->table, sizeof *k->table * k->table_size);
     return c;
 }
 
 static int vec_axis(const Kernel *k) {
     for (int a = 0; a < k->naxis; a++)
-        if (k->axis[a].kind == AX_VEC)
-            return a;
+        if (k->axis[a].kind == AX_VEC) return a;
     return -1;
 }
 
@@ -30,20 +28,17 @@ void walk_open(Walk *w, Arena *scratch, LLVMValueRef fn, LLVMBuilderRef b, const
     w->vec = vec_axis(k);
     w->lanes = w->vec < 0 ? 1 : (int)k->axis[w->vec].extent;
     walk_room(w);
-    if (w->vec >= 0)
-        w->axis[w->vec] = walk_i64(w, 0);
+    if (w->vec >= 0) w->axis[w->vec] = walk_i64(w, 0);
 }
 
 void walk_room(Walk *w) {
-    if (w->k->nexpr)
-        GROW(w->k->arena, w->memo, w->k->nexpr - 1, w->memo_cap);
+    if (w->k->nexpr) GROW(w->k->arena, w->memo, w->k->nexpr - 1, w->memo_cap);
 }
 
 void walk_bind(Walk *w, int axis, LLVMValueRef value) {
     w->axis[axis] = value;
     for (uint32_t r = 0; r < w->k->nexpr && r < w->memo_cap; r++)
-        if (w->k->expr[r].axes >> axis & 1)
-            w->memo[r] = NULL;
+        if (w->k->expr[r].axes >> axis & 1) w->memo[r] = NULL;
 }
 
 void walk_set(Walk *w, KRef r, LLVMValueRef value) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Addresses as kernel expressions: a layout's digits are divisions and remainders of the index, and the
- * builders of ir/kernel.h simplify them with ranges. What is left tells, before any code exists,
- * how the address moves from lane to lane and how it is aligned. */
+/* Addresses as kernel expressions: a layout's digits are divisions and remainders of the index,
+ * and the builders of ir/kernel.h simplify them with ranges. What is left tells, before any code
+ * exists, how the address moves from lane to lane and how it is aligned. */
 #include "targets/llvm/walk_impl.h"
 
 /* The next coarser div of the digit's dimension; 0 if it is the coarsest. */
@@ -10,8 +10,7 @@ static int64_t coarser(const Layout *l, int digit) {
     int64_t best = 0;
     for (int i = 0; i < l->ndigit; i++) {
         const Digit *e = &l->digit[i];
-        if (e->dim == d->dim && e->div > d->div && (!best || e->div < best))
-            best = e->div;
+        if (e->dim == d->dim && e->div > d->div && (!best || e->div < best)) best = e->div;
     }
     return best;
 }
@@ -20,8 +19,7 @@ static KRef digit_value(Kernel *k, const Layout *l, int digit, const KRef *index
     const Digit *d = &l->digit[digit];
     int64_t mod = coarser(l, digit);
     KRef e = kx_div(k, index[d->dim], d->div);
-    if (mod)
-        e = kx_mod(k, e, mod / d->div);
+    if (mod) e = kx_mod(k, e, mod / d->div);
     return kx_addc(k, e, d->low);
 }
 
@@ -33,8 +31,7 @@ static bool is_eval(const KExpr *e, Op op) {
 
 /* a * constant, on either side. */
 static bool is_scaled(const Kernel *k, const KExpr *e, KRef *arg, int64_t *by) {
-    if (!is_eval(e, OP_mul))
-        return false;
+    if (!is_eval(e, OP_mul)) return false;
     for (int i = 0; i < 2; i++) {
         const KExpr *c = &k->expr[e->arg[i]];
         if (c->kop == K_CONST) {
@@ -52,8 +49,7 @@ static bool axis_step(const Kernel *k, KRef r, int axis, int64_t *step) {
     int64_t a, b, by;
     KRef arg;
     *step = 0;
-    if (!(e->axes >> axis & 1))
-        return true;
+    if (!(e->axes >> axis & 1)) return true;
     if (e->kop == K_AXIS) {
         *step = 1;
         return true;
@@ -82,16 +78,13 @@ static int64_t divisor(const Kernel *k, KRef r, int axis) {
     const KExpr *e = &k->expr[r];
     int64_t by, n;
     KRef arg;
-    if (e->kop == K_CONST)
-        return gcd(e->imm.i, 0);
-    if (e->kop == K_AXIS)
-        return e->imm.i == axis ? 0 : 1;
+    if (e->kop == K_CONST) return gcd(e->imm.i, 0);
+    if (e->kop == K_AXIS) return e->imm.i == axis ? 0 : 1;
     if (is_scaled(k, e, &arg, &by))
         return mul_ok(divisor(k, arg, axis), by < 0 ? -by : by, &n) ? n : 1;
     if (is_eval(e, OP_add) || is_eval(e, OP_sub))
         return gcd(divisor(k, e->arg[0], axis), divisor(k, e->arg[1], axis));
-    if (e->kop == K_MOD)
-        return gcd(divisor(k, e->arg[0], axis), e->imm.i);
+    if (e->kop == K_MOD) return gcd(divisor(k, e->arg[0], axis), e->imm.i);
     return 1;
 }
 
@@ -102,15 +95,13 @@ Address walk_address(Walk *w, int param, const KRef *index) {
     const KParam *p = &k->param[param];
     Address a = {.element = kx_int(k, 0), .sample = NOK};
     bool by_table = p->io && p->sample;
-    if (by_table)
-        a.sample = index[p->layout.digit[0].dim];
+    if (by_table) a.sample = index[p->layout.digit[0].dim];
     for (int i = by_table; i < p->layout.ndigit; i++) {
         KRef term = kx_mulc(k, digit_value(k, &p->layout, i, index), layout_stride(&p->layout, i));
         a.element = kx_add(k, a.element, term);
     }
     walk_room(w);
-    if (w->vec < 0)
-        return a.affine = true, a;
+    if (w->vec < 0) return a.affine = true, a;
     bool still = a.sample == NOK || !walk_on_vec(w, a.sample);
     a.affine = axis_step(k, a.element, w->vec, &a.step) && still;
     a.multiple = divisor(k, a.element, w->vec);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Booleans at one bit each: element e is bit e % 8 of byte e / 8. Eight lanes or more are an integer
- * load and a bit cast, which CPUs with mask registers do in one instruction. Fewer lanes share a byte
- * with their neighbours: a store reads the byte, changes its bits and writes it back, which is
- * safe because one thread owns a row, and rows are whole bytes. A GPU thread owns no row. */
+/* Booleans at one bit each: element e is bit e % 8 of byte e / 8. Eight lanes or more are an
+ * integer load and a bit cast, which CPUs with mask registers do in one instruction. Fewer lanes
+ * share a byte with their neighbours: a store reads the byte, changes its bits and writes it back,
+ * which is safe because one thread owns a row, and rows are whole bytes. A GPU thread owns no
+ * row. */
 #include "targets/llvm/walk_impl.h"
 
 bool bits_together(const Address *a, int lanes) {
@@ -21,8 +22,7 @@ static LLVMTypeRef int_of(Walk *w, int bits) {
 
 /* i1 or a vector of them <-> an integer of as many bits; lane 0 is the lowest. */
 static LLVMValueRef from_int(Walk *w, LLVMValueRef v, int lanes) {
-    if (lanes == 1)
-        return v;
+    if (lanes == 1) return v;
     return LLVMBuildBitCast(w->b, v, LLVMVectorType(int_of(w, 1), (unsigned)lanes), "");
 }
 
@@ -48,8 +48,7 @@ static LLVMValueRef bit_of(Walk *w, LLVMValueRef element) {
 
 LLVMValueRef bits_load(Walk *w, LLVMValueRef base, LLVMValueRef element, int lanes) {
     LLVMValueRef ptr = byte_ptr(w, base, element);
-    if (lanes >= 8)
-        return from_int(w, load_at(w, ptr, lanes), lanes);
+    if (lanes >= 8) return from_int(w, load_at(w, ptr, lanes), lanes);
     LLVMValueRef v = i_lshr(w, load_at(w, ptr, 8), bit_of(w, element));
     return from_int(w, LLVMBuildTrunc(w->b, v, int_of(w, lanes), ""), lanes);
 }
@@ -60,8 +59,7 @@ void bits_store(Walk *w, LLVMValueRef base, LLVMValueRef element, LLVMValueRef v
         store_at(w, ptr, to_int(w, v, lanes));
         return;
     }
-    if (w->target->gpu)
-        die("%s: threads cannot store single bits", w->k->name);
+    if (w->target->gpu) die("%s: threads cannot store single bits", w->k->name);
     LLVMTypeRef i8 = int_of(w, 8);
     LLVMValueRef bit = bit_of(w, element), ones = LLVMConstInt(i8, (1u << lanes) - 1, false);
     LLVMValueRef keep = LLVMBuildNot(w->b, i_shl(w, ones, bit), "");

@@ -54,7 +54,8 @@ static LLVMValueRef f16_normal(Walk *w, LLVMValueRef mag) {
     return i_lshr(w, up, c13);
 }
 
-/* One half has units of 2^-24, those of a subnormal: the sum rounds, its low bits are the result. */
+/* One half has units of 2^-24, those of a subnormal: the sum rounds, its low bits are the
+ * result. */
 static LLVMValueRef f16_subnormal(Walk *w, LLVMValueRef mag) {
     LLVMValueRef f = as_float(w, mag);
     LLVMValueRef sum = v_bits(w, f_add(w, f, v_same(w, f, 0.5)));
@@ -75,8 +76,8 @@ static LLVMValueRef above(Walk *w, LLVMIntPredicate p, LLVMValueRef mag, int64_t
 static LLVMValueRef f32_to_f16(Walk *w, LLVMValueRef f) {
     LLVMValueRef u = v_bits(w, f), mag = i_and(w, u, v_same_int(w, u, 0x7fffffff));
     LLVMValueRef sign = i_lshr(w, i_xor(w, u, mag), v_same_int(w, u, 16));
-    LLVMValueRef r = above(w, LLVMIntUGE, mag, 0x38800000, f16_normal(w, mag),
-                           f16_subnormal(w, mag));
+    LLVMValueRef r =
+        above(w, LLVMIntUGE, mag, 0x38800000, f16_normal(w, mag), f16_subnormal(w, mag));
     r = above(w, LLVMIntUGE, mag, 0x47800000, v_same_int(w, u, 0x7c00), r);
     r = above(w, LLVMIntUGT, mag, 0x7f800000, f16_nan(w, mag), r);
     return resize(w, i_or(w, r, sign), 16, false);
@@ -94,15 +95,13 @@ LLVMTypeRef storage_type(Walk *w, DType d) {
 }
 
 static LLVMValueRef half_load(Walk *w, LLVMValueRef h) {
-    if (!walk_row(w)->halves)
-        return f16_to_f32(w, h);
+    if (!walk_row(w)->halves) return f16_to_f32(w, h);
     LLVMValueRef v = v_from_bits(w, h, LLVMHalfTypeInContext(w->ctx));
     return LLVMBuildFPExt(w->b, v, v_like(LLVMFloatTypeInContext(w->ctx), h), "");
 }
 
 static LLVMValueRef half_store(Walk *w, LLVMValueRef f) {
-    if (!walk_row(w)->halves)
-        return f32_to_f16(w, f);
+    if (!walk_row(w)->halves) return f32_to_f16(w, f);
     LLVMValueRef v = LLVMBuildFPTrunc(w->b, f, v_like(LLVMHalfTypeInContext(w->ctx), f), "");
     return v_from_bits(w, v, int_type(w, 16));
 }
@@ -126,8 +125,7 @@ LLVMValueRef to_storage(Walk *w, DType d, LLVMValueRef v) {
 }
 
 LLVMValueRef walk_round_to(Walk *w, DType d, LLVMValueRef v) {
-    if (d != DT_F16 && d != DT_BF16)
-        return v;
+    if (d != DT_F16 && d != DT_BF16) return v;
     return from_storage(w, d, to_storage(w, d, v));
 }
 
@@ -142,8 +140,8 @@ static LLVMValueRef float_odd(Walk *w, LLVMValueRef v) {
     LLVMTypeRef f32 = LLVMFloatTypeInContext(w->ctx);
     LLVMValueRef f = LLVMBuildFPTrunc(w->b, v, v_like(f32, v), "");
     LLVMValueRef back = LLVMBuildFPExt(w->b, f, LLVMTypeOf(v), ""), u = v_bits(w, f);
-    LLVMValueRef far = f_cmp(w, LLVMRealOGT, v_intrinsic1(w, "llvm.fabs", back),
-                             v_intrinsic1(w, "llvm.fabs", v));
+    LLVMValueRef far =
+        f_cmp(w, LLVMRealOGT, v_intrinsic1(w, "llvm.fabs", back), v_intrinsic1(w, "llvm.fabs", v));
     LLVMValueRef one = v_same_int(w, u, 1);
     LLVMValueRef odd = i_or(w, v_select(w, far, i_sub(w, u, one), u), one);
     LLVMValueRef inexact = f_cmp(w, LLVMRealONE, back, v);
@@ -159,8 +157,8 @@ static LLVMValueRef float_to_float(Walk *w, DType from, DType to, LLVMValueRef v
 static LLVMValueRef int_to_float(Walk *w, DType from, DType to, LLVMValueRef v) {
     bool half = to == DT_F16 || to == DT_BF16;
     LLVMTypeRef t = v_like(walk_type(w, half ? DT_F64 : to), v);
-    LLVMValueRef f = is_unsigned(from) ? LLVMBuildUIToFP(w->b, v, t, "")
-                                       : LLVMBuildSIToFP(w->b, v, t, "");
+    LLVMValueRef f =
+        is_unsigned(from) ? LLVMBuildUIToFP(w->b, v, t, "") : LLVMBuildSIToFP(w->b, v, t, "");
     return half ? float_to_float(w, DT_F64, to, f) : f;
 }
 
@@ -174,19 +172,15 @@ static LLVMValueRef float_to_int(Walk *w, DType to, LLVMValueRef v) {
 }
 
 static LLVMValueRef to_bool(Walk *w, DType from, LLVMValueRef v) {
-    if (from == DT_BOOL)
-        return v;
-    if (dtype_is_float(from))
-        return f_cmp(w, LLVMRealUNE, v, v_same(w, v, 0));
+    if (from == DT_BOOL) return v;
+    if (dtype_is_float(from)) return f_cmp(w, LLVMRealUNE, v, v_same(w, v, 0));
     return i_cmp(w, LLVMIntNE, v, v_same_int(w, v, 0));
 }
 
 LLVMValueRef walk_cast(Walk *w, DType from, DType to, LLVMValueRef v) {
-    if (to == DT_BOOL)
-        return to_bool(w, from, v);
+    if (to == DT_BOOL) return to_bool(w, from, v);
     if (dtype_is_float(from))
         return dtype_is_float(to) ? float_to_float(w, from, to, v) : float_to_int(w, to, v);
-    if (dtype_is_float(to))
-        return int_to_float(w, from, to, v);
+    if (dtype_is_float(to)) return int_to_float(w, from, to, v);
     return resize(w, v, 8 * (unsigned)dtype_bytes(to), !is_unsigned(from));
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Elementwise rows as LLVM values, scalar or vector alike: a table from op to function, as ir/eval.h
- * defines each. No fast-math flags: what is written is what runs. exp, log and their kin are computed
- * in double for every float dtype, so their float results are all but correctly rounded. */
+/* Elementwise rows as LLVM values, scalar or vector alike: a table from op to function, as
+ * ir/eval.h defines each. No fast-math flags: what is written is what runs. exp, log and their kin
+ * are computed in double for every float dtype, so their float results are all but correctly
+ * rounded. */
 #include "targets/llvm/walk_impl.h"
 
 typedef LLVMValueRef OpFn(Walk *, const EvalArgs *);
@@ -41,8 +42,7 @@ static LLVMValueRef int_div(Walk *w, const EvalArgs *a) {
     LLVMValueRef x = a->v[0], y = a->v[1], one = v_same_int(w, y, 1);
     LLVMValueRef none = i_cmp(w, LLVMIntEQ, y, zero_of(y));
     LLVMValueRef safe = v_select(w, none, one, y);
-    if (on_unsigned(a))
-        return v_select(w, none, zero_of(x), LLVMBuildUDiv(w->b, x, safe, ""));
+    if (on_unsigned(a)) return v_select(w, none, zero_of(x), LLVMBuildUDiv(w->b, x, safe, ""));
     LLVMValueRef minus = i_cmp(w, LLVMIntEQ, y, v_same_int(w, y, -1));
     LLVMValueRef q = LLVMBuildSDiv(w->b, x, v_select(w, minus, one, safe), "");
     q = v_select(w, minus, LLVMBuildNeg(w->b, x, ""), q);
@@ -55,10 +55,8 @@ static LLVMValueRef op_div(Walk *w, const EvalArgs *a) {
 
 static LLVMValueRef op_abs(Walk *w, const EvalArgs *a) {
     LLVMValueRef x = a->v[0];
-    if (on_float(a))
-        return v_intrinsic1(w, "llvm.fabs", x);
-    if (on_unsigned(a))
-        return x;
+    if (on_float(a)) return v_intrinsic1(w, "llvm.fabs", x);
+    if (on_unsigned(a)) return x;
     return v_select(w, i_cmp(w, LLVMIntSLT, x, zero_of(x)), LLVMBuildNeg(w->b, x, ""), x);
 }
 
@@ -71,35 +69,30 @@ static LLVMValueRef float_sign(Walk *w, LLVMValueRef x) {
 
 static LLVMValueRef op_sign(Walk *w, const EvalArgs *a) {
     LLVMValueRef x = a->v[0];
-    if (on_float(a))
-        return float_sign(w, x);
+    if (on_float(a)) return float_sign(w, x);
     LLVMIntPredicate above = on_unsigned(a) ? LLVMIntUGT : LLVMIntSGT;
     LLVMValueRef r = v_select(w, i_cmp(w, above, x, zero_of(x)), v_same_int(w, x, 1), zero_of(x));
-    if (on_unsigned(a))
-        return r;
+    if (on_unsigned(a)) return r;
     return v_select(w, i_cmp(w, LLVMIntSLT, x, zero_of(x)), v_same_int(w, x, -1), r);
 }
 
 /* ---- max2, min2 ----
- * NaN wins over numbers. Beside a constant one comparison does it: its false side is the operand that
- * may be NaN, which is also how vmaxps and vminps choose. */
+ * NaN wins over numbers. Beside a constant one comparison does it: its false side is the operand
+ * that may be NaN, which is also how vmaxps and vminps choose. */
 
 static LLVMValueRef int_pick(Walk *w, const EvalArgs *a, bool max) {
-    LLVMIntPredicate p = on_unsigned(a) ? (max ? LLVMIntUGT : LLVMIntULT)
-                                        : (max ? LLVMIntSGT : LLVMIntSLT);
+    LLVMIntPredicate p =
+        on_unsigned(a) ? (max ? LLVMIntUGT : LLVMIntULT) : (max ? LLVMIntSGT : LLVMIntSLT);
     return v_select(w, i_cmp(w, p, a->v[0], a->v[1]), a->v[0], a->v[1]);
 }
 
 static LLVMValueRef pick(Walk *w, const EvalArgs *a, bool max) {
-    if (!on_float(a))
-        return int_pick(w, a, max);
+    if (!on_float(a)) return int_pick(w, a, max);
     LLVMRealPredicate p = max ? LLVMRealOGT : LLVMRealOLT;
     LLVMValueRef x = a->v[0], y = a->v[1];
-    if (a->constant[1])
-        return v_select(w, f_cmp(w, p, y, x), y, x);
+    if (a->constant[1]) return v_select(w, f_cmp(w, p, y, x), y, x);
     LLVMValueRef r = v_select(w, f_cmp(w, p, x, y), x, y);
-    if (a->constant[0])
-        return r;
+    if (a->constant[0]) return r;
     return v_select(w, f_cmp(w, LLVMRealUNO, x, x), x, r);
 }
 
@@ -115,8 +108,7 @@ static LLVMValueRef op_min2(Walk *w, const EvalArgs *a) {
 
 static LLVMValueRef compare(Walk *w, const EvalArgs *a, LLVMRealPredicate real,
                             LLVMIntPredicate with_sign, LLVMIntPredicate without) {
-    if (on_float(a))
-        return f_cmp(w, real, a->v[0], a->v[1]);
+    if (on_float(a)) return f_cmp(w, real, a->v[0], a->v[1]);
     return i_cmp(w, on_unsigned(a) ? without : with_sign, a->v[0], a->v[1]);
 }
 
@@ -184,9 +176,9 @@ static LLVMValueRef narrow(Walk *w, const EvalArgs *a, LLVMValueRef v) {
     return LLVMTypeOf(v) == t ? v : LLVMBuildFPTrunc(w->b, v, t, "");
 }
 
-#define IN_DOUBLE(name) \
-    static LLVMValueRef op_##name(Walk *w, const EvalArgs *a) { \
-        return narrow(w, a, math_##name(w, widen(w, a->v[0]))); \
+#define IN_DOUBLE(name)                                                                            \
+    static LLVMValueRef op_##name(Walk *w, const EvalArgs *a) {                                    \
+        return narrow(w, a, math_##name(w, widen(w, a->v[0])));                                    \
     }
 IN_DOUBLE(exp)
 IN_DOUBLE(log)
@@ -202,25 +194,24 @@ static LLVMValueRef op_pow(Walk *w, const EvalArgs *a) {
 /* ---- the table ---- */
 
 static OpFn *const op_fn[OP_COUNT] = {
-    [OP_neg] = op_neg, [OP_abs] = op_abs, [OP_sign] = op_sign, [OP_exp] = op_exp,
-    [OP_log] = op_log, [OP_log1p] = op_log1p, [OP_sqrt] = op_sqrt, [OP_tanh] = op_tanh,
-    [OP_erf] = op_erf, [OP_floor] = op_floor, [OP_round] = op_round, [OP_not] = op_not,
-    [OP_cast] = op_cast, [OP_add] = op_add, [OP_sub] = op_sub, [OP_mul] = op_mul,
-    [OP_div] = op_div, [OP_pow] = op_pow, [OP_max2] = op_max2, [OP_min2] = op_min2,
-    [OP_lt] = op_lt, [OP_le] = op_le, [OP_eq] = op_eq, [OP_and] = op_and, [OP_or] = op_or,
-    [OP_select] = op_select, [OP_stop] = op_copy, [OP_allreduce] = op_copy,
+    [OP_neg] = op_neg,   [OP_abs] = op_abs,       [OP_sign] = op_sign,   [OP_exp] = op_exp,
+    [OP_log] = op_log,   [OP_log1p] = op_log1p,   [OP_sqrt] = op_sqrt,   [OP_tanh] = op_tanh,
+    [OP_erf] = op_erf,   [OP_floor] = op_floor,   [OP_round] = op_round, [OP_not] = op_not,
+    [OP_cast] = op_cast, [OP_add] = op_add,       [OP_sub] = op_sub,     [OP_mul] = op_mul,
+    [OP_div] = op_div,   [OP_pow] = op_pow,       [OP_max2] = op_max2,   [OP_min2] = op_min2,
+    [OP_lt] = op_lt,     [OP_le] = op_le,         [OP_eq] = op_eq,       [OP_and] = op_and,
+    [OP_or] = op_or,     [OP_select] = op_select, [OP_stop] = op_copy,   [OP_allreduce] = op_copy,
 };
 
 /* Results that a half holds as they come. */
 static const bool is_exact[OP_COUNT] = {
-    [OP_neg] = true, [OP_abs] = true, [OP_sign] = true, [OP_floor] = true, [OP_round] = true,
-    [OP_cast] = true, [OP_max2] = true, [OP_min2] = true, [OP_select] = true, [OP_stop] = true,
-    [OP_allreduce] = true,
+    [OP_neg] = true,    [OP_abs] = true,  [OP_sign] = true,      [OP_floor] = true,
+    [OP_round] = true,  [OP_cast] = true, [OP_max2] = true,      [OP_min2] = true,
+    [OP_select] = true, [OP_stop] = true, [OP_allreduce] = true,
 };
 
 LLVMValueRef walk_op(Walk *w, Op op, const EvalArgs *a) {
-    if (!op_fn[op])
-        die("%s is not an elementwise row", op_info[op].name);
+    if (!op_fn[op]) die("%s is not an elementwise row", op_info[op].name);
     LLVMValueRef v = op_fn[op](w, a);
     return is_exact[op] ? v : walk_round_to(w, a->result, v);
 }

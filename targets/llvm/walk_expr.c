@@ -8,31 +8,26 @@
 static LLVMValueRef lane_numbers(Walk *w) {
     LLVMValueRef lane[256];
     check(w->lanes <= COUNT(lane));
-    for (int i = 0; i < w->lanes; i++)
-        lane[i] = walk_i64(w, i);
+    for (int i = 0; i < w->lanes; i++) lane[i] = walk_i64(w, i);
     return LLVMConstVector(lane, (unsigned)w->lanes);
 }
 
 static LLVMValueRef axis_value(Walk *w, const KExpr *e) {
     int a = (int)e->imm.i;
-    if (!w->axis[a])
-        die("%s: axis %s is not bound", w->k->name, w->k->axis[a].name);
-    if (a != w->vec)
-        return w->axis[a];
+    if (!w->axis[a]) die("%s: axis %s is not bound", w->k->name, w->k->axis[a].name);
+    if (a != w->vec) return w->axis[a];
     return i_add(w, walk_splat(w, w->axis[a]), lane_numbers(w));
 }
 
 static LLVMValueRef const_value(Walk *w, const KExpr *e) {
     LLVMTypeRef t = walk_type(w, e->dtype);
-    if (dtype_is_float(e->dtype))
-        return v_real(w, t, e->imm.f);
+    if (dtype_is_float(e->dtype)) return v_real(w, t, e->imm.f);
     return v_int(w, t, e->imm.i);
 }
 
 static int log2_of(int64_t v) {
     int n = 0;
-    while ((int64_t)1 << n < v)
-        n++;
+    while ((int64_t)1 << n < v) n++;
     return (int64_t)1 << n == v ? n : -1;
 }
 
@@ -40,10 +35,8 @@ static int log2_of(int64_t v) {
 static LLVMValueRef floor_div(Walk *w, LLVMValueRef x, int64_t by, bool positive) {
     LLVMValueRef c = v_same_int(w, x, by);
     int shift = log2_of(by);
-    if (shift >= 0)
-        return i_ashr(w, x, v_same_int(w, x, shift));
-    if (positive)
-        return LLVMBuildUDiv(w->b, x, c, "");
+    if (shift >= 0) return i_ashr(w, x, v_same_int(w, x, shift));
+    if (positive) return LLVMBuildUDiv(w->b, x, c, "");
     LLVMValueRef zero = v_same_int(w, x, 0), low = i_sub(w, x, v_same_int(w, x, by - 1));
     LLVMValueRef below = i_cmp(w, LLVMIntSLT, x, zero);
     return LLVMBuildSDiv(w->b, v_select(w, below, low, x), c, "");
@@ -57,10 +50,8 @@ static LLVMValueRef div_value(Walk *w, const KExpr *e) {
 static LLVMValueRef mod_value(Walk *w, const KExpr *e) {
     bool positive = walk_at(w, e->arg[0])->lo >= 0;
     LLVMValueRef x = walk_expr(w, e->arg[0]);
-    if (log2_of(e->imm.i) >= 0)
-        return i_and(w, x, v_same_int(w, x, e->imm.i - 1));
-    if (positive)
-        return LLVMBuildURem(w->b, x, v_same_int(w, x, e->imm.i), "");
+    if (log2_of(e->imm.i) >= 0) return i_and(w, x, v_same_int(w, x, e->imm.i - 1));
+    if (positive) return LLVMBuildURem(w->b, x, v_same_int(w, x, e->imm.i), "");
     LLVMValueRef q = floor_div(w, x, e->imm.i, false);
     return i_sub(w, x, i_mul(w, q, v_same_int(w, x, e->imm.i)));
 }
@@ -88,14 +79,10 @@ static EvalArgs eval_args(Walk *w, const KExpr *e, bool vec) {
 
 /* Index sums and products whose range is known cannot wrap, which the loop passes like to hear. */
 static LLVMValueRef index_op(Walk *w, const KExpr *e, const EvalArgs *a) {
-    if (e->dtype != DT_I64 || e->lo == INT64_MIN || e->hi == INT64_MAX)
-        return NULL;
-    if (e->kop != K_EVAL || a->operand != DT_I64)
-        return NULL;
-    if (e->op == OP_add)
-        return LLVMBuildNSWAdd(w->b, a->v[0], a->v[1], "");
-    if (e->op == OP_mul)
-        return LLVMBuildNSWMul(w->b, a->v[0], a->v[1], "");
+    if (e->dtype != DT_I64 || e->lo == INT64_MIN || e->hi == INT64_MAX) return NULL;
+    if (e->kop != K_EVAL || a->operand != DT_I64) return NULL;
+    if (e->op == OP_add) return LLVMBuildNSWAdd(w->b, a->v[0], a->v[1], "");
+    if (e->op == OP_mul) return LLVMBuildNSWMul(w->b, a->v[0], a->v[1], "");
     return NULL;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside the walk: arithmetic that works alike on scalars and vectors, and what the walk_*.c files ask of
- * each other. A constant operand takes its type from a model value, so one text serves both shapes. */
+/* Inside the walk: arithmetic that works alike on scalars and vectors, and what the walk_*.c files
+ * ask of each other. A constant operand takes its type from a model value, so one text serves both
+ * shapes. */
 #ifndef ADJ_TARGETS_LLVM_WALK_IMPL_H
 #define ADJ_TARGETS_LLVM_WALK_IMPL_H
 
@@ -65,9 +66,9 @@ LLVMValueRef walk_rng(Walk *, KRef);
 
 /* ---- walk_address.c ---- */
 typedef struct Address {
-    KRef element;     /* element number (of a sample, if io) */
-    KRef sample;      /* io: slot, looked up in the table; else NOK */
-    bool affine;      /* element's step from lane to lane is `step`, and sample does not vary */
+    KRef element; /* element number (of a sample, if io) */
+    KRef sample;  /* io: slot, looked up in the table; else NOK */
+    bool affine;  /* element's step from lane to lane is `step`, and sample does not vary */
     int64_t step;
     int64_t multiple; /* element at lane 0 is a multiple of this */
 } Address;
@@ -100,9 +101,9 @@ LLVMValueRef math_exp_sum(Walk *, LLVMValueRef hi, LLVMValueRef lo);
 void math_split(Walk *, LLVMValueRef x, LLVMValueRef *m, LLVMValueRef *k);
 
 /* ---- short forms ---- */
-#define BINARY(name, build) \
-    static inline LLVMValueRef name(Walk *w, LLVMValueRef a, LLVMValueRef b) { \
-        return build(w->b, a, b, ""); \
+#define BINARY(name, build)                                                                        \
+    static inline LLVMValueRef name(Walk *w, LLVMValueRef a, LLVMValueRef b) {                     \
+        return build(w->b, a, b, "");                                                              \
     }
 BINARY(f_add, LLVMBuildFAdd)
 BINARY(f_sub, LLVMBuildFSub)

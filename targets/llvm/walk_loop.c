@@ -13,15 +13,14 @@ static LLVMValueRef phi_from(Walk *w, LLVMValueRef first, LLVMBasicBlockRef befo
     return phi;
 }
 
-Loop loop_begin(Walk *w, const char *name, LLVMValueRef from, LLVMValueRef to, int64_t step, int nacc,
-                const LLVMValueRef *init) {
+Loop loop_begin(Walk *w, const char *name, LLVMValueRef from, LLVMValueRef to, int64_t step,
+                int nacc, const LLVMValueRef *init) {
     check(nacc <= COUNT(((Loop *)0)->acc));
     Loop l = {.before = LLVMGetInsertBlock(w->b), .to = to, .step = step, .nacc = nacc};
     l.head = LLVMAppendBasicBlockInContext(w->ctx, w->fn, name);
     branch_into(w, l.head);
     l.index = phi_from(w, from, l.before);
-    for (int i = 0; i < nacc; i++)
-        l.acc[i] = phi_from(w, init[i], l.before);
+    for (int i = 0; i < nacc; i++) l.acc[i] = phi_from(w, init[i], l.before);
     return l;
 }
 
@@ -35,8 +34,7 @@ void loop_end(Walk *w, Loop *l, const LLVMValueRef *next, LLVMValueRef *result) 
     for (int i = 0; i < l->nacc; i++) {
         LLVMValueRef value = next[i];
         LLVMAddIncoming(l->acc[i], &value, &last, 1);
-        if (result)
-            result[i] = value;
+        if (result) result[i] = value;
     }
     LLVMPositionBuilderAtEnd(w->b, exit);
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Loads and stores. Lanes that lie side by side move as one vector, lanes that share a cell as a splat,
- * any others one by one. A load with a guard never touches memory that the guard forbids: one guard
- * for all lanes picks between the address and a cell that is always there; a guard a lane masks. */
+/* Loads and stores. Lanes that lie side by side move as one vector, lanes that share a cell as a
+ * splat, any others one by one. A load with a guard never touches memory that the guard forbids:
+ * one guard for all lanes picks between the address and a cell that is always there; a guard a
+ * lane masks. */
 #include "targets/llvm/walk_impl.h"
 
 LLVMValueRef walk_cell(Walk *w, int param, LLVMValueRef element) {
     const KParam *p = &w->k->param[param];
-    if (p->layout.bits)
-        element = i_lshr(w, element, walk_i64(w, 3));
+    if (p->layout.bits) element = i_lshr(w, element, walk_i64(w, 3));
     return LLVMBuildInBoundsGEP2(w->b, storage_type(w, p->dtype), w->base[param], &element, 1, "");
 }
 
@@ -44,8 +44,7 @@ static Place lane_of(Walk *w, const Place *c, int lane) {
 static LLVMValueRef base_of(Walk *w, const Place *c) {
     LLVMTypeRef i64 = LLVMInt64TypeInContext(w->ctx), i8 = LLVMInt8TypeInContext(w->ctx);
     LLVMValueRef base = w->base[c->param], slot = c->sample;
-    if (!slot)
-        return base;
+    if (!slot) return base;
     if (c->guard && walk_at(w, c->at.sample)->kop != K_AXIS)
         slot = v_select(w, c->guard, slot, w->lo);
     LLVMValueRef at = LLVMBuildInBoundsGEP2(w->b, i64, w->table, &slot, 1, "");
@@ -77,8 +76,7 @@ static LLVMValueRef load_type(Walk *w, const Place *c, LLVMTypeRef t) {
 /* ---- raw loads: what memory holds, or i1 for bits; guarded-off lanes hold anything ---- */
 
 static LLVMValueRef load_one(Walk *w, const Place *c) {
-    if (c->bits)
-        return bits_load(w, base_of(w, c), safe_element(w, c), 1);
+    if (c->bits) return bits_load(w, base_of(w, c), safe_element(w, c), 1);
     return load_type(w, c, c->storage);
 }
 
@@ -101,7 +99,8 @@ static LLVMValueRef load_masked(Walk *w, const Place *c) {
     LLVMTypeRef over[2] = {t, LLVMTypeOf(ptr)};
     LLVMValueRef fn = LLVMGetIntrinsicDeclaration(w->mod, id, over, 2);
     LLVMValueRef arg[3] = {ptr, c->guard, LLVMConstNull(t)};
-    LLVMValueRef v = LLVMBuildCall2(w->b, LLVMIntrinsicGetType(w->ctx, id, over, 2), fn, arg, 3, "");
+    LLVMValueRef v =
+        LLVMBuildCall2(w->b, LLVMIntrinsicGetType(w->ctx, id, over, 2), fn, arg, 3, "");
     unsigned align = LLVMGetEnumAttributeKindForName("align", 5);
     LLVMAddCallSiteAttribute(v, 1, LLVMCreateEnumAttribute(w->ctx, align, cell_align(w, c)));
     return v;
@@ -109,30 +108,23 @@ static LLVMValueRef load_masked(Walk *w, const Place *c) {
 
 static LLVMValueRef load_together(Walk *w, const Place *c) {
     Place first = lane_of(w, c, 0);
-    if (c->bits)
-        return bits_load(w, base_of(w, &first), safe_element(w, &first), w->lanes);
+    if (c->bits) return bits_load(w, base_of(w, &first), safe_element(w, &first), w->lanes);
     return load_type(w, &first, LLVMVectorType(c->storage, (unsigned)w->lanes));
 }
 
 /* Side by side, and far enough from the end for a vector to be read at element 0 too. */
 static bool is_together(const Walk *w, const Place *c) {
-    if (!c->at.affine || c->at.step != 1)
-        return false;
-    if (c->bits)
-        return bits_together(&c->at, w->lanes);
+    if (!c->at.affine || c->at.step != 1) return false;
+    if (c->bits) return bits_together(&c->at, w->lanes);
     return layout_cells(&w->k->param[c->param].layout) >= w->lanes;
 }
 
 static LLVMValueRef load_raw(Walk *w, const Place *c, bool vec) {
     bool masked = c->guard && v_is_vec(c->guard);
-    if (!vec)
-        return load_one(w, c);
-    if (masked && !c->bits && c->at.affine && c->at.step == 1)
-        return load_masked(w, c);
-    if (!masked && is_together(w, c))
-        return load_together(w, c);
-    if (!masked && c->at.affine && c->at.step == 0)
-        return walk_splat(w, load_one(w, c));
+    if (!vec) return load_one(w, c);
+    if (masked && !c->bits && c->at.affine && c->at.step == 1) return load_masked(w, c);
+    if (!masked && is_together(w, c)) return load_together(w, c);
+    if (!masked && c->at.affine && c->at.step == 0) return walk_splat(w, load_one(w, c));
     return load_lanes(w, c);
 }
 
@@ -144,8 +136,7 @@ LLVMValueRef walk_load(Walk *w, KRef r) {
     KExpr e = *walk_at(w, r); /* a copy: addresses add expressions */
     Place c = place_of(w, e.param, e.arg, e.guard);
     LLVMValueRef v = load_raw(w, &c, walk_on_vec(w, r));
-    if (!c.bits)
-        v = from_storage(w, w->k->param[e.param].dtype, v);
+    if (!c.bits) v = from_storage(w, w->k->param[e.param].dtype, v);
     return c.guard ? v_select(w, c.guard, v, fill_like(w, v, e.dtype, e.fill)) : v;
 }
 
@@ -171,14 +162,12 @@ static void store_together(Walk *w, const Place *c, LLVMValueRef v) {
 void walk_store(Walk *w, const KStore *s, LLVMValueRef v) {
     Place c = place_of(w, s->param, s->index, NOK);
     bool moves = v_is_vec(c.element) || (c.sample && v_is_vec(c.sample));
-    if (!moves && v_is_vec(v))
-        die("%s: lanes stored to one cell", w->k->name);
+    if (!moves && v_is_vec(v)) die("%s: lanes stored to one cell", w->k->name);
     if (!moves) {
         store_one(w, &c, v);
         return;
     }
-    if (!v_is_vec(v))
-        v = walk_splat(w, v);
+    if (!v_is_vec(v)) v = walk_splat(w, v);
     if (is_together(w, &c)) {
         store_together(w, &c, v);
         return;
@@ -191,8 +180,6 @@ void walk_store(Walk *w, const KStore *s, LLVMValueRef v) {
 
 void walk_stores(Walk *w) {
     LLVMValueRef value[MAX_STORES];
-    for (int i = 0; i < w->k->nstore; i++)
-        value[i] = walk_expr(w, w->k->store[i].value);
-    for (int i = 0; i < w->k->nstore; i++)
-        walk_store(w, &w->k->store[i], value[i]);
+    for (int i = 0; i < w->k->nstore; i++) value[i] = walk_expr(w, w->k->store[i].value);
+    for (int i = 0; i < w->k->nstore; i++) walk_store(w, &w->k->store[i], value[i]);
 }

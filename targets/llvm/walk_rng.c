@@ -50,8 +50,7 @@ LLVMValueRef walk_rng(Walk *w, KRef r) {
     LLVMValueRef stream = v_same_int(w, draw, e.imm.i << 24 & 0xffffffff);
     Philox p = {{low32(w, block), low32(w, i_or(w, draw, stream)), low32(w, id), high32(w, id)},
                 {low32(w, seed), high32(w, seed)}};
-    for (int i = 0; i < 10; i++)
-        philox_round(w, &p);
+    for (int i = 0; i < 10; i++) philox_round(w, &p);
     LLVMValueRef word = i_lshr(w, choose(w, &p, element), v_same_int(w, element, 8));
     LLVMTypeRef i32 = v_like(LLVMInt32TypeInContext(w->ctx), word);
     LLVMTypeRef f32 = v_like(LLVMFloatTypeInContext(w->ctx), word);

@@ -17,17 +17,16 @@ LLVMTypeRef v_element(LLVMValueRef v) {
 }
 
 LLVMTypeRef v_like(LLVMTypeRef element, LLVMValueRef model) {
-    return v_is_vec(model) ? LLVMVectorType(element, LLVMGetVectorSize(LLVMTypeOf(model))) : element;
+    return v_is_vec(model) ? LLVMVectorType(element, LLVMGetVectorSize(LLVMTypeOf(model)))
+                           : element;
 }
 
 static LLVMValueRef const_of(LLVMTypeRef t, LLVMValueRef scalar) {
     LLVMValueRef lane[MOST_LANES];
-    if (LLVMGetTypeKind(t) != LLVMVectorTypeKind)
-        return scalar;
+    if (LLVMGetTypeKind(t) != LLVMVectorTypeKind) return scalar;
     unsigned n = LLVMGetVectorSize(t);
     check(n <= MOST_LANES);
-    for (unsigned i = 0; i < n; i++)
-        lane[i] = scalar;
+    for (unsigned i = 0; i < n; i++) lane[i] = scalar;
     return LLVMConstVector(lane, n);
 }
 
@@ -77,8 +76,7 @@ LLVMValueRef v_from_bits(Walk *w, LLVMValueRef v, LLVMTypeRef element) {
 
 LLVMValueRef v_intrinsic(Walk *w, const char *name, int n, LLVMValueRef *arg) {
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
-    if (!id)
-        die("LLVM has no %s", name);
+    if (!id) die("LLVM has no %s", name);
     LLVMTypeRef over = LLVMTypeOf(arg[0]);
     LLVMValueRef fn = LLVMGetIntrinsicDeclaration(w->mod, id, &over, 1);
     LLVMTypeRef type = LLVMIntrinsicGetType(w->ctx, id, &over, 1);
@@ -96,8 +94,7 @@ LLVMValueRef v_intrinsic2(Walk *w, const char *name, LLVMValueRef a, LLVMValueRe
 
 LLVMValueRef v_fma(Walk *w, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c) {
     LLVMValueRef arg[3] = {a, b, c};
-    if (w->target->fma)
-        return v_intrinsic(w, "llvm.fma", 3, arg);
+    if (w->target->fma) return v_intrinsic(w, "llvm.fma", 3, arg);
     return f_add(w, f_mul(w, a, b), c);
 }
 
@@ -109,7 +106,8 @@ LLVMValueRef v_copysign(Walk *w, LLVMValueRef magnitude, LLVMValueRef sign) {
     return v_intrinsic2(w, "llvm.copysign", magnitude, sign);
 }
 
-/* Adding and taking away 2^52 (2^23) drops the fraction; larger numbers, infinities, NaN have none. */
+/* Adding and taking away 2^52 (2^23) drops the fraction; larger numbers, infinities, NaN have
+ * none. */
 static LLVMValueRef round_by_magic(Walk *w, LLVMValueRef x) {
     bool wide = LLVMGetTypeKind(v_element(x)) == LLVMDoubleTypeKind;
     LLVMValueRef magic = v_same(w, x, wide ? 0x1p52 : 0x1p23);
@@ -124,8 +122,7 @@ LLVMValueRef v_round(Walk *w, LLVMValueRef x) {
 }
 
 LLVMValueRef v_floor(Walk *w, LLVMValueRef x) {
-    if (walk_row(w)->rounds)
-        return v_intrinsic1(w, "llvm.floor", x);
+    if (walk_row(w)->rounds) return v_intrinsic1(w, "llvm.floor", x);
     LLVMValueRef r = round_by_magic(w, x);
     LLVMValueRef down = f_sub(w, r, v_same(w, x, 1));
     r = v_select(w, f_cmp(w, LLVMRealOGT, r, x), down, r);

@@ -1,24 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The lowering of any kernel for a GPU: one thread a point of the loop axes, the sample axis outermost,
- * threads beyond the last point leave. Reductions are loops inside a thread, so results do not depend
- * on the grid. The thread's number is taken apart in 32 bits wherever it fits. */
+/* The lowering of any kernel for a GPU: one thread a point of the loop axes, the sample axis
+ * outermost, threads beyond the last point leave. Reductions are loops inside a thread, so results
+ * do not depend on the grid. The thread's number is taken apart in 32 bits wherever it fits. */
 #include "targets/llvm/walk_impl.h"
 
 typedef struct Grid {
     const Nest *nest;
-    int sample;        /* axis, or -1 */
-    int64_t points;    /* of one sample */
-    LLVMTypeRef type;  /* of thread numbers */
+    int sample;       /* axis, or -1 */
+    int64_t points;   /* of one sample */
+    LLVMTypeRef type; /* of thread numbers */
 } Grid;
 
 static Grid grid_of(Walk *w, const Nest *n) {
     Grid g = {.nest = n, .sample = -1, .points = kernel_points(w->k)};
     int64_t all = g.points;
     for (int i = 0; i < n->nloop; i++)
-        if (w->k->axis[n->loop[i]].sample)
-            g.sample = n->loop[i];
-    if (g.sample >= 0 && !mul_ok(all, w->k->axis[g.sample].extent, &all))
-        all = INT64_MAX;
+        if (w->k->axis[n->loop[i]].sample) g.sample = n->loop[i];
+    if (g.sample >= 0 && !mul_ok(all, w->k->axis[g.sample].extent, &all)) all = INT64_MAX;
     bool fits = all < INT32_MAX - GPU_BLOCK;
     g.type = fits ? LLVMInt32TypeInContext(w->ctx) : LLVMInt64TypeInContext(w->ctx);
     return g;
@@ -58,21 +56,18 @@ static LLVMValueRef wide(Walk *w, LLVMValueRef v) {
 static void bind_axes(Walk *w, const Grid *g, LLVMValueRef number) {
     for (int i = g->nest->nloop; i-- > 0;) {
         int a = g->nest->loop[i];
-        if (a == g->sample)
-            continue;
+        if (a == g->sample) continue;
         LLVMValueRef extent = v_int(w, g->type, w->k->axis[a].extent);
         walk_bind(w, a, wide(w, LLVMBuildURem(w->b, number, extent, "")));
         number = LLVMBuildUDiv(w->b, number, extent, "");
     }
-    if (g->sample >= 0)
-        walk_bind(w, g->sample, i_add(w, w->lo, wide(w, number)));
+    if (g->sample >= 0) walk_bind(w, g->sample, i_add(w, w->lo, wide(w, number)));
 }
 
 void ptx_emit(Walk *w) {
     Nest n = kernel_nest(w->k);
     Grid g = grid_of(w, &n);
-    if (w->vec >= 0)
-        die("%s: a thread has no lanes", w->k->name);
+    if (w->vec >= 0) die("%s: a thread has no lanes", w->k->name);
     LLVMValueRef number = thread_number(w, &g);
     leave_if_beyond(w, &g, number);
     bind_axes(w, &g, number);

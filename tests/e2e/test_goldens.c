@@ -184,7 +184,7 @@ static void check_pgd(Count *c, const char *name)
     for (int i = 0; i < N; i++)
         target[i] = (y[i] + 1) % CLASSES;
     check_iterates(c, &net, name, false, x, y, start, plain);
-    check_iterates(c, &net, name, true, x, target, start, aimed);
+    check_iterates(c, &net, name, true, x, target, x, aimed); /* no random start */
     npy_free(&label);
     free(x);
     free(start);

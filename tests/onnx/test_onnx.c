@@ -281,6 +281,145 @@ static void test_deep_nesting(void) {
     CHECK(says(b, sizeof b, "nested too deeply"), "100 levels");
 }
 
+/* ---- models written by hand ---- */
+
+typedef struct Proto {
+    unsigned char p[2048];
+    size_t n;
+} Proto;
+
+static void byte(Proto *b, unsigned v) {
+    b->p[b->n++] = (unsigned char)v;
+}
+
+static void number_field(Proto *b, unsigned field, unsigned v) {
+    byte(b, field << 3);
+    byte(b, v); /* below 128 */
+}
+
+static void bytes_field(Proto *b, unsigned field, const void *p, size_t n) {
+    byte(b, field << 3 | 2);
+    byte(b, (unsigned)(n & 127) | 128);
+    byte(b, (unsigned)(n >> 7));
+    memcpy(b->p + b->n, p, n);
+    b->n += n;
+}
+
+static void text_field(Proto *b, unsigned field, const char *text) {
+    bytes_field(b, field, text, strlen(text));
+}
+
+static void nest(Proto *b, unsigned field, const Proto *inner) {
+    bytes_field(b, field, inner->p, inner->n);
+}
+
+/* "key" = "value" of a tensor's external data. */
+static void entry(Proto *tensor, const char *key, const char *value) {
+    Proto e = {.n = 0};
+    text_field(&e, 1, key);
+    text_field(&e, 2, value);
+    nest(tensor, 13, &e);
+}
+
+/* float x[1,4] */
+static Proto value_info(const char *name) {
+    Proto one = {.n = 0}, four = {.n = 0}, shape = {.n = 0}, tensor = {.n = 0}, type = {.n = 0};
+    Proto info = {.n = 0};
+    number_field(&one, 1, 1);
+    number_field(&four, 1, 4);
+    nest(&shape, 1, &one);
+    nest(&shape, 1, &four);
+    number_field(&tensor, 1, 1);
+    nest(&tensor, 2, &shape);
+    nest(&type, 1, &tensor);
+    text_field(&info, 1, name);
+    nest(&info, 2, &type);
+    return info;
+}
+
+/* y = op(x, second), with the initializer w, of opset 13. */
+static Proto tiny_model(const char *op, const char *second, const Proto *w) {
+    Proto node = {.n = 0}, graph = {.n = 0}, opset = {.n = 0}, model = {.n = 0};
+    Proto x = value_info("pixels"), y = value_info("y");
+    text_field(&node, 1, "pixels");
+    text_field(&node, 1, second);
+    text_field(&node, 2, "y");
+    text_field(&node, 4, op);
+    nest(&graph, 1, &node);
+    nest(&graph, 5, w);
+    nest(&graph, 11, &x);
+    nest(&graph, 12, &y);
+    number_field(&opset, 2, 13);
+    number_field(&model, 1, 8);
+    nest(&model, 7, &graph);
+    nest(&model, 8, &opset);
+    return model;
+}
+
+static Proto weights(void) {
+    Proto w = {.n = 0};
+    number_field(&w, 1, 4);
+    number_field(&w, 2, 1);
+    text_field(&w, 8, "w");
+    return w;
+}
+
+static Proto external(const char *location, const char *offset) {
+    Proto w = weights();
+    entry(&w, "location", location);
+    entry(&w, "offset", offset);
+    number_field(&w, 14, 1);
+    return w;
+}
+
+static bool model_says(const Proto *m, const char *what) {
+    return says(m->p, m->n, what);
+}
+
+static void test_messages(void) {
+    Proto w = weights();
+    static const float four[4] = {1, 2, 3, 4};
+    bytes_field(&w, 9, four, sizeof four);
+    Proto good = tiny_model("Add", "w", &w), op = tiny_model("Frobnicate", "w", &w);
+    Proto lost = tiny_model("Add", "v", &w), short_w = weights();
+    bytes_field(&short_w, 9, four, 12);
+    Proto few = tiny_model("Add", "w", &short_w);
+    CHECK(try_bytes(good.p, good.n), "Add");
+    CHECK(model_says(&op, "m.onnx: Frobnicate #0: operator Frobnicate is not supported"), "op");
+    CHECK(model_says(&lost, "m.onnx: Add #0: nothing before it defines its input \"v\""), "input");
+    CHECK(model_says(&few, "tensor \"w\": 12 bytes for the 16 of its dimensions"), "bytes");
+}
+
+static void test_external_data(void) {
+    static const float data[8] = {0, 0, 1, 2, 3, 4};
+    static const char *const outside[] = {"/etc/passwd", "../w.bin", "a/../../w.bin", ".."};
+    char path[64];
+    snprintf(path, sizeof path, "%s/w.bin", tmp);
+    FILE *f = fopen(path, "wb");
+    if (!f || fwrite(data, 1, sizeof data, f) != sizeof data || fclose(f)) perror(path);
+    Proto w = external("w.bin", "8"), model = tiny_model("Add", "w", &w);
+    Job j = {.a = arena_new(), .path = put(model.p, model.n)};
+    CHECK(import(&j), j.msg);
+    Ref r = j.g ? j.g->out[0].ref : NOREF;
+    CHECK(r != NOREF && j.g->node[r].op == OP_add && count_ops(j.g, OP_const) == 1, "x + w");
+    for (Ref c = 0; j.g && c < j.g->n; c++)
+        if (j.g->node[c].op == OP_const)
+            CHECK(!memcmp(j.g->node[c].value->data, data + 2, 16), "the bytes at the offset");
+    arena_free(j.a);
+    for (int i = 0; i < COUNT(outside); i++) {
+        w = external(outside[i], "0");
+        model = tiny_model("Add", "w", &w);
+        CHECK(model_says(&model, "outside the model's folder"), outside[i]);
+    }
+    w = external("w.bin", "20");
+    model = tiny_model("Add", "w", &w);
+    CHECK(model_says(&model, "the file ends before the tensor does"), "offset");
+    w = external("absent.bin", "0");
+    model = tiny_model("Add", "w", &w);
+    CHECK(model_says(&model, "cannot open absent.bin"), "absent");
+    unlink(path);
+}
+
 static uint64_t state = 0x243f6a8885a308d3u;
 
 static uint64_t rnd(void) {
@@ -392,6 +531,8 @@ int main(void) {
     if (!mkdtemp(tmp)) return 1;
     test_small_files();
     test_deep_nesting();
+    test_messages();
+    test_external_data();
     if (shared)
         test_shared();
     else

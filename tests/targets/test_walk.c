@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Kernels built by hand, emitted for every CPU row this machine runs, loaded and compared with the
- * kernel interpreter on the same memory, sentinels included; the inlined mathematics against libm in
- * long double; and what objects import. */
+ * kernel interpreter on the same memory, sentinels included; the inlined mathematics against libm
+ * in long double; and what objects import. */
 #define _POSIX_C_SOURCE 200809L
 
 #include <elf.h>
@@ -17,8 +17,7 @@ static int passed, failed;
 
 static void result(bool ok, const char *name, const char *why) {
     ok ? passed++ : failed++;
-    if (!ok)
-        printf("FAILED %s: %s\n", name, why);
+    if (!ok) printf("FAILED %s: %s\n", name, why);
 }
 
 /* ---- the targets this machine runs ---- */
@@ -48,8 +47,7 @@ static void find_targets(Arena *a) {
     }
     for (int i = 0; i < COUNT(names); i++) {
         const Target *t = target_find(a, "x86-64", names[i]);
-        if (runs(t))
-            targets[ntarget++] = t;
+        if (runs(t)) targets[ntarget++] = t;
     }
 }
 
@@ -72,15 +70,14 @@ typedef struct Memory {
     int64_t bytes[MAX_PARAMS], stride[MAX_PARAMS];
 } Memory;
 
-static const double specials[] = {0, -0.0, 1, -1, 0.5, -0.5, 2.5, -1.5, INFINITY, -INFINITY, NAN, 3e38};
+static const double specials[] = {0,   -0.0, 1,        -1,        0.5, -0.5,
+                                  2.5, -1.5, INFINITY, -INFINITY, NAN, 3e38};
 
 static void fill(DType d, void *data, int64_t n, bool special) {
     for (int64_t i = 0; i < n; i++) {
         double v = dtype_is_float(d) ? uniform(-4, 4) : floor(uniform(-40, 40));
-        if (d == DT_U8)
-            v = fabs(v);
-        if (d == DT_BOOL)
-            v = random_bits() & 1;
+        if (d == DT_U8) v = fabs(v);
+        if (d == DT_BOOL) v = random_bits() & 1;
         if (special && i % 3 == 0 && dtype_is_float(d))
             v = specials[random_bits() % COUNT(specials)];
         elem_set(d, data, i, v);
@@ -98,8 +95,7 @@ static void memory_new(Arena *a, const Kernel *k, Memory *m, bool special) {
         memset(m->data[i], 0x5a, (size_t)m->bytes[i] + 2 * SENTINEL);
         void *at = m->data[i] + SENTINEL;
         if (p->layout.bits)
-            for (int64_t j = 0; j < m->bytes[i]; j++)
-                ((uint8_t *)at)[j] = (uint8_t)random_bits();
+            for (int64_t j = 0; j < m->bytes[i]; j++) ((uint8_t *)at)[j] = (uint8_t)random_bits();
         else
             fill(p->dtype, at, m->bytes[i] / dtype_bytes(p->dtype), special);
     }
@@ -124,8 +120,7 @@ static void call(void *fn, const Kernel *k, const Memory *m, int64_t lo, int64_t
     for (int i = 0; i < k->nparam; i++) {
         check(n + 2 <= 16);
         a[n++] = (int64_t)(intptr_t)(m->data[i] + SENTINEL);
-        if (k->param[i].io)
-            a[n++] = m->stride[i];
+        if (k->param[i].io) a[n++] = m->stride[i];
     }
     AnyFn *f = (AnyFn *)(uintptr_t)fn;
     f(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12], a[13], a[14],
@@ -134,16 +129,13 @@ static void call(void *fn, const Kernel *k, const Memory *m, int64_t lo, int64_t
 
 static void interpret(const Kernel *k, const Memory *m, int64_t lo, int64_t hi) {
     KMem mem[MAX_PARAMS];
-    for (int i = 0; i < k->nparam; i++)
-        mem[i] = (KMem){m->data[i] + SENTINEL, m->stride[i]};
+    for (int i = 0; i < k->nparam; i++) mem[i] = (KMem){m->data[i] + SENTINEL, m->stride[i]};
     kernel_eval(k, mem, table, lo, hi);
 }
 
 static bool close_enough(DType d, double x, double y, double tol) {
-    if (isnan(x) || isnan(y))
-        return isnan(x) && isnan(y);
-    if (x == y)
-        return true;
+    if (isnan(x) || isnan(y)) return isnan(x) && isnan(y);
+    if (x == y) return true;
     return dtype_is_float(d) && fabs(x - y) <= tol * (fabs(x) + fabs(y) + (tol > 1e-10 ? 10 : 0));
 }
 
@@ -152,8 +144,7 @@ static const char *differ(Arena *a, const Kernel *k, const Memory *x, const Memo
     for (int i = 0; i < k->nparam; i++) {
         const KParam *p = &k->param[i];
         size_t whole = (size_t)x->bytes[i] + 2 * SENTINEL;
-        if (!memcmp(x->data[i], y->data[i], whole))
-            continue;
+        if (!memcmp(x->data[i], y->data[i], whole)) continue;
         if (p->layout.bits || memcmp(x->data[i], y->data[i], SENTINEL) ||
             memcmp(x->data[i] + whole - SENTINEL, y->data[i] + whole - SENTINEL, SENTINEL))
             return arena_printf(a, "parameter %d: bytes differ", i);
@@ -174,8 +165,7 @@ static bool imports_nothing(const Bytes *o) {
     const Elf64_Shdr *s = (const void *)(o->data + h->e_shoff);
     bool none = true;
     for (int i = 0; i < h->e_shnum; i++) {
-        if (s[i].sh_type != SHT_SYMTAB)
-            continue;
+        if (s[i].sh_type != SHT_SYMTAB) continue;
         const Elf64_Sym *sym = (const void *)(o->data + s[i].sh_offset);
         const char *names = (const char *)o->data + s[s[i].sh_link].sh_offset;
         for (size_t j = 1; j < s[i].sh_size / sizeof *sym; j++) {
@@ -208,24 +198,21 @@ static void compile_and_call(void *arg) {
     bytes_free(&o);
 }
 
-/* ---- GPU: every kernel without lanes in one module, which ptxas, if there is one, must take ---- */
+/* ---- GPU: every kernel without lanes in one module, which ptxas, if here, must take ---- */
 
 static const Kernel *gpu_kernels[1024];
 static int ngpu;
 
 static bool fits_gpu(const Kernel *k) {
     for (int i = 0; i < k->naxis; i++)
-        if (k->axis[i].kind == AX_VEC)
-            return false;
+        if (k->axis[i].kind == AX_VEC) return false;
     for (int i = 0; i < k->nparam; i++)
-        if (k->param[i].out && k->param[i].layout.bits)
-            return false;
+        if (k->param[i].out && k->param[i].layout.bits) return false;
     return !ngpu || gpu_kernels[ngpu - 1] != k;
 }
 
 static void keep_for_gpu(const Kernel *k) {
-    if (fits_gpu(k) && ngpu < COUNT(gpu_kernels))
-        gpu_kernels[ngpu++] = k;
+    if (fits_gpu(k) && ngpu < COUNT(gpu_kernels)) gpu_kernels[ngpu++] = k;
 }
 
 static int assemble(const char *cpu, const Bytes *ptx) {
@@ -255,8 +242,7 @@ static void gpu_module(Arena *a, const char *cpu) {
     char *copy = arena_alloc(a, ptx.size + 1);
     memcpy(copy, text, ptx.size);
     int entries = 0;
-    for (const char *p = copy; (p = strstr(p, ".entry")) != NULL; p++)
-        entries++;
+    for (const char *p = copy; (p = strstr(p, ".entry")) != NULL; p++) entries++;
     result(entries == ngpu, cpu, "an entry for each kernel");
     result(!strstr(copy, ".extern"), cpu, "PTX imports");
     if (system("command -v ptxas > /dev/null 2>&1"))
@@ -266,7 +252,8 @@ static void gpu_module(Arena *a, const char *cpu) {
     bytes_free(&ptx);
 }
 
-#define UNFUSED (-1.0) /* tolerance: equal bits where multiply-adds are fused, else sums may differ */
+#define UNFUSED                                                                                    \
+    (-1.0) /* tolerance: equal bits where multiply-adds are fused, else sums may differ */
 
 static double tolerance(const Target *t, double tol) {
     return tol != UNFUSED ? tol : t->fma ? 0 : 1e-5;
@@ -315,7 +302,8 @@ static Flat flat(Arena *a, int64_t rows, int64_t cols, int lanes) {
     KRef outer = kx_axis(f.k, kernel_axis(f.k, "j", AX_SEQ, cols / lanes, false));
     f.index[1] = kx_mulc(f.k, outer, lanes);
     if (lanes > 1)
-        f.index[1] = kx_add(f.k, f.index[1], kx_axis(f.k, kernel_axis(f.k, "l", AX_VEC, lanes, false)));
+        f.index[1] =
+            kx_add(f.k, f.index[1], kx_axis(f.k, kernel_axis(f.k, "l", AX_VEC, lanes, false)));
     return f;
 }
 
@@ -339,30 +327,28 @@ static void one_op(Arena *a, Op op, DType d, DType out, int lanes, double tol) {
     }
     int o = kernel_param(f.k, param(out, layout_plain(type2(out, ROWS, COLS)), true));
     store(f.k, o, 2, f.index, kx_eval(f.k, op, out, n, arg));
-    char *name = arena_printf(a, "%s_%s_%s_%d", op_info[op].name, dtype_name(d), dtype_name(out),
-                              lanes);
+    char *name =
+        arena_printf(a, "%s_%s_%s_%d", op_info[op].name, dtype_name(d), dtype_name(out), lanes);
     compare(a, f.k, name, 0, ROWS, tol, true);
 }
 
 static double op_tolerance(Op op, DType d) {
-    bool inexact = op == OP_exp || op == OP_log || op == OP_log1p || op == OP_tanh || op == OP_erf ||
-                   op == OP_pow;
+    bool inexact = op == OP_exp || op == OP_log || op == OP_log1p || op == OP_tanh ||
+                   op == OP_erf || op == OP_pow;
     return inexact && d == DT_F64 ? 4e-16 : 0; /* floats come from doubles: all but never off */
 }
 
 static void float_ops(Arena *a, DType d, int lanes) {
-    static const Op ops[] = {OP_neg, OP_abs, OP_sign, OP_exp, OP_log, OP_log1p, OP_sqrt, OP_tanh,
-                             OP_erf, OP_floor, OP_round, OP_add, OP_sub, OP_mul, OP_div, OP_pow,
-                             OP_max2, OP_min2, OP_select};
-    for (int i = 0; i < COUNT(ops); i++)
-        one_op(a, ops[i], d, d, lanes, op_tolerance(ops[i], d));
+    static const Op ops[] = {OP_neg,  OP_abs, OP_sign,  OP_exp,   OP_log,   OP_log1p, OP_sqrt,
+                             OP_tanh, OP_erf, OP_floor, OP_round, OP_add,   OP_sub,   OP_mul,
+                             OP_div,  OP_pow, OP_max2,  OP_min2,  OP_select};
+    for (int i = 0; i < COUNT(ops); i++) one_op(a, ops[i], d, d, lanes, op_tolerance(ops[i], d));
 }
 
 static void int_ops(Arena *a, DType d, int lanes) {
-    static const Op ops[] = {OP_neg, OP_abs, OP_sign, OP_add, OP_sub, OP_mul, OP_div, OP_max2,
-                             OP_min2, OP_select};
-    for (int i = 0; i < COUNT(ops); i++)
-        one_op(a, ops[i], d, d, lanes, 0);
+    static const Op ops[] = {OP_neg, OP_abs, OP_sign, OP_add,  OP_sub,
+                             OP_mul, OP_div, OP_max2, OP_min2, OP_select};
+    for (int i = 0; i < COUNT(ops); i++) one_op(a, ops[i], d, d, lanes, 0);
 }
 
 static void all_ops(Arena *a, int lanes) {
@@ -381,8 +367,7 @@ static void all_ops(Arena *a, int lanes) {
     one_op(a, OP_not, DT_BOOL, DT_BOOL, lanes, 0);
     for (DType from = 0; from < DT_COUNT; from++)
         for (DType to = 0; to < DT_COUNT; to++)
-            if (from != to)
-                one_op(a, OP_cast, from, to, lanes, 0);
+            if (from != to) one_op(a, OP_cast, from, to, lanes, 0);
 }
 
 /* ---- shapes of memory ---- */
@@ -403,8 +388,10 @@ static void masks(Arena *a, int lanes, bool blocked) {
     Layout in = layout_blocked(t, blocked ? 8 : 1, one, one), plain = layout_halo(t, one, one);
     Layout bits = layout_blocked(type_with(t, DT_BOOL), blocked ? 16 : 1, NULL, NULL);
     bits.bits = true;
-    int x = kernel_param(k, param(DT_F32, in, false)), m = kernel_param(k, param(DT_BOOL, bits, false));
-    int y = kernel_param(k, param(DT_F32, plain, true)), o = kernel_param(k, param(DT_BOOL, bits, true));
+    int x = kernel_param(k, param(DT_F32, in, false)),
+        m = kernel_param(k, param(DT_BOOL, bits, false));
+    int y = kernel_param(k, param(DT_F32, plain, true)),
+        o = kernel_param(k, param(DT_BOOL, bits, true));
     KRef v = kx_load(k, x, 4, ix, NOK, 0), zero = kx_const(k, DT_F32, 0);
     KRef on = kx_load(k, m, 4, ix, NOK, 0);
     KRef relu = kx_eval(k, OP_max2, DT_F32, 2, (KRef[]){v, zero});
@@ -413,7 +400,8 @@ static void masks(Arena *a, int lanes, bool blocked) {
     compare(a, k, arena_printf(a, "masks_%d%s", lanes, blocked ? "_blocked" : ""), 0, N, 0, true);
 }
 
-/* A convolution with pads and strides, lanes over oc (blocked), over ow (guards a lane), or none. */
+/* A convolution with pads and strides, lanes over oc (blocked), over ow (guards a lane), or
+ * none. */
 static void conv(Arena *a, int lanes, int over, int tile, bool io) {
     enum { N = SAMPLES, IC = 5, OC = 16, H = 9, OH = 8, K = 3 };
     int64_t stride = 1;
@@ -476,18 +464,21 @@ static void reductions(Arena *a, DType d, int lanes, bool special) {
         KRef e = kx_reduce(k, ops[i], to, v, ops[i] == OP_argmax ? r : NOK);
         store(k, o, 2, f.index, e);
     }
-    compare(a, k, arena_printf(a, "reduce_%s_%d%s", dtype_name(d), lanes, special ? "_special" : ""),
-            0, N, 0, special);
+    compare(a, k,
+            arena_printf(a, "reduce_%s_%d%s", dtype_name(d), lanes, special ? "_special" : ""), 0,
+            N, 0, special);
 }
 
-/* Element i of y is x[idx[i] clamped], transposed reads, reversed reads, and a reshape through / and %. */
+/* Element i of y is x[idx[i] clamped], transposed reads, reversed reads, and a reshape through /
+ * and %. */
 static void gathers(Arena *a, int lanes) {
     enum { N = 4, C = 48 };
     Flat f = flat(a, N, C, lanes);
     Kernel *k = f.k;
     int x = kernel_param(k, param(DT_F32, layout_plain(type2(DT_F32, N, C)), false));
     int xt = kernel_param(k, param(DT_F32, layout_plain(type2(DT_F32, C, N)), false));
-    int xr = kernel_param(k, param(DT_F32, layout_plain(type_of(DT_F32, 3, (int64_t[]){N, 6, 8})), false));
+    int xr = kernel_param(
+        k, param(DT_F32, layout_plain(type_of(DT_F32, 3, (int64_t[]){N, 6, 8})), false));
     int at = kernel_param(k, param(DT_I32, layout_plain(type2(DT_I32, N, C)), false));
     int y = kernel_param(k, param(DT_F32, layout_plain(type2(DT_F32, N, C)), true));
     KRef i = kx_load(k, at, 2, f.index, NOK, 0);
@@ -498,11 +489,10 @@ static void gathers(Arena *a, int lanes) {
     KRef sum = v, term[3];
     term[0] = kx_load(k, xt, 2, (KRef[]){f.index[1], f.index[0]}, NOK, 0);
     term[1] = kx_load(k, x, 2, (KRef[]){f.index[0], back}, NOK, 0);
-    KRef rot = kx_addc(k, f.index[1], 3), where[3] = {f.index[0], kx_mod(k, kx_div(k, rot, 8), 6),
-                                                     kx_mod(k, rot, 8)};
+    KRef rot = kx_addc(k, f.index[1], 3),
+         where[3] = {f.index[0], kx_mod(k, kx_div(k, rot, 8), 6), kx_mod(k, rot, 8)};
     term[2] = kx_load(k, xr, 3, where, NOK, 0);
-    for (int j = 0; j < 3; j++)
-        sum = kx_eval(k, OP_add, DT_F32, 2, (KRef[]){sum, term[j]});
+    for (int j = 0; j < 3; j++) sum = kx_eval(k, OP_add, DT_F32, 2, (KRef[]){sum, term[j]});
     KRef number = kx_eval(k, OP_cast, DT_F32, 1, &f.index[1]);
     sum = kx_eval(k, OP_add, DT_F32, 2, (KRef[]){sum, number});
     store(k, y, 2, f.index, sum);
@@ -517,10 +507,13 @@ static void shifted(Arena *a, DType d, int lanes, int64_t step, int64_t shift) {
     int x = kernel_param(k, param(d, layout_plain(type2(d, N, C)), false));
     int y = kernel_param(k, param(d, layout_plain(type2(d, N, C)), true));
     KRef i = kx_addc(k, kx_mulc(k, f.index[1], step), shift);
-    KRef v = kx_load(k, x, 2, (KRef[]){f.index[0], i}, kx_in_range(k, i, 0, C), d == DT_BOOL ? 1 : 9);
+    KRef v =
+        kx_load(k, x, 2, (KRef[]){f.index[0], i}, kx_in_range(k, i, 0, C), d == DT_BOOL ? 1 : 9);
     store(k, y, 2, f.index, v);
-    compare(a, k, arena_printf(a, "shift_%s_%d_%d_%d", dtype_name(d), lanes, (int)step + 1, (int)shift + 3),
-            0, N, 0, false);
+    compare(
+        a, k,
+        arena_printf(a, "shift_%s_%d_%d_%d", dtype_name(d), lanes, (int)step + 1, (int)shift + 3),
+        0, N, 0, false);
 }
 
 static void random_numbers(Arena *a, DType d, int lanes) {
@@ -557,19 +550,30 @@ static void in_place(Arena *a, int lanes) {
 /* ---- mathematics ---- */
 
 typedef long double Exact(long double, long double);
-static long double exact_exp(long double x, long double y) { return (void)y, expl(x); }
-static long double exact_log(long double x, long double y) { return (void)y, logl(x); }
-static long double exact_log1p(long double x, long double y) { return (void)y, log1pl(x); }
-static long double exact_tanh(long double x, long double y) { return (void)y, tanhl(x); }
-static long double exact_erf(long double x, long double y) { return (void)y, erfl(x); }
-static long double exact_pow(long double x, long double y) { return powl(x, y); }
+static long double exact_exp(long double x, long double y) {
+    return (void)y, expl(x);
+}
+static long double exact_log(long double x, long double y) {
+    return (void)y, logl(x);
+}
+static long double exact_log1p(long double x, long double y) {
+    return (void)y, log1pl(x);
+}
+static long double exact_tanh(long double x, long double y) {
+    return (void)y, tanhl(x);
+}
+static long double exact_erf(long double x, long double y) {
+    return (void)y, erfl(x);
+}
+static long double exact_pow(long double x, long double y) {
+    return powl(x, y);
+}
 
 static double ulps(double got, long double want) {
     double rounded = (double)want;
     if (isnan(rounded) || isinf(rounded) || rounded == 0)
         return (isnan(rounded) && isnan(got)) || got == rounded ? 0 : INFINITY;
-    if (isinf(got) || isnan(got))
-        return INFINITY;
+    if (isinf(got) || isnan(got)) return INFINITY;
     int e;
     frexpl(want, &e);
     double ulp = ldexp(1, (e < -1021 ? -1021 : e) - 53);
@@ -603,8 +607,7 @@ static const Math maths[] = {
 enum { POINTS = 1 << 15 };
 
 static double point(const Math *m) {
-    if (!m->log_scale)
-        return uniform(m->lo, m->hi);
+    if (!m->log_scale) return uniform(m->lo, m->hi);
     double v = ldexp(uniform(1, 2), (int)floor(uniform(m->lo, m->hi)));
     return m->op != OP_log && m->op != OP_pow && m->op != OP_log1p && random_bits() & 1 ? -v : v;
 }
@@ -625,16 +628,14 @@ static void math_accuracy(Arena *a, const Math *m, const Target *t) {
     double *x = (double *)(mem.data[0] + SENTINEL), *y = (double *)(mem.data[n - 1] + SENTINEL);
     for (int i = 0; i < POINTS; i++) {
         x[i] = point(m);
-        if (n == 2)
-            y[i] = i % 4 ? uniform(m->ylo, m->yhi) : floor(uniform(m->ylo, m->yhi));
+        if (n == 2) y[i] = i % 4 ? uniform(m->ylo, m->yhi) : floor(uniform(m->ylo, m->yhi));
     }
     compile_and_call(&(Try){t, f.k, &mem, 0, 1});
     double *got = (double *)(mem.data[n] + SENTINEL), worst = 0;
     int at = 0;
     for (int i = 0; i < POINTS; i++) {
         double u = ulps(got[i], m->exact(x[i], y[i]));
-        if (u > worst)
-            worst = u, at = i;
+        if (u > worst) worst = u, at = i;
     }
     printf("%s on %s, [%g, %g]%s: %.3f ulp at %a\n", f.k->name, t->cpu, m->lo, m->hi,
            m->log_scale ? " log2" : "", worst, x[at]);
@@ -645,13 +646,11 @@ static void math_accuracy(Arena *a, const Math *m, const Target *t) {
 
 static void shapes(Arena *a, int lanes) {
     static const DType types[] = {DT_F32, DT_F64, DT_BF16, DT_I8, DT_BOOL, DT_I64};
-    for (int blocked = 0; blocked < 2; blocked++)
-        masks(a, lanes, blocked);
+    for (int blocked = 0; blocked < 2; blocked++) masks(a, lanes, blocked);
     for (int over = 1; over < 4; over += 2)
         for (int tile = 1; tile < 5; tile *= 2)
             for (int io = 0; io < 2; io++)
-                if (over == 1 || lanes <= 8)
-                    conv(a, lanes, over, tile, io);
+                if (over == 1 || lanes <= 8) conv(a, lanes, over, tile, io);
     for (int i = 0; i < COUNT(types); i++) {
         shifted(a, types[i], lanes, 1, -1);
         shifted(a, types[i], lanes, 1, 5);
@@ -669,8 +668,7 @@ static void all(void *arg) {
     Arena *a = arg;
     llvm_start();
     find_targets(a);
-    for (int i = 0; i < COUNT(lanes); i++)
-        shapes(a, lanes[i]);
+    for (int i = 0; i < COUNT(lanes); i++) shapes(a, lanes[i]);
     for (int i = 0; i < COUNT(lanes); i += 2) {
         reductions(a, DT_F32, lanes[i], false);
         reductions(a, DT_F32, lanes[i], true);
@@ -683,8 +681,7 @@ static void all(void *arg) {
     all_ops(a, 16);
     for (int i = 0; i < COUNT(maths); i++)
         for (int j = 0; j < ntarget; j++)
-            if (j < 2 || j == ntarget - 1)
-                math_accuracy(a, &maths[i], targets[j]);
+            if (j < 2 || j == ntarget - 1) math_accuracy(a, &maths[i], targets[j]);
     gpu_module(a, "sm_80");
     gpu_module(a, "sm_90");
     other_cpu(a, "aarch64");
@@ -694,8 +691,7 @@ int main(void) {
     char message[512];
     setvbuf(stdout, NULL, _IOLBF, 0);
     Arena *a = arena_new();
-    if (!err_guard(all, a, message, sizeof message))
-        result(false, "test", message);
+    if (!err_guard(all, a, message, sizeof message)) result(false, "test", message);
     arena_free(a);
     printf("walk: %d passed, %d failed\n", passed, failed);
     return failed != 0;

@@ -1,0 +1,104 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# bad_input.sh ADJOINT MAKE_BAD: each kind of bad input ends with its exit status, exactly one line on
+# standard error that opens with "adjoint: " and names the culprit, and no output file.
+set -u
+adjoint=$1
+make_bad=$2
+
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+mkdir "$dir/out"
+"$make_bad" "$dir" || exit 1
+cd "$dir" || exit 1
+
+passed=0
+failed=0
+
+fault() {
+    echo "FAIL $name: $*"
+    sed 's/^/    /' stderr
+    bad=1
+}
+
+# expect NAME STATUS NEEDLE COMMAND...; status 0 must say nothing
+expect() {
+    name=$1 status=$2 needle=$3
+    shift 3
+    bad=
+    "$@" >stdout 2>stderr
+    got=$?
+    [ "$got" = "$status" ] || fault "exit status $got, not $status"
+    lines=$(($(wc -l <stderr)))
+    if [ "$status" = 0 ]; then
+        [ "$lines" = 0 ] || fault "says something"
+    else
+        [ "$lines" = 1 ] || fault "$lines lines on standard error, not 1"
+        grep -q '^adjoint: ' stderr || fault "does not open with 'adjoint: '"
+        grep -qF -e "$needle" stderr || fault "does not name $needle"
+        [ -z "$(ls -A out)" ] || fault "left $(ls -A out) behind"
+    fi
+    rm -rf out
+    mkdir out
+    if [ "$bad" ]; then failed=$((failed + 1)); else passed=$((passed + 1)); fi
+}
+
+attack() {
+    "$adjoint" attack good.onnx "$@" -o out/adv.npy --json out/report.json
+}
+
+# What is good first: the others fail for their own reasons.
+expect "good compile" 0 "" "$adjoint" compile good.onnx -o out/m --entry forward,pgd-linf
+expect "good run" 0 "" "$adjoint" run good.onnx images.npy --labels labels.npy -o out/logits.npy
+expect "good attack" 0 "" attack images.npy --labels labels.npy
+expect "good help" 0 "" "$adjoint" attack --help
+
+# 1-5: the model
+for model in truncated prose operator missing overflow; do
+    expect "$model" 1 "$model.onnx" "$adjoint" compile "$model.onnx" -o out/m
+    expect "$model, run" 1 "$model.onnx" "$adjoint" run "$model.onnx" images.npy -o out/logits.npy
+done
+expect "unknown operator is named" 1 Frobnicate "$adjoint" inspect operator.onnx
+expect "missing input is named" 1 nowhere "$adjoint" inspect missing.onnx
+expect "no model" 1 absent.onnx "$adjoint" compile absent.onnx -o out/m
+
+# 6, 7: the data
+expect "image size" 1 "[1,5,5]" "$adjoint" run good.onnx wide.npy -o out/logits.npy
+expect "image size, the model's" 1 "[1,4,4]" attack wide.npy --labels labels.npy
+expect "label" 1 beyond.npy attack images.npy --labels beyond.npy
+expect "label's image" 1 "image 1" "$adjoint" run good.onnx images.npy --labels beyond.npy \
+    -o out/logits.npy
+expect "pixel" 1 bright.npy attack bright.npy --labels labels.npy
+expect "no labels" 1 images.npy attack images.npy
+
+# 8: numbers
+for eps in nan inf -1/255 -0.1 8/0 8/255x "" 2; do
+    expect "eps '$eps'" 2 --eps attack images.npy --labels labels.npy --eps "$eps"
+done
+expect "steps" 2 --steps attack images.npy --labels labels.npy --steps 1.5
+expect "limit" 2 --limit "$adjoint" run good.onnx images.npy --limit 0 -o out/logits.npy
+expect "target class" 2 --targeted attack images.npy --labels labels.npy --targeted 3
+
+# 9: outputs
+expect "no folder" 1 out/no/m "$adjoint" compile good.onnx -o out/no/m
+expect "no folder, run" 1 out/no/l.npy "$adjoint" run good.onnx images.npy -o out/no/l.npy
+expect "folder is a file" 1 good.onnx/m "$adjoint" compile good.onnx -o good.onnx/m
+expect "output is a folder" 1 /tmp "$adjoint" run good.onnx images.npy -o /tmp
+
+# 10: the machine
+expect "CPU" 1 nosuch "$adjoint" compile good.onnx -o out/m --cpu nosuch
+expect "CPU, run" 1 nosuch "$adjoint" run good.onnx images.npy -o out/logits.npy --cpu nosuch
+expect "target" 1 nosuch "$adjoint" compile good.onnx -o out/m --target nosuch
+
+# The command line itself
+expect "entry" 2 --entry "$adjoint" compile good.onnx -o out/m --entry forward,nosuch
+expect "option" 2 --nosuch "$adjoint" compile good.onnx -o out/m --nosuch
+expect "missing value" 2 --eps "$adjoint" attack good.onnx images.npy --eps
+expect "missing argument" 2 images "$adjoint" run good.onnx -o out/logits.npy
+expect "no output" 2 -o "$adjoint" compile good.onnx
+expect "command" 2 nosuch "$adjoint" nosuch
+expect "no command" 2 --help "$adjoint"
+
+echo "cli: $passed passed, $failed failed"
+[ "$failed" = 0 ]
