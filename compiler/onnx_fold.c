@@ -54,6 +54,31 @@ static void free_arena(void *a) {
     arena_free(a);
 }
 
+static Tensor widened(Arena *a, Tensor t) {
+    if (t.type.dtype != DT_F32) return t;
+    Tensor w = {type_with(t.type, DT_F64), arena_alloc(a, 8 * (size_t)type_count(t.type))};
+    for (int64_t i = 0; i < type_count(t.type); i++)
+        ((double *)w.data)[i] = ((const float *)t.data)[i];
+    return w;
+}
+
+/* Did rounding to f32 change nothing? What does not survive it (a batch norm's scale) is left to the
+ * passes, which fold in f64: a model compiled in f64 must not inherit roundings of the importer. */
+static bool exact(Arena *a, const Node *n, const Tensor *in, const Tensor *out) {
+    Tensor wide[MAX_ARGS], full = {type_with(n->type, DT_F64), NULL};
+    if (n->type.dtype != DT_F32 || n->op == OP_cast) return true;
+    if (op_info[n->op].cls != CL_ELEMENTWISE && op_info[n->op].cls != CL_REDUCE) return true;
+    for (int i = 0; i < n->nargs; i++) wide[i] = widened(a, in[i]);
+    full.data = arena_alloc(a, 8 * (size_t)type_count(n->type));
+    eval_node(n->op, n->attr, NULL, n->nargs, wide, &full);
+    for (int64_t i = 0; i < type_count(n->type); i++) {
+        double w = ((double *)full.data)[i], f = ((float *)out->data)[i];
+        if (w != f && !(w != w && f != f)) return false;
+    }
+    return true;
+}
+
+/* NOREF: not exact, stays a node. */
 static Ref evaluate(Graph *g, const Node *n, const Ref *args) {
     Tensor in[MAX_ARGS], out = {n->type, NULL};
     Arena *scratch = arena_new();
@@ -61,7 +86,7 @@ static Ref evaluate(Graph *g, const Node *n, const Ref *args) {
     for (int i = 0; i < n->nargs; i++) in[i] = dense(scratch, g->node[args[i]].value);
     out.data = arena_alloc(scratch, (size_t)type_bytes(n->type));
     eval_node(n->op, n->attr, NULL, n->nargs, in, &out);
-    Ref r = graph_const(g, out.type, out.data);
+    Ref r = exact(scratch, n, in, &out) ? graph_const(g, out.type, out.data) : NOREF;
     err_keep(scratch);
     arena_free(scratch);
     return r;
@@ -77,7 +102,8 @@ static Ref fold_node(OnnxFold *f, Graph *g, Ref r) {
         args[i] = f->map[n.args[i]];
         same = same && args[i] == n.args[i];
     }
-    if (foldable(f, g, &n, args)) return evaluate(g, &n, args);
+    Ref folded = foldable(f, g, &n, args) ? evaluate(g, &n, args) : NOREF;
+    if (folded != NOREF) return folded;
     return same ? r : graph_node(g, n.op, n.nargs, args, n.attr);
 }
 
