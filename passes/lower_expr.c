@@ -33,9 +33,21 @@ static bool in_memory(const Body *b, Ref r)
 
 /* ---- source ---- */
 
+/* A claim reads its weights packed; the kernel's own definition then reads the same copy. */
+static bool is_claimed_weight(const Body *b, Ref r)
+{
+    if (b->group < 0 || !b->l->group[b->group].claimed)
+        return false;
+    return node_of(b, b->l->group[b->group].heavy)->args[1] == r;
+}
+
 static KRef value_source(Body *b, Ref r, const KRef *index, KRef guard)
 {
     const Node *n = node_of(b, r);
+    if (n->op == OP_const && is_claimed_weight(b, r)) {
+        const Layout *packed = &b->l->group[b->group].offer.w;
+        return load_buffer(b, r, buffer_const(b->l, n->value, packed), index, guard, 0);
+    }
     if (n->op == OP_const) {
         if (n->value->splat)
             return kx_const(b->k, n->type.dtype, elem_get(n->type.dtype, n->value->data, 0));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Clean predictions, the attack, predictions of what it made, chunk by chunk. The identity of a sample
- * is its index in the data set, so no result depends on chunks, threads or --first. */
+/* Clean predictions, the attack, predictions of what it made, chunk by chunk. The identity of a
+ * sample is its index in the data set, so no result depends on chunks, threads or --first. */
 #include "tools/attack.h"
 
 #include <math.h>
@@ -175,8 +175,12 @@ static void note_clean(Attack *a, int64_t n) {
 
 static int attack_chunk(Attack *a, int64_t at, int64_t n) {
     AdjStatus status;
-    AdjCall call = {.n = n, .seed = a->plan->run.seed, .first_id = (uint64_t)(a->s.first + at),
-                    .steps = a->plan->steps, .io = a->b.io, .hyper = a->hyper};
+    AdjCall call = {.n = n,
+                    .seed = a->plan->run.seed,
+                    .first_id = (uint64_t)(a->s.first + at),
+                    .steps = a->plan->steps,
+                    .io = a->b.io,
+                    .hyper = a->hyper};
     double start = seconds_now();
     int e = harness_call(&a->h, a->b.entry, &call, &status);
     a->r->seconds += seconds_now() - start;
@@ -251,8 +255,7 @@ static int attack(Attack *a, const AdjOptions *o) {
     if ((e = images_open(&a->s, p->images, &p->range)) ||
         (e = harness_open(&a->h, o, p->run.threads)) || (e = prepare(a)) || (e = run_all(a)))
         return e;
-    if (p->out &&
-        (e = tensor_save(p->out, buffers_tensor(&a->b, "adv"), a->s.n, a->saved)))
+    if (p->out && (e = tensor_save(p->out, buffers_tensor(&a->b, "adv"), a->s.n, a->saved)))
         return e;
     finish(a);
     return 0;

@@ -7,31 +7,31 @@
 #include "tools/score.h"
 
 typedef struct AttackPlan {
-    const char *attack;   /* an entry that takes x, y and gives adv, success */
+    const char *attack; /* an entry that takes x, y and gives adv, success */
     const char *model, *images;
     const char *eps, *step; /* as given, or NULL: the attack's default */
     int32_t steps;
-    bool random;          /* random start */
-    const char *start;    /* file with first iterates, or NULL */
+    bool random;       /* random start */
+    const char *start; /* file with first iterates, or NULL */
     bool targeted;
-    int64_t target;       /* of all samples, unless there is a file */
-    const char *targets;  /* file with one a sample, or NULL */
-    int stop;             /* 0 never, 1 at success, 2 at an exact cycle */
-    const char *out;      /* file for the adversarial images, or NULL */
+    int64_t target;      /* of all samples, unless there is a file */
+    const char *targets; /* file with one a sample, or NULL */
+    int stop;            /* 0 never, 1 at success, 2 at an exact cycle */
+    const char *out;     /* file for the adversarial images, or NULL */
     DataRange range;
     RunChoice run;
 } AttackPlan;
 
 typedef struct AttackResult {
     int64_t n;
-    int64_t correct;      /* right before the attack */
-    int64_t robust;       /* right before and after it */
-    int64_t reached;      /* targeted: are of their target class after it */
+    int64_t correct;       /* right before the attack */
+    int64_t robust;        /* right before and after it */
+    int64_t reached;       /* targeted: are of their target class after it */
     double linf, l2, rmse; /* means over all samples */
     double linf_max;
     uint64_t forwards, backwards; /* of the attack, exact; judging its results apart */
-    double eps, step;     /* as used; NaN: the attack has no such parameter */
-    double seconds;       /* in the attack's compiled code */
+    double eps, step;             /* as used; NaN: the attack has no such parameter */
+    double seconds;               /* in the attack's compiled code */
     double compile_seconds;
     char target[64], cpu[64]; /* what the model was compiled for */
     uint64_t hash;

@@ -26,8 +26,10 @@ static void print_setting(const AttackPlan *p, const AttackResult *r) {
     if (!isnan(r->eps)) printf(", eps %.6g", r->eps);
     if (!isnan(r->step)) printf(", step %.6g", r->step);
     printf(", %d steps, %s start, seed %" PRIu64 ", %s\n", p->steps,
-           p->start ? "given" : p->random ? "random" : "no random", p->run.seed,
-           p->targeted ? "targeted" : "untargeted");
+           p->start    ? "given"
+           : p->random ? "random"
+                       : "no random",
+           p->run.seed, p->targeted ? "targeted" : "untargeted");
 }
 
 void attack_print(const AttackPlan *p, const AttackResult *r) {
@@ -56,35 +58,38 @@ static json_t *setting_json(const AttackPlan *p, const AttackResult *r) {
                      "attack", p->attack, "eps", number_or_null(r->eps), "step",
                      number_or_null(r->step), "steps", (int)p->steps, "seed",
                      (json_int_t)p->run.seed, "start",
-                     p->start ? "file" : p->random ? "random" : "image", "start_file", p->start,
-                     "targeted", p->targeted, "stop", stops[p->stop], "model", p->model, "hash",
-                     hash, "precision", r->f64 ? "f64" : "f32", "target", r->target, "cpu", r->cpu,
-                     "batch", r->slots);
+                     p->start    ? "file"
+                     : p->random ? "random"
+                                 : "image",
+                     "start_file", p->start, "targeted", p->targeted, "stop", stops[p->stop],
+                     "model", p->model, "hash", hash, "precision", r->f64 ? "f64" : "f32", "target",
+                     r->target, "cpu", r->cpu, "batch", r->slots);
 }
 
 static json_t *result_json(const AttackPlan *p, const AttackResult *r) {
-    json_t *j = json_pack(
-        "{s:s, s:I, s:I, s:f, s:f, s:f, s:{s:f, s:f, s:f, s:f}, s:f, s:f}", "images", p->images,
-        "first", (json_int_t)p->range.first, "n", (json_int_t)r->n, "clean_accuracy",
-        share(r->correct, r->n), "robust_accuracy", share(r->robust, r->n), "success_rate",
-        share(r->correct - r->robust, r->correct), "distances", "linf_mean", r->linf, "linf_max",
-        r->linf_max, "l2_mean", r->l2, "rmse_mean", r->rmse, "forwards_per_sample",
-        (double)r->forwards / (double)r->n, "backwards_per_sample",
-        (double)r->backwards / (double)r->n);
+    json_t *j =
+        json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:{s:f, s:f, s:f, s:f}, s:f, s:f}", "images",
+                  p->images, "first", (json_int_t)p->range.first, "n", (json_int_t)r->n,
+                  "clean_accuracy", share(r->correct, r->n), "robust_accuracy",
+                  share(r->robust, r->n), "success_rate", share(r->correct - r->robust, r->correct),
+                  "distances", "linf_mean", r->linf, "linf_max", r->linf_max, "l2_mean", r->l2,
+                  "rmse_mean", r->rmse, "forwards_per_sample", (double)r->forwards / (double)r->n,
+                  "backwards_per_sample", (double)r->backwards / (double)r->n);
     if (p->targeted) json_object_set_new(j, "target_rate", json_real(share(r->reached, r->n)));
     return j;
 }
 
 static json_t *timing_json(const AttackPlan *p, const AttackResult *r) {
-    return json_pack("{s:f, s:f, s:f, s:i}", "attack_seconds", r->seconds,
-                     "image_steps_per_second", (double)r->backwards / r->seconds,
-                     "compile_seconds", r->compile_seconds, "threads", p->run.threads);
+    return json_pack("{s:f, s:f, s:f, s:i}", "attack_seconds", r->seconds, "image_steps_per_second",
+                     (double)r->backwards / r->seconds, "compile_seconds", r->compile_seconds,
+                     "threads", p->run.threads);
 }
 
 int attack_write_json(const char *path, const AttackPlan *p, const AttackResult *r) {
-    json_t *j = json_pack("{s:o, s:o, s:o, s:s}", "settings", setting_json(p, r), "results",
-                          result_json(p, r), "timings", timing_json(p, r), "units",
-                          "distances: pixels in [0,1]; eps, step: pixels in [0,1]; accuracies: shares");
+    json_t *j =
+        json_pack("{s:o, s:o, s:o, s:s}", "settings", setting_json(p, r), "results",
+                  result_json(p, r), "timings", timing_json(p, r), "units",
+                  "distances: pixels in [0,1]; eps, step: pixels in [0,1]; accuracies: shares");
     if (!j) return fail_input("%s: cannot be written: a name is not UTF-8", path);
     NewFile file;
     DataError error;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Running an entry over a data set in chunks: one call a chunk, so that progress shows and memory is
- * bounded. Results do not depend on the chunks: samples are known by their index in the set. */
+/* Running an entry over a data set in chunks: one call a chunk, so that progress shows and memory
+ * is bounded. Results do not depend on the chunks: samples are known by their index in the set. */
 #ifndef ADJ_TOOLS_CHUNK_H
 #define ADJ_TOOLS_CHUNK_H
 

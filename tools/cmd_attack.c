@@ -28,14 +28,22 @@ static struct poptOption table[] = {
      "reach this class, or the classes in a file (one for each of the images)", "CLASS|FILE"},
     {"stop", 0, POPT_ARG_STRING, &given.stop, 0,
      "never (default); success: at the first iterate that fools; cycle: when iterates repeat, "
-     "with the result that all steps would give", "WHEN"},
+     "with the result that all steps would give",
+     "WHEN"},
     {NULL, 'o', POPT_ARG_STRING, &given.out, 0, "write the adversarial images, [N,C,H,W]",
      "ADV.npy"},
     {"json", 0, POPT_ARG_STRING, &given.json, 0, "write the report as JSON", "FILE"},
-    SEED_OPTION, DATA_OPTIONS, RUN_OPTIONS, MODEL_OPTIONS, POPT_TABLEEND};
+    SEED_OPTION,
+    DATA_OPTIONS,
+    RUN_OPTIONS,
+    MODEL_OPTIONS,
+    POPT_TABLEEND};
 
 static const Syntax syntax = {
-    "adjoint attack", "model.onnx images", 2, 2,
+    "adjoint attack",
+    "model.onnx images",
+    2,
+    2,
     "Labels are needed. Robust accuracy counts the images that are right before and after the\n"
     "attack; the success rate is over those that were right before. Distances are of pixels in\n"
     "[0,1]. Results do not depend on threads, batch or --first.\n\n"

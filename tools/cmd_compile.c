@@ -21,19 +21,26 @@ static struct poptOption table[] = {
     {"emit", 0, POPT_ARG_STRING, &given.emit, 0,
      "obj (default), lib, so, asm, llvm, ir, kernels or ptx", "KIND"},
     {"verbose", 'v', POPT_ARG_NONE, &given.verbose, 0, "say where the time went", NULL},
-    ARTEFACT_OPTIONS, MODEL_OPTIONS, POPT_TABLEEND};
+    ARTEFACT_OPTIONS,
+    MODEL_OPTIONS,
+    POPT_TABLEEND};
 
 static const Syntax syntax = {
-    "adjoint compile", "model.onnx -o OUT", 1, 1,
-    "Writes OUT.o (.a .so .s .ll .ir .kernels .ptx by --emit); obj, lib and so come with the header\n"
-    "OUT.h, the manifest OUT.json and, with --weights file, OUT.weights. Makes no folders.\n\n"
+    "adjoint compile",
+    "model.onnx -o OUT",
+    1,
+    1,
+    "Writes OUT.o (.a .so .s .ll .ir .kernels .ptx by --emit); obj, lib and so come with the\n"
+    "header OUT.h, the manifest OUT.json and, with --weights file, OUT.weights. Makes no folders.\n"
+    "Sizes are bytes.\n\n"
     "Examples:\n"
     "  adjoint compile model.onnx -o out/m --entry forward,gradient,pgd-linf --batch 8\n"
     "  adjoint compile model.onnx -o m --target aarch64-linux-gnu --weights file --emit lib\n",
     table};
 
 /* In the order of AdjEmit. */
-static const char *const kinds[] = {"obj", "lib", "so", "asm", "llvm", "ir", "kernels", "ptx", NULL};
+static const char *const kinds[] = {"obj", "lib",     "so",  "asm", "llvm",
+                                    "ir",  "kernels", "ptx", NULL};
 static const char *const endings[] = {".o", ".a", ".so", ".s", ".ll", ".ir", ".kernels", ".ptx"};
 static const char *const companions[] = {".h", ".json", ".weights"};
 

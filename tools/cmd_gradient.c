@@ -8,19 +8,23 @@
 #include "tools/progress.h"
 #include "tools/say.h"
 
-static struct {
-    char *out, *logits, *of;
-} given;
+static struct { char *out, *logits, *of; } given;
 
 static struct poptOption table[] = {
     {NULL, 'o', POPT_ARG_STRING, &given.out, 0, "write the gradients", "GRAD.npy"},
     {"of", 0, POPT_ARG_STRING, &given.of, 0,
      "ce (default): the cross-entropy; logit: the label's logit", "LOSS"},
     {"logits", 0, POPT_ARG_STRING, &given.logits, 0, "write the logits too", "LOGITS.npy"},
-    DATA_OPTIONS, RUN_OPTIONS, MODEL_OPTIONS, POPT_TABLEEND};
+    DATA_OPTIONS,
+    RUN_OPTIONS,
+    MODEL_OPTIONS,
+    POPT_TABLEEND};
 
 static const Syntax syntax = {
-    "adjoint gradient", "model.onnx images", 2, 2,
+    "adjoint gradient",
+    "model.onnx images",
+    2,
+    2,
     "Gradients are in units of the loss a unit of pixel in [0,1], [N,C,H,W]. Labels are needed.\n\n"
     "Examples:\n"
     "  adjoint gradient model.onnx x.npy --labels labels.npy -o grad.npy\n"
@@ -52,8 +56,7 @@ static int prepare(Gradient *g, const char *entry) {
 static int run_chunk(Gradient *g, int64_t at, int64_t n) {
     void *io[16] = {0};
     for (int k = 0; k < g->b.entry->nio; k++)
-        if (g->b.io[k])
-            io[k] = (char *)g->b.io[k] + (size_t)at * tensor_bytes(&g->b.entry->io[k]);
+        if (g->b.io[k]) io[k] = (char *)g->b.io[k] + (size_t)at * tensor_bytes(&g->b.entry->io[k]);
     AdjCall call = {.n = n, .io = io};
     double start = seconds_now();
     int e = harness_call(&g->h, g->b.entry, &call, NULL);
@@ -81,9 +84,8 @@ static int save(const Gradient *g, const char *path, const char *name) {
 
 static int run(Gradient *g, const AdjOptions *o, int threads) {
     int e;
-    if ((e = harness_open(&g->h, o, threads)) || (e = prepare(g, o->entries)) ||
-        (e = run_all(g)) || (e = save(g, given.out, "grad")) ||
-        (e = save(g, given.logits, "logits")))
+    if ((e = harness_open(&g->h, o, threads)) || (e = prepare(g, o->entries)) || (e = run_all(g)) ||
+        (e = save(g, given.out, "grad")) || (e = save(g, given.logits, "logits")))
         return e;
     printf("%.0f gradients/s (%lld images in %.3f s, %d threads; compiled in %.2f s)\n",
            (double)g->s.n / g->seconds, (long long)g->s.n, g->seconds, g->h.env.workers,

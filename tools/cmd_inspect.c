@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* adjoint inspect: the facts of a model, as JSON or for people. Nothing here knows what the facts are:
- * an object is lines of `key value`, a list of objects is a table, deeper ones follow with their path. */
+/* adjoint inspect: the facts of a model, as JSON or for people. Nothing here knows what the facts
+ * are: an object is lines of `key value`, a list of objects is a table, deeper ones follow with
+ * their path. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,17 +13,20 @@
 
 static int as_json;
 
-static struct poptOption table[] = {
-    {"json", 0, POPT_ARG_NONE, &as_json, 0, "print JSON", NULL},
-    ARTEFACT_OPTIONS, MODEL_OPTIONS, POPT_TABLEEND};
+static struct poptOption table[] = {{"json", 0, POPT_ARG_NONE, &as_json, 0, "print JSON", NULL},
+                                    ARTEFACT_OPTIONS,
+                                    MODEL_OPTIONS,
+                                    POPT_TABLEEND};
 
-static const Syntax syntax = {
-    "adjoint inspect", "model.onnx", 1, 1,
-    "Sizes are bytes; MACs are multiply-adds a sample.\n\n"
-    "Examples:\n"
-    "  adjoint inspect model.onnx --entry forward,pgd-linf\n"
-    "  adjoint inspect model.onnx --json\n",
-    table};
+static const Syntax syntax = {"adjoint inspect",
+                              "model.onnx",
+                              1,
+                              1,
+                              "Sizes are bytes; MACs are multiply-adds a sample.\n\n"
+                              "Examples:\n"
+                              "  adjoint inspect model.onnx --entry forward,pgd-linf\n"
+                              "  adjoint inspect model.onnx --json\n",
+                              table};
 
 enum { CELL = 128, WIDEST = 64 };
 
@@ -91,14 +95,12 @@ static void print_rows(json_t *rows) {
     const char *key;
     char cell[CELL];
     size_t i;
-    json_object_foreach(first, key, v)
-        if (cell_text(cell, sizeof cell, v))
-            printf(json_is_number(v) ? "  %*s" : "  %-*s", width_of(rows, key), key);
+    json_object_foreach(first, key, v) if (cell_text(cell, sizeof cell, v))
+        printf(json_is_number(v) ? "  %*s" : "  %-*s", width_of(rows, key), key);
     putchar('\n');
     json_array_foreach(rows, i, row) {
-        json_object_foreach(first, key, v)
-            if (cell_text(cell, sizeof cell, v))
-                print_cell(json_object_get(row, key), width_of(rows, key));
+        json_object_foreach(first, key, v) if (cell_text(cell, sizeof cell, v))
+            print_cell(json_object_get(row, key), width_of(rows, key));
         putchar('\n');
     }
 }
@@ -116,20 +118,18 @@ static void print_object(const char *path, json_t *object) {
     const char *key;
     char cell[1024], deeper[256];
     json_t *v;
-    json_object_foreach(object, key, v)
-        if (cell_text(cell, sizeof cell, v)) printf("%-20s %s\n", key, cell);
-    json_object_foreach(object, key, v)
-        if (!cell_text(cell, sizeof cell, v)) {
-            join(deeper, sizeof deeper, path, key);
-            print_value(deeper, v);
-        }
+    json_object_foreach(object, key, v) if (cell_text(cell, sizeof cell, v))
+        printf("%-20s %s\n", key, cell);
+    json_object_foreach(object, key, v) if (!cell_text(cell, sizeof cell, v)) {
+        join(deeper, sizeof deeper, path, key);
+        print_value(deeper, v);
+    }
 }
 
 static bool has_tables(const json_t *object) {
     const char *key;
     json_t *v;
-    json_object_foreach((json_t *)object, key, v)
-        if (is_table(v) || json_is_object(v)) return true;
+    json_object_foreach((json_t *)object, key, v) if (is_table(v) || json_is_object(v)) return true;
     return false;
 }
 

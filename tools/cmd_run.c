@@ -13,12 +13,18 @@ static char *out_path;
 
 static struct poptOption table[] = {
     {NULL, 'o', POPT_ARG_STRING, &out_path, 0, "write the logits, one row an image", "LOGITS.npy"},
-    DATA_OPTIONS, RUN_OPTIONS, MODEL_OPTIONS, POPT_TABLEEND};
+    DATA_OPTIONS,
+    RUN_OPTIONS,
+    MODEL_OPTIONS,
+    POPT_TABLEEND};
 
 static const Syntax syntax = {
-    "adjoint run", "model.onnx images", 2, 2,
-    "images: .npy, CIFAR-10 binaries, IDX (these also .gz or .xz), a PNG or JPEG file, or a folder.\n"
-    "Bytes are divided by 255, so that pixels are in [0,1]. Without labels no accuracy is printed.\n\n"
+    "adjoint run",
+    "model.onnx images",
+    2,
+    2,
+    "images: .npy, CIFAR-10 binaries, IDX (these also .gz or .xz), PNG or JPEG: a file or folder.\n"
+    "Bytes are divided by 255, so that pixels are in [0,1]. No accuracy without labels.\n\n"
     "Examples:\n"
     "  adjoint run model.onnx t10k-images-idx3-ubyte.gz --labels t10k-labels-idx1-ubyte.gz\n"
     "  adjoint run model.onnx test_batch.bin --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 \\\n"
@@ -33,7 +39,7 @@ typedef struct Run {
     char *logits;         /* of all samples */
     int64_t *labels;      /* of one chunk, or NULL */
     int64_t correct;
-    double seconds;       /* in the compiled code */
+    double seconds; /* in the compiled code */
 } Run;
 
 static int prepare(Run *r) {

@@ -17,13 +17,19 @@ static struct poptOption table[] = {
     {"entry", 0, POPT_ARG_STRING, &given.entry, 0,
      "programs to check, with commas (default forward,gradient)", "NAMES"},
     {"each", 0, POPT_ARG_NONE, &given.each, 0, "compare after every kernel", NULL},
-    SEED_OPTION, DATA_OPTIONS, MODEL_OPTIONS, POPT_TABLEEND};
+    SEED_OPTION,
+    DATA_OPTIONS,
+    MODEL_OPTIONS,
+    POPT_TABLEEND};
 
 static const Syntax syntax = {
-    "adjoint verify", "model.onnx [images]", 1, 2,
-    "Without images: two images of random pixels, by --seed. With images: the first two, or --limit.\n"
-    "A difference is |compiled - evaluator| / max(1, largest |evaluator|) of a tensor. The exit status\n"
-    "is 1 if one is above the tolerance.\n\n"
+    "adjoint verify",
+    "model.onnx [images]",
+    1,
+    2,
+    "Without images: two images of random pixels, by --seed. With images: the first two, or\n"
+    "--limit. A difference is |compiled - evaluator| / max(1, largest |evaluator|) of a tensor.\n"
+    "The exit status is 1 if one is above the tolerance.\n\n"
     "Examples:\n"
     "  adjoint verify model.onnx --entry forward,gradient,pgd-linf\n"
     "  adjoint verify model.onnx images.npy --each --precision f64 --limit 1\n",

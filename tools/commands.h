@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The subcommands: one file each, one row each in main.c. argv[0] is the subcommand's name; the result
- * is the exit status. */
+/* The subcommands: one file each, one row each in main.c. argv[0] is the subcommand's name; the
+ * result is the exit status. */
 #ifndef ADJ_TOOLS_COMMANDS_H
 #define ADJ_TOOLS_COMMANDS_H
 

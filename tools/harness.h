@@ -10,11 +10,11 @@
 typedef struct Harness {
     AdjCompiled *compiled;
     const AdjModel *model;
-    const char *path;       /* of the model */
+    const char *path; /* of the model */
     AdjPool *pool;
     AdjEnv env;
     const void *weights;
-    void *arena;            /* serves every entry */
+    void *arena; /* serves every entry */
     size_t arena_bytes;
     double compile_seconds; /* from the file to loaded code */
 } Harness;

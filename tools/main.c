@@ -24,11 +24,12 @@ static int help(void) {
     puts("adjoint compiles ONNX image classifiers, their gradients and attacks on them.\n\n"
          "Usage: adjoint COMMAND ARGUMENT... [OPTION...]\n");
     for (int i = 0; i < NCOMMANDS; i++) printf("  %-9s %s\n", commands[i].name, commands[i].help);
-    puts("\n`adjoint COMMAND --help` says more. Exit status: 0 fine, 1 something is wrong with the\n"
-         "model, the data or a file, 2 with the command line.\n\n"
-         "Examples:\n"
-         "  adjoint compile model.onnx -o out/m --entry forward,gradient,pgd-linf\n"
-         "  adjoint attack model.onnx images.npy --labels labels.npy --eps 8/255 --steps 10");
+    puts(
+        "\n`adjoint COMMAND --help` says more. Exit status: 0 fine, 1 something is wrong with the\n"
+        "model, the data or a file, 2 with the command line.\n\n"
+        "Examples:\n"
+        "  adjoint compile model.onnx -o out/m --entry forward,gradient,pgd-linf\n"
+        "  adjoint attack model.onnx images.npy --labels labels.npy --eps 8/255 --steps 10");
     return fflush(stdout) ? STATUS_INPUT : 0;
 }
 

@@ -9,7 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A decimal number or a fraction of two, with nothing around it; false if it is not, or not finite. */
+/* A decimal number or a fraction of two, with nothing around it; false if it is not, or not finite.
+ * */
 bool number_parse(const char *text, double *out);
 bool integer_parse(const char *text, int64_t *out);
 

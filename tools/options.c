@@ -50,8 +50,8 @@ struct poptOption data_table[] = {
 struct poptOption run_table[] = {
     TEXT("threads", threads, "threads (default: one for each CPU online)", "N"), POPT_TABLEEND};
 
-struct poptOption seed_table[] = {
-    TEXT("seed", seed, "of the random numbers (default 0)", "N"), POPT_TABLEEND};
+struct poptOption seed_table[] = {TEXT("seed", seed, "of the random numbers (default 0)", "N"),
+                                  POPT_TABLEEND};
 
 /* ---- the command line ---- */
 
@@ -157,8 +157,11 @@ static int take_preprocessing(AdjOptions *o) {
 
 int options_model(const char *model, AdjOptions *o) {
     int e;
-    *o = (AdjOptions){.model = model, .entries = given.entry, .prefix = given.prefix,
-                      .target = given.target, .cpu = given.cpu,
+    *o = (AdjOptions){.model = model,
+                      .entries = given.entry,
+                      .prefix = given.prefix,
+                      .target = given.target,
+                      .cpu = given.cpu,
                       .print_after = given.print_after};
     if ((e = options_entries(given.entry)) ||
         (e = option_integer("--batch", given.batch, 1, 4096, &o->batch)) || (e = take_words(o)))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Options: tables that subcommands share, and the reading of a command line.
  *
- * popt stores the text of an option through a pointer in its table, so the tables and what they fill
- * are static; values are converted, and checked, by the functions below. */
+ * popt stores the text of an option through a pointer in its table, so the tables and what they
+ * fill are static; values are converted, and checked, by the functions below. */
 #ifndef ADJ_TOOLS_OPTIONS_H
 #define ADJ_TOOLS_OPTIONS_H
 
@@ -13,8 +13,7 @@
 #include "compiler/adjoint.h"
 
 /* Tables to include: of the model, of the artefact, of the data, of the run. */
-extern struct poptOption model_table[], artefact_table[], data_table[], run_table[],
-    seed_table[];
+extern struct poptOption model_table[], artefact_table[], data_table[], run_table[], seed_table[];
 
 #define MODEL_OPTIONS                                                                              \
     { NULL, 0, POPT_ARG_INCLUDE_TABLE, model_table, 0, "The model:", NULL }
@@ -35,8 +34,8 @@ typedef struct Syntax {
     struct poptOption *table;
 } Syntax;
 
-/* Parses argv[1..]; argument[most] gets what is no option, NULL where there is none. --help prints and
- * exits with 0. Returns 0 or STATUS_USAGE. */
+/* Parses argv[1..]; argument[most] gets what is no option, NULL where there is none. --help prints
+ * and exits with 0. Returns 0 or STATUS_USAGE. */
 int options_parse(const Syntax *, int argc, const char **argv, const char **argument);
 
 /* Every name of the list is a program; NULL is fine. */

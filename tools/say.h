@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the command says on standard error: one line, opening with "adjoint: ".
  *
- * Functions of the command that can fail return its exit status: 0, STATUS_INPUT for the user's model,
- * data or files, STATUS_USAGE for the command line. Who finds the fault says the line. */
+ * Functions of the command that can fail return its exit status: 0, STATUS_INPUT for the user's
+ * model, data or files, STATUS_USAGE for the command line. Who finds the fault says the line. */
 #ifndef ADJ_TOOLS_SAY_H
 #define ADJ_TOOLS_SAY_H
 

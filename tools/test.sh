@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Installs what is missing, builds, runs all tests: those without the label e2e under AddressSanitizer
-# and UBSan, those with it as released. The last line is `N passed, M failed[, K skipped]`, the sum of
-# the lines `name: N passed, M failed[, K skipped]` that test programs print; a test that fails and
-# counts no failure is one more. Real models are looked for in ADJ_SHARED.
+# Installs what is missing, builds, runs all tests: those without the label e2e under
+# AddressSanitizer and UBSan, those with it as released. The last line is `N passed, M failed[, K
+# skipped]`, the sum of the lines `name: N passed, M failed[, K skipped]` that test programs print;
+# a test that fails and counts no failure is one more. Real models are looked for in ADJ_SHARED.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -44,13 +44,13 @@ run() {
 build asan && run asan -LE e2e
 build release && run release -L e2e
 
-# Numbers of a line such as "12: cli: 10 passed, 0 failed, 1 skipped"; ctest puts the test's number in
-# front. An outcome line closes the test whose counts came before it.
+# Numbers of a line such as "12: cli: 10 passed, 0 failed, 1 skipped"; ctest puts the test's number
+# in front. An outcome line closes the test whose counts came before it.
 awk '
     function number(word,    part) {
         return match($0, "[0-9]+ " word) ? substr($0, RSTART, RLENGTH) + 0 : 0
     }
-    /^([0-9]+: )?[A-Za-z0-9_.\/ -]+: [0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$/ {
+    /^([0-9]+: )?[A-Za-z0-9_.\/ -]+: [0-9]+ passed, [0-9]+ failed/ {
         passed += number("passed"); failed += number("failed"); skipped += number("skipped")
         own_failed += number("failed"); counted = 1
         next

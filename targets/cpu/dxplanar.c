@@ -22,7 +22,7 @@ enum { MOST_CHANNELS = 8, MOST_WIDTH = 64, MOST_CLASSES = 8 };
 /* ---- the bid ---- */
 /* Points of a pass: their sums, a weight a channel and a datum fit the registers. */
 static int64_t most_points(const Target *t, int64_t channels) {
-    int64_t n = (t->vec_regs - channels - 1 - !t->fma) / channels;
+    int64_t n = tap_registers(t, channels + 1) / channels;
     return n < MAX_ACC / channels ? n : MAX_ACC / channels;
 }
 

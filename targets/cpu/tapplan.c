@@ -5,7 +5,7 @@
  * scheduler hoist loads until it spills, which costs half the speed. */
 #include "tapplan.h"
 
-enum { CALL_CYCLES = 40, MOST_BLOCKS = 8, MOST_STEPS = 4 };
+enum { CALL_CYCLES = 40, MOST_BLOCKS = 8, MOST_STEPS = 4, TIGHT_STEPS = 2 };
 
 Cut cut_evenly(int64_t length, int64_t most) {
     int64_t pieces = (length + most - 1) / most;
@@ -18,13 +18,19 @@ double tap_rate(const Target *t) {
     return t->vec_bytes > 32 ? 1 : 2;
 }
 
-int64_t tap_unroll(int64_t steps) {
-    if (steps <= MOST_STEPS + 2)
-        return steps;
-    int64_t u = MOST_STEPS;
-    while (steps % u != 0)
-        u--;
-    return u;
+/* AVX-512 broadcasts within the multiply-add; before it a broadcast takes a register, and without
+ * fused multiply-adds products and copies take more. */
+int64_t tap_registers(const Target *t, int64_t others) {
+    int64_t spare = t->vec_regs >= 32 ? 0 : t->fma ? 1 : 4;
+    return t->vec_regs - others - spare;
+}
+
+/* k-steps of one basic block: a divisor of the steps there are, fewer if registers are tight. */
+static int64_t unroll(const Target *t, const TapPlan *p, int64_t steps) {
+    int64_t most = tap_registers(t, p->c + 1) - p->th * p->tw * p->c <= 1 ? TIGHT_STEPS : MOST_STEPS;
+    while (steps % most != 0)
+        most--;
+    return most;
 }
 
 typedef struct Model {
@@ -60,12 +66,8 @@ static double group_cycles(const Model *m, int64_t th, int64_t tw, int64_t c) {
     return sum;
 }
 
-static bool fits(const Target *t, int64_t points, int64_t c) {
-    return points * c + c + 1 + !t->fma <= t->vec_regs;
-}
-
 static void consider(const Model *m, int64_t th, int64_t tw, int64_t c, int64_t groups, TapPlan *best) {
-    if (!fits(m->target, th * tw, c))
+    if (th * tw * c > tap_registers(m->target, c + 1))
         return;
     double cost = group_cycles(m, th, tw, c) * (double)groups;
     bool tie = best->c && cost <= best->cost * 1.000001 && th * tw * c > best->th * best->tw * best->c;
@@ -101,7 +103,7 @@ bool tap_plan(const Target *t, const Contract *c, const TapShape *s, TapPlan *pl
     if (!best.c)
         return false;
     best.cost *= (double)(c->batch * tap_classes(s, 0) * tap_classes(s, 1));
-    best.unroll = tap_unroll(s->data_ch < lanes ? s->data_ch : lanes);
+    best.unroll = unroll(t, &best, s->data_ch < lanes ? s->data_ch : lanes);
     double weights = (double)(c->ic * c->oc * c->kh * c->kw) * dtype_bytes(c->dtype);
     best.by_group = c->batch > 1 && weights > (double)t->l2 / 2;
     *plan = best;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The shared walk from kernel IR to LLVM IR. Emitters of claimed kernels use the same walk for their
- * epilogues: they bind axes and the contraction's value, then ask for the stores.
- *
- * Code is emitted without branches inside a body: loops are do-while (extents are at least 1; the
- * sample loop is guarded once), a guarded load reads a safe address and selects. So a value emitted in
- * a loop body dominates what follows the loop, and the memo below stays valid until an axis is rebound. */
+/* The shared walk from kernel IR to LLVM IR. Emitters of claimed kernels use the same walk for
+ * their epilogues: they bind axes and the contraction's value, then ask for the stores.  Code is
+ * emitted without branches inside a body: loops are do-while (extents are at least 1; the sample
+ * loop is guarded once), a guarded load reads a safe address and selects. So a value emitted in a
+ * loop body dominates what follows the loop, and the memo below stays valid until an axis is
+ * rebound. */
 #ifndef ADJ_TARGETS_LLVM_WALK_H
 #define ADJ_TARGETS_LLVM_WALK_H
 
@@ -33,8 +33,8 @@ typedef struct Walk {
 
 /* Binds an axis and forgets every memo that depends on it. */
 void walk_bind(Walk *, int axis, LLVMValueRef value);
-/* Gives an expression (the contraction's K_REDUCE) its value: a scalar, or a vector of w->lanes if it
- * depends on the vec axis. */
+/* Gives an expression (the contraction's K_REDUCE) its value: a scalar, or a vector of w->lanes if
+ * it depends on the vec axis. */
 void walk_set(Walk *, KRef, LLVMValueRef value);
 /* The value under the present bindings: a vector of w->lanes if it depends on the vec axis. */
 LLVMValueRef walk_expr(Walk *, KRef);
@@ -44,8 +44,8 @@ void walk_stores(Walk *);
 /* Address (ptr) of a parameter's cell: digit values given, halo added by the caller. */
 LLVMValueRef walk_cell(Walk *, int param, LLVMValueRef element_index);
 
-/* Loops. loop_begin starts a do-while over [from, to) with constant step, from < to known; the body is
- * filled at the builder's position; accumulators are loop-carried. */
+/* Loops. loop_begin starts a do-while over [from, to) with constant step, from < to known; the
+ * body is filled at the builder's position; accumulators are loop-carried. */
 typedef struct Loop {
     LLVMValueRef index;       /* i64 phi */
     LLVMBasicBlockRef head, before;
@@ -63,8 +63,8 @@ LLVMTypeRef walk_type(Walk *, DType);              /* element type as computed w
 LLVMTypeRef walk_vec(Walk *, DType, int lanes);
 LLVMValueRef walk_i64(Walk *, int64_t);
 
-/* A claim: emits the whole body of w->fn (entry block exists and the builder stands in it; ends with
- * ret void). Tile functions it calls are internal, noinline. */
+/* A claim: emits the whole body of w->fn (entry block exists and the builder stands in it; ends
+ * with ret void). Tile functions it calls are internal, noinline. */
 typedef struct ClaimRow {
     const char *name;
     bool (*offer)(const Target *, const Contract *, Offer *);

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# bad_input.sh ADJOINT MAKE_BAD: each kind of bad input ends with its exit status, exactly one line on
-# standard error that opens with "adjoint: " and names the culprit, and no output file.
+# bad_input.sh ADJOINT MAKE_BAD: each kind of bad input ends with its exit status, exactly one line
+# on standard error that opens with "adjoint: " and names the culprit, and no output file.
 set -u
 adjoint=$1
 make_bad=$2

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes the files of bad_input.sh into a folder: a small good model (flatten, then 3 logits of 1x4x4
- * pixels), the same with one fault each, and .npy files. ONNX is protobuf, written here by hand: a
- * field is a varint of number * 8 + wire type, then a varint (type 0) or a length and bytes (type 2). */
+/* Writes the files of bad_input.sh into a folder: a small good model (flatten, then 3 logits of
+ * 1x4x4 pixels), the same with one fault each, and .npy files. ONNX is protobuf, written here by
+ * hand: a field is a varint of number * 8 + wire type, then a varint (type 0) or a length and bytes
+ * (type 2). */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,8 +70,8 @@ static void put_initializer(Message *graph, const char *name, uint64_t rows, uin
     put_message(graph, 5, &tensor);
 }
 
-/* ValueInfoProto: name 1, type 2 { tensor_type 1 { elem_type 1, shape 2 { dim 1 { value 1 or param 2 }}}};
- * the first extent is the batch, 0 ends the others */
+/* ValueInfoProto: name 1, type 2 { tensor_type 1 { elem_type 1, shape 2 { dim 1 { value 1 or param
+ * 2 }}}}; the first extent is the batch, 0 ends the others */
 static void put_value(Message *graph, unsigned field, const char *name, const uint64_t *dims) {
     Message value = {.n = 0}, type = {.n = 0}, tensor = {.n = 0}, shape = {.n = 0}, dim = {.n = 0};
     put_text(&dim, 2, "N");
@@ -136,8 +137,8 @@ static void write_model(const char *folder, const char *name, Fault fault) {
 static void write_npy(const char *folder, const char *name, const char *descr, const char *shape,
                       const void *data, size_t bytes) {
     unsigned char file[1024];
-    int n = snprintf((char *)file + 10, 118, "{'descr': '%s', 'fortran_order': False, 'shape': %s, }",
-                     descr, shape);
+    int n = snprintf((char *)file + 10, 118,
+                     "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", descr, shape);
     memcpy(file, "\x93NUMPY\x01\x00\x76\x00", 10); /* a header of 118 bytes */
     memset(file + 10 + n, ' ', 118 - (size_t)n);
     file[127] = '\n';

@@ -100,8 +100,8 @@ int main(int argc, char **argv) {
     read_images(argv[1], argv[2]);
     adj_pool_env(pool, &env);
     call.size = sizeof call;
-    call.arena_bytes = largest(FASHION_FORWARD_ARENA(env.workers),
-                               FASHION_PGD_LINF_ARENA(env.workers));
+    call.arena_bytes =
+        largest(FASHION_FORWARD_ARENA(env.workers), FASHION_PGD_LINF_ARENA(env.workers));
     call.arena = adj_arena_new(call.arena_bytes);
     if (!call.arena) fail("no memory");
     classify(&env, &call);
