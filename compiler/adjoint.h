@@ -52,10 +52,12 @@ const void *adj_weights(const AdjCompiled *, uint64_t *bytes); /* NULL if embedd
 /* Compiled against the evaluator on n samples of x (and labels y; NULL: zeros). */
 typedef struct AdjVerify {
     int64_t kernels, values;   /* compared */
-    double worst;              /* largest |compiled - evaluator| / max(1, |value|max) */
+    double worst;              /* |compiled - evaluator| / max(1, |value|max) of the value that is
+                                  worst against its own tolerance, which follows */
     char where[256];           /* ONNX nodes of the worst kernel */
     char program[64];
-    double tolerance;          /* passed if worst <= tolerance */
+    double tolerance;          /* a kernel that sums K products is allowed K units of rounding */
+    int64_t failed;            /* values beyond their tolerance: 0 is a pass */
 } AdjVerify;
 typedef void AdjVerifyRow(void *user, const char *program, int kernel, const char *name,
                           const char *nodes, double difference);

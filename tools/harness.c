@@ -26,8 +26,18 @@ static int compile(Harness *h, const AdjOptions *o) {
     if (!h->compiled) return fail_input("%s", e.msg);
     h->model = adj_load_here(h->compiled, &e);
     if (!h->model) return fail_input("%s", e.msg);
-    h->weights = adj_weights(h->compiled, NULL);
     h->compile_seconds = seconds_now() - start;
+    return 0;
+}
+
+/* As from a .weights file: aligned memory of the caller's. */
+static int copy_weights(Harness *h) {
+    uint64_t bytes;
+    const void *from = adj_weights(h->compiled, &bytes);
+    if (!from) return 0;
+    h->weights = adj_arena_new((size_t)bytes);
+    if (!h->weights) return fail_input("%s: no memory for its weights", h->path);
+    memcpy(h->weights, from, (size_t)bytes);
     return 0;
 }
 
@@ -48,6 +58,7 @@ static int provide(Harness *h, int threads) {
 int harness_open(Harness *h, const AdjOptions *o, int threads) {
     *h = (Harness){0};
     int e = compile(h, o);
+    if (!e) e = copy_weights(h);
     if (!e) e = provide(h, threads);
     if (e) harness_close(h);
     return e;
@@ -55,6 +66,7 @@ int harness_open(Harness *h, const AdjOptions *o, int threads) {
 
 void harness_close(Harness *h) {
     adj_arena_free(h->arena);
+    adj_arena_free(h->weights);
     adj_pool_free(h->pool);
     adj_compiled_free(h->compiled);
     *h = (Harness){0};

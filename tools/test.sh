@@ -25,12 +25,14 @@ log=build/test.log
 # build PRESET
 build() {
     echo "== building $1"
-    cmake --preset "$1" >build/build.log 2>&1 && cmake --build --preset "$1" >>build/build.log 2>&1 &&
-        return 0
+    { cmake --preset "$1" && cmake --build --preset "$1"; } >build/build.log 2>&1 && return 0
     tail -n 40 build/build.log
     echo "1/1 Test #0: build-$1 ***Failed" >>"$log"
     return 1
 }
+
+# What of the log shows at once: outcomes, counts, and what failed.
+shown='^ *[0-9]+/[0-9]+ Test|^[0-9]+: .*: [0-9]+ passed, [0-9]+ failed|: (FAIL|error:)|ERROR:'
 
 # run PRESET ARGUMENT...: the tests' output goes to the log, their outcomes here as well
 run() {
@@ -38,7 +40,7 @@ run() {
     shift
     echo "== testing $preset"
     ctest --test-dir "build/$preset" --verbose --no-tests=ignore "$@" 2>&1 | tee -a "$log" |
-        grep -E '^ *[0-9]+/[0-9]+ Test|^[0-9]+: .*: [0-9]+ passed, [0-9]+ failed|: (FAIL|error:)|ERROR:'
+        grep -E "$shown"
 }
 
 build asan && run asan -LE e2e

@@ -20,9 +20,10 @@ enum { A_SAMPLE, A_CHANNEL, A_ROW, A_GROUP, A_LANE };   /* kernel axes */
 enum { MOST_CHANNELS = 8, MOST_WIDTH = 64, MOST_CLASSES = 8 };
 
 /* ---- the bid ---- */
-/* Points of a pass: their sums, a weight a channel and a datum fit the registers. */
+/* Points of a pass: their sums, a weight a channel and a datum fit the registers. Products that are
+ * not fused and copies for them take three more. */
 static int64_t most_points(const Target *t, int64_t channels) {
-    int64_t n = tap_registers(t, channels + 1) / channels;
+    int64_t n = (t->vec_regs - channels - (t->fma ? 1 : 4)) / channels;
     return n < MAX_ACC / channels ? n : MAX_ACC / channels;
 }
 
@@ -47,12 +48,14 @@ static int64_t result_lanes(int64_t cols, int lanes) {
     return lanes;
 }
 
-/* Best multiple of the epilogue's lanes that divides a row; 0: none holds whole classes. */
-static int64_t choose_width(const Target *t, const TapShape *s, int64_t lanes, double *cost) {
+/* Best multiple of the epilogue's lanes that divides a row; 0: none holds whole classes. The results
+ * of a pass wait in registers for the next one's, so several passes make at most one vector a channel. */
+static int64_t choose_width(const Target *t, const TapShape *s, int64_t lanes, int64_t vector,
+                            double *cost) {
     int64_t cols = s->result[1], classes = s->stride[1], best = 0;
     int64_t most = most_points(t, s->result_ch);
     for (int64_t w = lanes; w <= cols && w <= MOST_WIDTH; w += lanes) {
-        if (cols % w != 0 || w % classes != 0)
+        if (cols % w != 0 || w % classes != 0 || (w / classes > most && w > vector))
             continue;
         double c = width_cost(t, s->result_ch, w / classes, most);
         if (!best || c < *cost * 0.99) {
@@ -96,7 +99,7 @@ bool dxplanar_offer(const Target *t, const Contract *c, Offer *o) {
     int lanes = target_lanes(t, c->dtype);
     int64_t along = result_lanes(s.result[1], lanes), low[2], high[2];
     double cost = 0;
-    int64_t width = along > 1 ? choose_width(t, &s, along, &cost) : 0;
+    int64_t width = along > 1 ? choose_width(t, &s, along, lanes, &cost) : 0;
     if (!width)
         return false;
     tap_halo(&s, low, high);

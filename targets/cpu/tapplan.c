@@ -5,7 +5,7 @@
  * scheduler hoist loads until it spills, which costs half the speed. */
 #include "tapplan.h"
 
-enum { CALL_CYCLES = 40, MOST_BLOCKS = 8, MOST_STEPS = 4, TIGHT_STEPS = 2 };
+enum { CALL_CYCLES = 40, MOST_BLOCKS = 8, MOST_STEPS = 4 };
 
 Cut cut_evenly(int64_t length, int64_t most) {
     int64_t pieces = (length + most - 1) / most;
@@ -18,16 +18,17 @@ double tap_rate(const Target *t) {
     return t->vec_bytes > 32 ? 1 : 2;
 }
 
-/* AVX-512 broadcasts within the multiply-add; before it a broadcast takes a register, and without
+/* Registers left for sums when `others` are in use and what scheduling wants stays free.
+ * AVX-512 broadcasts within the multiply-add; before it a broadcast takes a register, and without
  * fused multiply-adds products and copies take more. */
-int64_t tap_registers(const Target *t, int64_t others) {
+static int64_t tap_registers(const Target *t, int64_t others) {
     int64_t spare = t->vec_regs >= 32 ? 0 : t->fma ? 1 : 4;
     return t->vec_regs - others - spare;
 }
 
-/* k-steps of one basic block: a divisor of the steps there are, fewer if registers are tight. */
-static int64_t unroll(const Target *t, const TapPlan *p, int64_t steps) {
-    int64_t most = tap_registers(t, p->c + 1) - p->th * p->tw * p->c <= 1 ? TIGHT_STEPS : MOST_STEPS;
+/* k-steps of one basic block: a divisor of the steps there are. */
+static int64_t unroll(int64_t steps) {
+    int64_t most = steps < MOST_STEPS + 2 ? steps : MOST_STEPS;
     while (steps % most != 0)
         most--;
     return most;
@@ -103,7 +104,7 @@ bool tap_plan(const Target *t, const Contract *c, const TapShape *s, TapPlan *pl
     if (!best.c)
         return false;
     best.cost *= (double)(c->batch * tap_classes(s, 0) * tap_classes(s, 1));
-    best.unroll = unroll(t, &best, s->data_ch < lanes ? s->data_ch : lanes);
+    best.unroll = unroll(s->data_ch < lanes ? s->data_ch : lanes);
     double weights = (double)(c->ic * c->oc * c->kh * c->kw) * dtype_bytes(c->dtype);
     best.by_group = c->batch > 1 && weights > (double)t->l2 / 2;
     *plan = best;

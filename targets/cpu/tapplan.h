@@ -23,8 +23,6 @@ Cut cut_evenly(int64_t length, int64_t most);
 
 /* The least cost by a model of FMA and load rates; false: no tile fits the registers. */
 bool tap_plan(const Target *, const Contract *, const TapShape *, TapPlan *);
-/* Registers left for sums, `others` being in use: what scheduling needs to spill nothing stays free. */
-int64_t tap_registers(const Target *, int64_t others);
 /* Results wanted at once to hide the latency of multiply-adds. */
 enum { TAP_CHAINS = 8 };
 double tap_rate(const Target *); /* multiply-adds, and loads, a cycle */

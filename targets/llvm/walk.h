@@ -28,7 +28,7 @@ typedef struct Walk {
     int vec;                  /* the AX_VEC axis, or -1 */
     int lanes;                /* its extent, or 1 */
     LLVMValueRef *memo;       /* by KRef: value emitted under the present bindings, or NULL */
-    uint32_t memo_cap;        /* grows: addresses are expressions added to the walk's own copy of k */
+    uint32_t memo_cap;        /* grows: addresses are expressions added to k's copy */
 } Walk;
 
 /* Binds an axis and forgets every memo that depends on it. */
@@ -54,8 +54,8 @@ typedef struct Loop {
     int nacc;
     LLVMValueRef acc[64];     /* phis: value at the start of an iteration */
 } Loop;
-Loop loop_begin(Walk *, const char *name, LLVMValueRef from, LLVMValueRef to, int64_t step, int nacc,
-                const LLVMValueRef *init);
+Loop loop_begin(Walk *, const char *name, LLVMValueRef from, LLVMValueRef to, int64_t step,
+                int nacc, const LLVMValueRef *init);
 /* Closes the loop; next[] are the values after an iteration; result[] those after the loop. */
 void loop_end(Walk *, Loop *, const LLVMValueRef *next, LLVMValueRef *result);
 

@@ -51,6 +51,7 @@ attack() {
 # What is good first: the others fail for their own reasons.
 expect "good compile" 0 "" "$adjoint" compile good.onnx -o out/m --entry forward,pgd-linf
 expect "good run" 0 "" "$adjoint" run good.onnx images.npy --labels labels.npy -o out/logits.npy
+expect "good run, weights apart" 0 "" "$adjoint" run good.onnx images.npy --weights file
 expect "good attack" 0 "" attack images.npy --labels labels.npy
 expect "good help" 0 "" "$adjoint" attack --help
 

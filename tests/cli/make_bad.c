@@ -70,8 +70,8 @@ static void put_initializer(Message *graph, const char *name, uint64_t rows, uin
     put_message(graph, 5, &tensor);
 }
 
-/* ValueInfoProto: name 1, type 2 { tensor_type 1 { elem_type 1, shape 2 { dim 1 { value 1 or param
- * 2 }}}}; the first extent is the batch, 0 ends the others */
+/* ValueInfoProto: name 1, type 2 { tensor_type 1 { elem_type 1, shape 2 { dim 1 } } }, where a dim
+ * is value 1 or param 2; the first extent is the batch, 0 ends the others */
 static void put_value(Message *graph, unsigned field, const char *name, const uint64_t *dims) {
     Message value = {.n = 0}, type = {.n = 0}, tensor = {.n = 0}, shape = {.n = 0}, dim = {.n = 0};
     put_text(&dim, 2, "N");
