@@ -13,8 +13,8 @@ typedef struct Harness {
     const char *path; /* of the model */
     AdjPool *pool;
     AdjEnv env;
-    void *weights;          /* NULL if embedded */
-    void *arena; /* serves every entry */
+    void *weights; /* NULL if embedded */
+    void *arena;   /* serves every entry */
     size_t arena_bytes;
     double compile_seconds; /* from the file to loaded code */
 } Harness;

@@ -128,6 +128,13 @@ int options_entries(const char *list) {
     return 0;
 }
 
+static int check_prefix(const char *p) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+    static const char all[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
+    if (!p || (*p && strchr(letters, *p) && !p[strspn(p, all)])) return 0;
+    return fail_usage("--prefix: '%s' is not a C identifier", p);
+}
+
 static int take_words(AdjOptions *o) {
     static const char *const precisions[] = {"f32", "f64", NULL};
     static const char *const places[] = {"embed", "file", NULL};
@@ -163,7 +170,7 @@ int options_model(const char *model, AdjOptions *o) {
                       .target = given.target,
                       .cpu = given.cpu,
                       .print_after = given.print_after};
-    if ((e = options_entries(given.entry)) ||
+    if ((e = options_entries(given.entry)) || (e = check_prefix(given.prefix)) ||
         (e = option_integer("--batch", given.batch, 1, 4096, &o->batch)) || (e = take_words(o)))
         return e;
     return take_preprocessing(o);

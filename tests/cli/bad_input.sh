@@ -94,6 +94,7 @@ expect "target" 1 nosuch "$adjoint" compile good.onnx -o out/m --target nosuch
 
 # The command line itself
 expect "entry" 2 --entry "$adjoint" compile good.onnx -o out/m --entry forward,nosuch
+expect "prefix" 2 --prefix "$adjoint" compile good.onnx -o out/m --prefix 9x
 expect "option" 2 --nosuch "$adjoint" compile good.onnx -o out/m --nosuch
 expect "missing value" 2 --eps "$adjoint" attack good.onnx images.npy --eps
 expect "missing argument" 2 images "$adjoint" run good.onnx -o out/logits.npy

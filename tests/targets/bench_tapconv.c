@@ -36,7 +36,7 @@ enum { LANES = 4 };
 #define IN_REGISTER "w"
 #endif
 typedef float Vec __attribute__((vector_size(4 * LANES)));
-enum { CHAINS = 12, TURNS = 5000 };
+enum { CHAINS = 12, TURNS = 20000 };
 
 /* Flops a second of independent chains; needs the machine's own flags and contraction to fma. */
 static double peak_once(void) {
