@@ -43,7 +43,8 @@ static Ref expand_argsort(Graph *g, const Node *n, Ref x)
     Ref me = square(g, x, axis, false), other = square(g, x, axis, true);
     Type sq = type_with(g->node[me].type, DT_I64);
     Ref i = b_iota(g, sq, axis), j = b_iota(g, sq, axis + 1);
-    Ref tie = b_binary(g, OP_and, b_binary(g, OP_eq, other, me), b_binary(g, OP_lt, j, i));
+    Ref equal = b_binary(g, OP_eq, other, me), earlier = b_binary(g, OP_lt, j, i);
+    Ref tie = b_binary(g, OP_and, equal, earlier);
     Ref before = b_binary(g, OP_or, b_binary(g, OP_lt, me, other), tie);
     int over[] = {axis + 1};
     Ref rank = squeeze_axis(g, b_reduce(g, OP_sum, b_cast(g, before, DT_I64), 1, over), axis + 1);

@@ -94,7 +94,16 @@ static KRef value_elementwise(Body *b, Ref r, const KRef *index, KRef guard)
     return kx_eval(b->k, n->op, n->type.dtype, n->nargs, arg);
 }
 
-/* ---- views: index maps ---- */
+/* ---- views: index maps ----
+ * One builder call a statement wherever two would build: C leaves the order of arguments open, and the
+ * text of a kernel must not depend on the compiler that compiled us. */
+
+/* x * stride + y * dilation */
+static KRef walk_sum(Body *b, KRef x, int64_t stride, KRef y, int64_t dilation)
+{
+    KRef far = kx_mulc(b->k, x, stride), near = kx_mulc(b->k, y, dilation);
+    return kx_add(b->k, far, near);
+}
 
 static KRef view_reshape(Body *b, const Node *n, const KRef *index, KRef guard)
 {
@@ -189,8 +198,7 @@ static KRef view_window(Body *b, const Node *n, const KRef *index, KRef guard)
     KRef at[MAX_RANK];
     memcpy(at, index, sizeof at[0] * (size_t)rank);
     for (int i = 0; i < k; i++)
-        at[rank - k + i] = kx_add(b->k, kx_mulc(b->k, index[rank - k + i], st->i[i]),
-                                  kx_mulc(b->k, index[rank + i], dil->i[i]));
+        at[rank - k + i] = walk_sum(b, index[rank - k + i], st->i[i], index[rank + i], dil->i[i]);
     return operand(b, n, 0, at, guard);
 }
 
@@ -336,10 +344,12 @@ static KRef heavy_fold(Body *b, const Node *n)
     return reduce_sum(b, n->type.dtype, guard, operand(b, n, 0, at, guard));
 }
 
-static KRef product(Body *b, DType t, KRef x, KRef w)
+/* The sum over all reduction axes of left times operand i at index w. */
+static KRef sum_of_products(Body *b, const Node *n, KRef left, int i, const KRef *w)
 {
-    KRef arg[2] = {x, w};
-    return kx_eval(b->k, OP_mul, t, 2, arg);
+    KRef arg[2] = {left, operand(b, n, i, w, NOK)};
+    KRef p = kx_eval(b->k, OP_mul, n->type.dtype, 2, arg);
+    return kx_reduce(b->k, OP_sum, n->type.dtype, p, NOK);
 }
 
 static KRef heavy_matmul(Body *b, const Node *n)
@@ -351,8 +361,8 @@ static KRef heavy_matmul(Body *b, const Node *n)
     KRef k = red_axis(b, "k", node_of(b, n->args[0])->type.dim[rank - 1]);
     x[rank - 1] = k;
     w[rank - 2] = k;
-    KRef p = product(b, n->type.dtype, operand(b, n, 0, x, NOK), operand(b, n, 1, w, NOK));
-    return kx_reduce(b->k, OP_sum, n->type.dtype, p, NOK);
+    KRef left = operand(b, n, 0, x, NOK);
+    return sum_of_products(b, n, left, 1, w);
 }
 
 /* First channel of a group: channel c of n in `groups` groups, out of `per` channels a group. */
@@ -375,14 +385,12 @@ static KRef heavy_conv(Body *b, const Node *n)
     x[1] = kx_add(b->k, group_base(b, b->axis[1], wt.dim[0], groups, wt.dim[1]), w[1]);
     for (int i = 0; i < k; i++) {
         w[2 + i] = red_axis(b, kernel_names[3 - k + i], wt.dim[2 + i]);
-        x[2 + i] = kx_add(b->k, kx_mulc(b->k, b->axis[2 + i], st->i[i]),
-                          kx_mulc(b->k, w[2 + i], dil->i[i]));
+        x[2 + i] = walk_sum(b, b->axis[2 + i], st->i[i], w[2 + i], dil->i[i]);
         x[2 + i] = kx_addc(b->k, x[2 + i], -pad->i[i]);
         guard = kx_and(b->k, guard, kx_in_range(b->k, x[2 + i], 0, xt.dim[2 + i]));
     }
     KRef v = guarded(b, n->type.dtype, guard, operand(b, n, 0, x, guard), 0);
-    return kx_reduce(b->k, OP_sum, n->type.dtype,
-                     product(b, n->type.dtype, v, operand(b, n, 1, w, NOK)), NOK);
+    return sum_of_products(b, n, v, 1, w);
 }
 
 static KRef heavy_conv_dx(Body *b, const Node *n)
@@ -405,8 +413,7 @@ static KRef heavy_conv_dx(Body *b, const Node *n)
         y[2 + i] = unstride(b, e, st->i[i], yt.dim[2 + i], &guard);
     }
     KRef v = guarded(b, n->type.dtype, guard, operand(b, n, 0, y, guard), 0);
-    return kx_reduce(b->k, OP_sum, n->type.dtype,
-                     product(b, n->type.dtype, v, operand(b, n, 1, w, NOK)), NOK);
+    return sum_of_products(b, n, v, 1, w);
 }
 
 static KRef heavy_conv_dw(Body *b, const Node *n)
@@ -423,14 +430,12 @@ static KRef heavy_conv_dw(Body *b, const Node *n)
     x[1] = kx_add(b->k, group_base(b, b->axis[0], yt.dim[1], groups, n->type.dim[1]), b->axis[1]);
     for (int i = 0; i < k; i++) {
         y[2 + i] = red_axis(b, names[3 - k + i], yt.dim[2 + i]);
-        x[2 + i] = kx_add(b->k, kx_mulc(b->k, y[2 + i], st->i[i]),
-                          kx_mulc(b->k, b->axis[2 + i], dil->i[i]));
+        x[2 + i] = walk_sum(b, y[2 + i], st->i[i], b->axis[2 + i], dil->i[i]);
         x[2 + i] = kx_addc(b->k, x[2 + i], -pad->i[i]);
         guard = kx_and(b->k, guard, kx_in_range(b->k, x[2 + i], 0, xt.dim[2 + i]));
     }
     KRef v = guarded(b, n->type.dtype, guard, operand(b, n, 0, x, guard), 0);
-    return kx_reduce(b->k, OP_sum, n->type.dtype,
-                     product(b, n->type.dtype, v, operand(b, n, 1, y, NOK)), NOK);
+    return sum_of_products(b, n, v, 1, y);
 }
 
 /* Result j along axis sums the updates whose index is j. */

@@ -90,7 +90,8 @@ static void pow_constant(Vjp *v, double c) {
 static void pow_base(Vjp *v, Ref a, Ref b) {
     Graph *g = v->g;
     Ref zero = splat(v, 0);
-    Ref both_zero = b_binary(g, OP_and, b_binary(g, OP_eq, a, zero), b_binary(g, OP_eq, b, zero));
+    Ref a_zero = b_binary(g, OP_eq, a, zero), b_zero = b_binary(g, OP_eq, b, zero);
+    Ref both_zero = b_binary(g, OP_and, a_zero, b_zero);
     Ref less = b_binary(g, OP_sub, b, splat(v, 1));
     Ref power = b_binary(g, OP_pow, a, b_select(g, both_zero, zero, less));
     accumulate(v, 0, mul(v, v->cot, mul(v, b, power)));

@@ -28,9 +28,11 @@ static Ref positions(Vjp *v, const Attr *axes) {
 static void extremum(Vjp *v, Ref ranked) {
     const Attr *axes = node_attr(&v->node, "axes");
     Ref best = graph_node(v->g, OP_argmax, 1, &ranked, v->node.attr);
-    Ref here = b_binary(v->g, OP_eq, positions(v, axes), spread(v, best));
+    Ref where = positions(v, axes); /* one builder a statement: C leaves argument order open */
+    Ref here = b_binary(v->g, OP_eq, where, spread(v, best));
     Ref x = arg_of(v, 0);
-    accumulate(v, 0, b_select(v->g, here, spread(v, v->cot), b_like(v->g, x, 0)));
+    Ref cot = spread(v, v->cot), zero = b_like(v->g, x, 0);
+    accumulate(v, 0, b_select(v->g, here, cot, zero));
 }
 
 void vjp_max(Vjp *v) {
@@ -62,7 +64,8 @@ static Ref product_of_others(Graph *g, Ref x, int64_t rows, int64_t k) {
     int64_t row[] = {rows, 1, k}, table[] = {rows, k, k}, flat[] = {rows, k};
     DType t = g->node[x].type.dtype;
     Type index = type_of(DT_I64, 3, table);
-    Ref self = b_binary(g, OP_eq, b_iota(g, index, 1), b_iota(g, index, 2));
+    Ref i = b_iota(g, index, 1), j = b_iota(g, index, 2);
+    Ref self = b_binary(g, OP_eq, i, j);
     Ref all = b_broadcast(g, b_reshape(g, x, 3, row), 3, table);
     Ref others = b_select(g, self, graph_splat(g, type_of(t, 3, table), 1), all);
     return b_reshape(g, b_reduce(g, OP_prod, others, 1, (int[]){2}), 2, flat);

@@ -33,7 +33,8 @@ Ref loss_cross_entropy(Graph *g, Ref z, Ref y)
     Ref m = b_unary(g, OP_stop, b_binary(g, OP_max2, rival, b_like(g, rival, 0)));
     Ref e = b_unary(g, OP_exp, b_binary(g, OP_sub, d, widen(g, m, t)));
     Ref sum = over_classes(g, OP_sum, b_select(g, hot, b_like(g, e, 0), e));
-    Ref own = b_binary(g, OP_sub, b_unary(g, OP_exp, b_unary(g, OP_neg, m)), b_like(g, m, 1));
+    Ref one = b_like(g, m, 1), e_own = b_unary(g, OP_exp, b_unary(g, OP_neg, m));
+    Ref own = b_binary(g, OP_sub, e_own, one);
     return b_binary(g, OP_add, m, b_unary(g, OP_log1p, b_binary(g, OP_add, own, sum)));
 }
 

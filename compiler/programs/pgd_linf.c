@@ -18,12 +18,18 @@ typedef struct Pgd {
     Type image, column; /* [b, C, H, W]; [b] of the model's dtype */
 } Pgd;
 
+static Ref to_pixels(Graph *g, Ref v)
+{
+    Ref zero = b_like(g, v, 0), one = b_like(g, v, 1);
+    return b_clip(g, v, zero, one);
+}
+
 static Ref project(Pgd *p, Ref v, Ref x, Ref eps)
 {
     Graph *g = p->g;
     Ref wide = per_sample(g, eps, p->image);
-    v = b_clip(g, v, b_binary(g, OP_sub, x, wide), b_binary(g, OP_add, x, wide));
-    return b_clip(g, v, b_like(g, v, 0), b_like(g, v, 1));
+    Ref low = b_binary(g, OP_sub, x, wide), high = b_binary(g, OP_add, x, wide);
+    return to_pixels(g, b_clip(g, v, low, high));
 }
 
 static Ref scalar_is(Graph *g, Ref v, double value)
@@ -48,7 +54,8 @@ static void build_init(const Model *m, ProgramSpec *s)
     Ref eps = b_input(g, "eps", p.column), how = sample_input(g, "random", DT_I32, m->b);
     Ref seed = b_input(g, "seed", type_scalar(DT_I64)), id = sample_input(g, "id", DT_I64, m->b);
     Ref u = b_rng(g, seed, id, graph_splat(g, type_of(DT_I32, 1, &m->b), 0), p.image, 0);
-    Ref centred = b_binary(g, OP_sub, b_binary(g, OP_mul, u, b_like(g, u, 2)), b_like(g, u, 1));
+    Ref twice = b_binary(g, OP_add, u, u), one = b_like(g, u, 1);
+    Ref centred = b_binary(g, OP_sub, twice, one);
     Ref noise = b_binary(g, OP_mul, centred, per_sample(g, eps, p.image));
     Ref random = per_sample(g, scalar_is(g, how, 1), type_with(p.image, DT_BOOL));
     Ref from = b_select(g, random, b_binary(g, OP_add, x, noise), start);
@@ -91,8 +98,7 @@ static Ref move(Pgd *p, const Move *m, Ref xk, Ref grad)
     Graph *g = p->g;
     Ref by = b_binary(g, OP_mul, b_unary(g, OP_sign, grad), m->stride);
     Ref v = b_clip(g, b_binary(g, OP_add, xk, by), m->low, m->high);
-    v = b_clip(g, v, b_like(g, v, 0), b_like(g, v, 1));
-    return b_select(g, m->stay, xk, v);
+    return b_select(g, m->stay, xk, to_pixels(g, v));
 }
 
 /* bool [b]: all elements equal */

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which emitters bid for contractions on a CPU. The first row that offers wins, so the order matters
- * only where two rows bid for the same contract; today none do. */
+/* Which emitters bid for contractions on a CPU. The first row that offers wins, so the order
+ * matters only where two rows bid for the same contract; today none do. */
 #include "tapconv.h"
 
-extern const ClaimRow cpu_claims[];
-extern const int cpu_nclaims;
+#include "targets/llvm/emit.h"
 
 const ClaimRow cpu_claims[] = {
     {"tapconv", tapconv_offer, tapconv_emit},

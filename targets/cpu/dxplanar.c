@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* conv_dx of the first layer: few result channels (3 or 1), so lanes run over the data channels (those
- * of dy) and each result is a dot product. A pass keeps points x channels vectors of partial sums,
- * over all taps and data blocks, and a transposing reduction turns them into results along x, which
- * are the lanes of the epilogue.
+/* conv_dx of the first layer: few result channels (3 or 1), so lanes run over the data channels
+ * (those of dy) and each result is a dot product. A pass keeps points x channels vectors of
+ * partial sums, over all taps and data blocks, and a transposing reduction turns them into
+ * results along x, which are the lanes of the epilogue.
  *
  * A tile is `width` results of one row, of every class of columns: one or more passes a class. An
- * element's sum has one order: lane by lane over data block, ky, kx, then lanes folded by halves. */
+ * element's sum has one order: lane by lane over data block, ky, kx; then lanes fold by halves. */
 #include "tapconv.h"
 
 #include "tapplan.h"
@@ -14,9 +14,9 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { N_WIDTH, N_POINTS };                             /* Offer.number */
-enum { S_SAMPLE, S_ROW, S_TILE };                       /* Tile.scalar: sample, row point, tile of a row */
-enum { A_SAMPLE, A_CHANNEL, A_ROW, A_GROUP, A_LANE };   /* kernel axes */
+enum { N_WIDTH, N_POINTS };                           /* Offer.number */
+enum { S_SAMPLE, S_ROW, S_TILE };                     /* Tile.scalar: row point, tile of a row */
+enum { A_SAMPLE, A_CHANNEL, A_ROW, A_GROUP, A_LANE }; /* kernel axes */
 enum { MOST_CHANNELS = 8, MOST_WIDTH = 64, MOST_CLASSES = 8 };
 
 /* ---- the bid ---- */
@@ -48,8 +48,9 @@ static int64_t result_lanes(int64_t cols, int lanes) {
     return lanes;
 }
 
-/* Best multiple of the epilogue's lanes that divides a row; 0: none holds whole classes. The results
- * of a pass wait in registers for the next one's, so several passes make at most one vector a channel. */
+/* Best multiple of the epilogue's lanes that divides a row; 0: none holds whole classes. The
+ * results of a pass wait in registers for the next one's, so several passes make at most one
+ * vector a channel. */
 static int64_t choose_width(const Target *t, const TapShape *s, int64_t lanes, int64_t vector,
                             double *cost) {
     int64_t cols = s->result[1], classes = s->stride[1], best = 0;
@@ -103,8 +104,7 @@ bool dxplanar_offer(const Target *t, const Contract *c, Offer *o) {
     if (!width)
         return false;
     tap_halo(&s, low, high);
-    Type data = type_of(c->dtype, 4, (int64_t[]){c->batch, s.data_ch, s.data[0], s.data[1]});
-    Type result = type_of(c->dtype, 4, (int64_t[]){c->batch, s.result_ch, s.result[0], s.result[1]});
+    Type data = tap_data(c, &s), result = tap_result(c, &s);
     o->in = layout_blocked(data, lanes, low, high);
     o->out = layout_plain(result);
     o->w = weight_layout(&s, lanes);
@@ -181,10 +181,11 @@ static LLVMValueRef fold_half(Walk *w, LLVMValueRef v) {
         upper[i] = half + i;
     }
     LLVMValueRef none = LLVMGetPoison(LLVMTypeOf(v));
-    return LLVMBuildFAdd(w->b, shuffle(w, v, none, lower, half), shuffle(w, v, none, upper, half), "");
+    LLVMValueRef low = shuffle(w, v, none, lower, half), high = shuffle(w, v, none, upper, half);
+    return LLVMBuildFAdd(w->b, low, high, "");
 }
 
-/* a and b hold sums in groups of `group` lanes: halves every group, those of b behind those of a. */
+/* a and b hold sums in groups of `group` lanes: halves every group; b's come behind. */
 static LLVMValueRef fold_two(Walk *w, LLVMValueRef a, LLVMValueRef b, int group) {
     int n = width_of(a), half = group / 2, lower[MOST_WIDTH], upper[MOST_WIDTH];
     for (int i = 0; i < n; i++) {
@@ -237,11 +238,13 @@ static void dot_step(Walk *w, void *user, LLVMValueRef in, LLVMValueRef wt, LLVM
     const Emit *e = p->e;
     int channels = (int)e->s.result_ch, align = dtype_bytes(w->k->contract.dtype) * e->lanes;
     LLVMValueRef weight[MOST_CHANNELS];
-    for (int c = 0; c < channels; c++)
-        weight[c] = tile_load(w, e->vec, tile_at_const(w, e->elem, wt, (int64_t)c * e->lanes), align);
+    for (int c = 0; c < channels; c++) {
+        LLVMValueRef at = tile_at_const(w, e->elem, wt, (int64_t)c * e->lanes);
+        weight[c] = tile_load(w, e->vec, at, align);
+    }
     for (int64_t i = 0; i < p->points; i++) {
-        LLVMValueRef at = tile_at_const(w, e->elem, in, i * e->in_col), x;
-        x = tile_load(w, e->vec, at, align);
+        LLVMValueRef at = tile_at_const(w, e->elem, in, i * e->in_col);
+        LLVMValueRef x = tile_load(w, e->vec, at, align);
         for (int c = 0; c < channels; c++)
             acc[c * p->points + i] = tile_fma(w, x, weight[c], acc[c * p->points + i]);
     }

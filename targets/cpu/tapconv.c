@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Direct tap convolution in blocked channels: [n][c/V][rows][cols][V] with a zero halo, weights packed
- * so that a tile reads them in sequence. One scalar of data is broadcast against C vectors of weights,
- * for every point of the tile; the sums stay in registers until the epilogue.
+/* Direct tap convolution in blocked channels: [n][c/V][rows][cols][V] with a zero halo, weights
+ * packed so that a tile reads them in sequence. One scalar of data is broadcast against C vectors
+ * of weights, for every point of the tile; the sums stay in registers until the epilogue.
  *
  * The same code runs conv at any stride and dilation, and conv_dx class by class (tapgeom.h). An
- * element's sum starts at 0 and adds data block by block, then ky, kx, channel in block, in rising
- * order, whatever tile it falls into: bits do not depend on the plan. */
+ * element's sum starts at 0 and adds data block by block, then ky, kx, channel in block, in
+ * rising order, whatever tile it falls into: bits do not depend on the plan. */
 #include "tapconv.h"
 
 #include "tapplan.h"
@@ -14,7 +14,7 @@
 #include <stdio.h>
 
 enum { N_TILE_ROWS, N_TILE_COLS, N_BLOCKS, N_UNROLL, N_BY_GROUP }; /* Offer.number */
-enum { S_SAMPLE, S_GROUP, S_ROW, S_COL };                          /* Tile.scalar: points, not results */
+enum { S_SAMPLE, S_GROUP, S_ROW, S_COL };                          /* Tile.scalar, in points */
 enum { A_SAMPLE, A_BLOCK, A_ROW, A_COL, A_LANE };                  /* kernel axes */
 enum { MOST_CLASSES = 16 };
 
@@ -51,9 +51,9 @@ bool tapconv_offer(const Target *t, const Contract *c, Offer *o) {
     int lanes = target_lanes(t, c->dtype);
     int64_t low[2], high[2];
     tap_halo(&s, low, high);
-    Type data = type_of(c->dtype, 4, (int64_t[]){c->batch, s.data_ch, s.data[0], s.data[1]});
-    Type result = type_of(c->dtype, 4, (int64_t[]){c->batch, s.result_ch, s.result[0], s.result[1]});
-    o->in = s.data_ch < lanes ? layout_halo(data, low, high) : layout_blocked(data, lanes, low, high);
+    Type data = tap_data(c, &s), result = tap_result(c, &s);
+    bool planar = s.data_ch < lanes;
+    o->in = planar ? layout_halo(data, low, high) : layout_blocked(data, lanes, low, high);
     o->out = layout_blocked(result, lanes, NULL, NULL);
     o->w = weight_layout(&s, lanes, p.c);
     o->vec_dim = 1;
@@ -163,7 +163,8 @@ static LLVMValueRef first_data(const Emit *e, Tile *t) {
 
 static LLVMValueRef first_weight(const Emit *e, Tile *t) {
     Walk *w = &t->w;
-    LLVMValueRef at = tile_at(w, e->elem, w->base[w->k->weight_param], t->scalar[S_GROUP], e->wt_group);
+    LLVMValueRef at = w->base[w->k->weight_param];
+    at = tile_at(w, e->elem, at, t->scalar[S_GROUP], e->wt_group);
     return tile_at_const(w, e->elem, at, e->y.k0 * e->wt_row + e->x.k0 * e->wt_col);
 }
 
@@ -182,7 +183,8 @@ static void tap_sums(Tile *t, const Shape *s, LLVMValueRef *acc) {
     nest_emit(&t->w, &n, first_data(e, t), first_weight(e, t), acc);
 }
 
-static void tap_store_row(Tile *t, const Shape *s, int64_t row, int64_t block, const LLVMValueRef *acc) {
+static void tap_store_row(Tile *t, const Shape *s, int64_t row, int64_t block,
+                          const LLVMValueRef *acc) {
     const Emit *e = s->e;
     Walk *w = &t->w;
     walk_bind(w, e->axis[A_ROW],

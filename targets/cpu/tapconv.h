@@ -6,7 +6,7 @@
 
 #include "targets/llvm/walk.h"
 
-/* conv and conv_dx whose result channels fill vectors; data blocked, or planar with few channels. */
+/* conv and conv_dx whose result channels fill vectors; data blocked, or planar and few channels. */
 bool tapconv_offer(const Target *, const Contract *, Offer *);
 void tapconv_emit(Walk *);
 

@@ -24,6 +24,14 @@ bool tap_shape(const Contract *c, TapShape *s) {
     return true;
 }
 
+Type tap_data(const Contract *c, const TapShape *s) {
+    return type_of(c->dtype, 4, (int64_t[]){c->batch, s->data_ch, s->data[0], s->data[1]});
+}
+
+Type tap_result(const Contract *c, const TapShape *s) {
+    return type_of(c->dtype, 4, (int64_t[]){c->batch, s->result_ch, s->result[0], s->result[1]});
+}
+
 int64_t tap_classes(const TapShape *s, int axis) {
     return s->dx ? s->stride[axis] : 1;
 }
@@ -33,8 +41,10 @@ static int64_t gcd(int64_t a, int64_t b) {
 }
 
 static TapAxis forward_axis(const TapShape *s, int axis) {
-    return (TapAxis){.points = s->result[axis], .step = 1, .taps = s->kernel[axis], .k_tap = 1,
-                     .in0 = -s->pad[axis], .in_point = s->stride[axis], .in_tap = s->dilation[axis]};
+    return (TapAxis){.points = s->result[axis], .step = 1,
+                     .taps = s->kernel[axis], .k_tap = 1,
+                     .in0 = -s->pad[axis], .in_point = s->stride[axis],
+                     .in_tap = s->dilation[axis]};
 }
 
 TapAxis tap_axis(const TapShape *s, int axis, int64_t class) {

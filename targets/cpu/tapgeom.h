@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Geometry of tap convolutions. conv and conv_dx are one thing seen along a spatial axis:
  *
- *   result[first + i*step] = sum over t < taps of data[in0 + i*in_point + t*in_tap] * w[k0 + t*k_tap]
+ *   result[first + i*step] = sum over t < taps of
+ *                            data[in0 + i*in_point + t*in_tap] * w[k0 + t*k_tap]
  *
- * A forward convolution has one such class of results an axis; the gradient of one with stride s has
- * s classes (results of equal remainder modulo s), each a dense convolution of the taps that meet it.
- * Data coordinates outside the value read a zero halo, so no tap is ever left out. */
+ * A forward convolution has one such class of results an axis; the gradient of one with stride s
+ * has s classes (results of equal remainder modulo s), each a dense convolution of the taps that
+ * meet it. Data coordinates outside the value read a zero halo, so no tap is ever left out. */
 #ifndef ADJ_TARGETS_CPU_TAPGEOM_H
 #define ADJ_TARGETS_CPU_TAPGEOM_H
 
@@ -25,6 +26,8 @@ typedef struct TapShape { /* a contract by roles: data and result instead of x a
 } TapShape;
 
 bool tap_shape(const Contract *, TapShape *);      /* false: another op, or grouped */
+Type tap_data(const Contract *, const TapShape *);
+Type tap_result(const Contract *, const TapShape *);
 int64_t tap_classes(const TapShape *, int axis);
 TapAxis tap_axis(const TapShape *, int axis, int64_t class);
 /* Least halo of the data: rows, then columns. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Choosing tiles. A k-step of a tile of t points and c blocks does t*c multiply-adds and t + c loads,
- * both at about the same rate on the machines we know (one a cycle of 64 bytes, two of 32 or less),
- * and needs some results in flight to hide latency. More than 4 k-steps in a basic block let LLVM's
- * scheduler hoist loads until it spills, which costs half the speed. */
+/* Choosing tiles. A k-step of a tile of t points and c blocks does t*c multiply-adds and t + c
+ * loads, both at about the same rate on the machines we know (one a cycle of 64 bytes, two of 32
+ * or less), and needs some results in flight to hide latency. More than 4 k-steps in a basic
+ * block let LLVM's scheduler hoist loads until it spills, which costs half the speed. */
 #include "tapplan.h"
 
 enum { CALL_CYCLES = 40, MOST_BLOCKS = 8, MOST_STEPS = 4 };
@@ -67,11 +67,13 @@ static double group_cycles(const Model *m, int64_t th, int64_t tw, int64_t c) {
     return sum;
 }
 
-static void consider(const Model *m, int64_t th, int64_t tw, int64_t c, int64_t groups, TapPlan *best) {
+static void consider(const Model *m, int64_t th, int64_t tw, int64_t c, int64_t groups,
+                     TapPlan *best) {
     if (th * tw * c > tap_registers(m->target, c + 1))
         return;
     double cost = group_cycles(m, th, tw, c) * (double)groups;
-    bool tie = best->c && cost <= best->cost * 1.000001 && th * tw * c > best->th * best->tw * best->c;
+    bool larger = th * tw * c > best->th * best->tw * best->c;
+    bool tie = best->c && cost <= best->cost * 1.000001 && larger;
     if (!best->c || cost < best->cost * 0.999999 || tie)
         *best = (TapPlan){.th = th, .tw = tw, .c = c, .cost = cost};
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a tap convolution is cut into register tiles. A tile is th rows x tw columns of results by c
- * blocks of V result channels, all in registers while the whole sum over data channels and taps runs.
- * Whatever the tile, an element's sum has one order: data block, ky, kx, channel in block. */
+/* How a tap convolution is cut into register tiles. A tile is th rows x tw columns of results by
+ * c blocks of V result channels, all in registers while the whole sum over data channels and taps
+ * runs. Whatever the tile, an element's sum has one order: data block, ky, kx, channel in block. */
 #ifndef ADJ_TARGETS_CPU_TAPPLAN_H
 #define ADJ_TARGETS_CPU_TAPPLAN_H
 
@@ -11,11 +11,12 @@
 typedef struct TapPlan {
     int64_t th, tw, c; /* largest tile; rows and columns are cut evenly into tiles no larger */
     int64_t unroll;    /* k-steps in a basic block */
-    int64_t by_group;  /* 1: groups of c blocks outside, samples inside (weights exceed the L2 cache) */
+    int64_t by_group;  /* 1: groups of c blocks outside, samples inside (weights exceed L2) */
     double cost;       /* cycles for the whole batch */
 } TapPlan;
 
-/* A length cut evenly into pieces of at most `most`: first `longer` of size + 1, then `rest` of size. */
+/* A length cut evenly into pieces of at most `most`: first `longer` of size + 1, then `rest` of
+ * size. */
 typedef struct Cut {
     int64_t size, longer, rest;
 } Cut;

@@ -141,7 +141,8 @@ LLVMValueRef tile_affine(Walk *w, LLVMValueRef v, int64_t scale, int64_t add) {
     return add ? LLVMBuildAdd(w->b, v, walk_i64(w, add), "") : v;
 }
 
-LLVMValueRef tile_at(Walk *w, LLVMTypeRef elem, LLVMValueRef base, LLVMValueRef index, int64_t scale) {
+LLVMValueRef tile_at(Walk *w, LLVMTypeRef elem, LLVMValueRef base, LLVMValueRef index,
+                     int64_t scale) {
     LLVMValueRef i = tile_affine(w, index, scale, 0);
     return LLVMBuildGEP2(w->b, elem, base, &i, 1, "");
 }
@@ -195,7 +196,8 @@ static void close_loop(Walk *w, Loop *l, const LLVMValueRef *next, LLVMValueRef 
                     LLVMMetadataAsValue(w->ctx, no_unroll(w->ctx)));
 }
 
-void tile_range(Walk *w, const char *name, LLVMValueRef from, LLVMValueRef to, TileBody *body, void *user) {
+void tile_range(Walk *w, const char *name, LLVMValueRef from, LLVMValueRef to, TileBody *body,
+                void *user) {
     Loop l = loop_begin(w, name, from, to, 1, 0, NULL);
     body(w, user, l.index);
     close_loop(w, &l, NULL, NULL);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What tile emitters share: the function of one tile shape, pointers into operands, and nests of loops
- * that carry accumulators.
+/* What tile emitters share: the function of one tile shape, pointers into operands, and nests of
+ * loops that carry accumulators.
  *
- * A tile is an internal function that is not inlined, so that registers are allocated for it alone. It
- * takes every parameter of the kernel (the epilogue needs them) and a few i64 that say which tile. */
+ * A tile is an internal function that is not inlined, so that registers are allocated for it
+ * alone. It takes every parameter of the kernel (the epilogue needs them) and a few i64 that say
+ * which tile. */
 #ifndef ADJ_TARGETS_CPU_TILE_H
 #define ADJ_TARGETS_CPU_TILE_H
 
@@ -35,7 +36,8 @@ void claim_end(Walk *, LLVMBasicBlockRef);
 LLVMTypeRef tile_elem(const Walk *, int param);
 /* Pointer to logical element [n, 0, 0, 0] of a parameter of rank 4, halo not added. */
 LLVMValueRef tile_sample(Walk *, int param, LLVMValueRef n);
-LLVMValueRef tile_at(Walk *, LLVMTypeRef elem, LLVMValueRef base, LLVMValueRef index, int64_t scale);
+LLVMValueRef tile_at(Walk *, LLVMTypeRef elem, LLVMValueRef base, LLVMValueRef index,
+                     int64_t scale);
 LLVMValueRef tile_at_const(Walk *, LLVMTypeRef elem, LLVMValueRef base, int64_t index);
 LLVMValueRef tile_load(Walk *, LLVMTypeRef, LLVMValueRef at, int align);
 /* a*b + c, rounded once where the target has it. */
@@ -44,8 +46,10 @@ LLVMValueRef tile_affine(Walk *, LLVMValueRef, int64_t scale, int64_t add); /* i
 
 /* Runs body over [from, from + count*step): a loop, or straight code when there is but one turn. */
 typedef void TileBody(Walk *, void *user, LLVMValueRef index);
-void tile_for(Walk *, const char *name, int64_t from, int64_t count, int64_t step, TileBody *, void *user);
-void tile_range(Walk *, const char *name, LLVMValueRef from, LLVMValueRef to, TileBody *, void *user);
+void tile_for(Walk *, const char *name, int64_t from, int64_t count, int64_t step, TileBody *,
+              void *user);
+void tile_range(Walk *, const char *name, LLVMValueRef from, LLVMValueRef to, TileBody *,
+                void *user);
 
 /* Nested loops that move two pointers and carry accumulators. */
 typedef struct Level {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Speed of the claimed convolutions on one thread, as a share of the multiply-add rate that this machine
- * shows around each measurement (clocks wander by more than good tiles differ). Flops are those of the
- * convolution by definition, halo included. Not a test.
+/* Speed of the claimed convolutions on one thread, as a share of the multiply-add rate that this
+ * machine shows around each measurement (clocks wander by more than good tiles differ). Flops are
+ * those of the convolution by definition, halo included. Not a test.
  *
  *     bench_tapconv [net] [batch]      net: resnet44 (default) or resnet50 */
 #define _POSIX_C_SOURCE 200809L
@@ -109,8 +109,8 @@ static double measure(Arena *a, const Target *t, const Case *c, Offer *offer) {
     for (int p = 0; p < NPARAM; p++)
         m[p] = memory(k, p);
     const Contract *f = &k->contract;
-    double flops = 2.0 * (double)(f->batch * f->ic * f->oc * f->kh * f->kw) * (double)(f->oh * f->ow);
-    double s = share((KernelFn *)code, m, f->batch, flops);
+    int64_t macs = f->batch * f->ic * f->oc * f->kh * f->kw * f->oh * f->ow;
+    double s = share((KernelFn *)code, m, f->batch, 2.0 * (double)macs);
     for (int p = 0; p < NPARAM; p++)
         free(m[p]);
     object_unload(l);

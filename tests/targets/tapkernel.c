@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Builds the kernels: axes, contraction by its definition, epilogue, then layouts and lanes from the
- * target's offer. */
+/* Builds the kernels: axes, contraction by its definition, epilogue, then layouts and lanes from
+ * the target's offer. */
 #include "tapkernel.h"
 
 static int64_t out_extent(int64_t in, int64_t k, int64_t s, int64_t d, int64_t pads) {
@@ -139,8 +139,9 @@ Kernel *case_kernel(Arena *a, const Case *c, const Target *t, const char *name) 
         return NULL;
     b.k->name = name;
     add_params(b.k, c, t, &o);
+    Type out = case_type(c, P_OUT);
     for (int d = 0; d < 4; d++)
-        b.at[d] = kx_axis(b.k, kernel_axis(b.k, axis[d], AX_SEQ, case_type(c, P_OUT).dim[d], d == 0));
+        b.at[d] = kx_axis(b.k, kernel_axis(b.k, axis[d], AX_SEQ, out.dim[d], d == 0));
     b.k->contract = b.f;
     b.k->offer = o;
     b.k->heavy = contraction(&b);

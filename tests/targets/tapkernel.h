@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Kernels around a claimed convolution, built by hand as the passes would, for the test and the bench
- * of the CPU's claims: result = relu(conv + bias + residual), and optionally the bits of result > 0. */
+/* Kernels around a claimed convolution, built by hand as the passes would, for the test and the
+ * bench of the CPU's claims: result = relu(conv + bias + residual), and optionally the bits of
+ * result > 0. */
 #ifndef ADJ_TESTS_TAPKERNEL_H
 #define ADJ_TESTS_TAPKERNEL_H
 
@@ -20,8 +21,8 @@ typedef struct Case {
     bool epilogue;   /* bias, residual, relu, mask; else the bare result */
 } Case;
 
-typedef void KernelFn(const int64_t *table, int64_t lo, int64_t hi, void *data, void *weight, void *bias,
-                      void *residual, void *out, void *mask);
+typedef void KernelFn(const int64_t *table, int64_t lo, int64_t hi, void *data, void *weight,
+                      void *bias, void *residual, void *out, void *mask);
 typedef void KernelIoFn(const int64_t *table, int64_t lo, int64_t hi, void *data, void *weight,
                         void *bias, void *residual, void *out, int64_t stride, void *mask);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The CPU's claims on convolutions: shapes, strides, dilations, halos, element types and CPU rows,
- * against the kernel interpreter where that is quick and else against the definition written out here.
- * The whole result buffer is compared, halo included, so that a store out of place shows; a call in
- * pieces must give the bits of one call. */
+/* The CPU's claims on convolutions: shapes, strides, dilations, halos, element types and CPU
+ * rows, against the kernel interpreter where that is quick and else against the definition
+ * written out here. The whole result buffer is compared, halo included, so that a store out of
+ * place shows; a call in pieces must give the bits of one call. */
 #include "tapkernel.h"
 
 #include "targets/llvm/emit.h"
@@ -95,8 +95,9 @@ static const double *operand(const Run *r, int p, int64_t a, int64_t b) {
 
 /* Data coordinate under a tap, or -1 where there is none. */
 static int64_t meets(const Case *c, int64_t r, int64_t k, int64_t pad, int64_t extent) {
-    int64_t i = c->op == OP_conv ? r * c->stride + k * c->dilation - pad : r + pad - k * c->dilation;
+    int64_t i = r * c->stride + k * c->dilation - pad;
     if (c->op != OP_conv) {
+        i = r + pad - k * c->dilation;
         if (i < 0 || i % c->stride)
             return -1;
         i /= c->stride;
@@ -201,7 +202,8 @@ static void check_pieces(Run *r, void *code) {
     call(r, code, two, n);
     call(r, code, one, two);
     call(r, code, 0, one);
-    if (memcmp(whole, r->mem[P_OUT], r->bytes[P_OUT]) || memcmp(mask, r->mem[P_MASK], r->bytes[P_MASK])) {
+    if (memcmp(whole, r->mem[P_OUT], r->bytes[P_OUT]) ||
+        memcmp(mask, r->mem[P_MASK], r->bytes[P_MASK])) {
         r->bad++;
         printf("  pieces give other bits\n");
     }
@@ -252,8 +254,10 @@ static const Case cases[] = {
     {.ic = 32, .oc = 16, .ih = 13, .iw = 11, .kh = 3, .kw = 3, .stride = 2, .pad = {0, 1, 1, 0}},
     {.ic = 16, .oc = 16, .ih = 14, .iw = 9, .kh = 5, .kw = 5, .stride = 1, .pad = SAME(2)},
     {.ic = 16, .oc = 16, .ih = 15, .iw = 20, .kh = 5, .kw = 3, .stride = 3, .pad = {2, 1, 0, 3}},
-    {.ic = 16, .oc = 32, .ih = 12, .iw = 17, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(2), .dilation = 2},
-    {.ic = 16, .oc = 16, .ih = 12, .iw = 17, .kh = 3, .kw = 3, .stride = 2, .pad = SAME(2), .dilation = 2},
+    {.ic = 16, .oc = 32, .ih = 12, .iw = 17, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(2),
+     .dilation = 2},
+    {.ic = 16, .oc = 16, .ih = 12, .iw = 17, .kh = 3, .kw = 3, .stride = 2, .pad = SAME(2),
+     .dilation = 2},
     {.ic = 16, .oc = 16, .ih = 11, .iw = 16, .kh = 4, .kw = 4, .stride = 4},
     {.ic = 3, .oc = 32, .ih = 12, .iw = 48, .kh = 7, .kw = 7, .stride = 2, .pad = SAME(3)},
     {.ic = 3, .oc = 16, .ih = 7, .iw = 32, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
