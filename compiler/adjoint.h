@@ -25,7 +25,8 @@ typedef struct AdjOptions {
     const char *prefix;      /* C identifier of exported symbols; NULL: from the file name */
     const char *target;      /* triple; NULL: this machine */
     const char *cpu;         /* CPU row; NULL: this machine's, or the target's baseline */
-    int64_t batch;           /* slots a worker; 0: 8 */
+    int64_t batch;           /* slots a worker; 0: 8; -1: the file's own shape, no proof needed */
+    const char *dims;        /* extents of symbolic dimensions: "H=224,W=224", "x.2=224"; or NULL */
     bool f64;                /* --precision f64 */
     bool weights_file;       /* --weights file: constants beside the object */
     bool generic;            /* no claims: every kernel by the generic lowering */

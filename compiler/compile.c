@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -29,7 +30,9 @@ bool guarded_call(void (*fn)(void *), void *arg, AdjError *e)
 
 static const Graph *stage(AdjCompiled *c, const char *name, const Graph *g)
 {
+    str_fmt(&c->stages, "%s%s", c->stages.n ? ", " : "", name);
     if (c->opt.print_after && !strcmp(c->opt.print_after, name)) {
+        c->printed = true;
         Str s = {0};
         graph_print(&s, g);
         fputs(s.s, stderr);
@@ -46,6 +49,24 @@ static Graph *settle(AdjCompiled *c, const Graph *g)
     return pass_fold(c->arena, s);
 }
 
+/* "H=224,W=224" */
+static void take_dims(AdjCompiled *c, OnnxOptions *oo)
+{
+    char *list = arena_strdup(c->arena, c->opt.dims ? c->opt.dims : ""), *rest = list, *end;
+    for (char *one; (one = strsep(&rest, ","));) {
+        char *eq = strrchr(one, '=');
+        if (!*one)
+            continue;
+        if (oo->ndims == ONNX_MAX_DIMS)
+            err("--dim", "more than %d dimensions", ONNX_MAX_DIMS);
+        long long v = eq ? strtoll(eq + 1, &end, 10) : 0;
+        if (!eq || eq == one || *end || v < 1 || v > 1 << 20)
+            err("--dim", "%s is not NAME=EXTENT", one);
+        *eq = 0;
+        oo->dims[oo->ndims++] = (OnnxDim){one, v};
+    }
+}
+
 static void import(AdjCompiled *c)
 {
     const AdjOptions *o = &c->opt;
@@ -53,6 +74,7 @@ static void import(AdjCompiled *c)
                       .keep_batch = o->batch == BATCH_NONE};
     memcpy(oo.mean, o->mean, sizeof oo.mean);
     memcpy(oo.std, o->std, sizeof oo.std);
+    take_dims(c, &oo);
     double start = wall_seconds();
     c->imported = stage(c, "import", onnx_import(c->arena, o->model, &oo));
     c->times.import = wall_seconds() - start;
@@ -110,6 +132,9 @@ static void add_program(AdjCompiled *c, const char *name)
         str_free(&known);
         err("--entry", "unknown entry %s; known: %s", name, list);
     }
+    for (int i = 0; i < c->nspec; i++)
+        if (!strcmp(c->spec[i].name, row->name))
+            err("--entry", "names %s twice", name);
     if (c->nspec == MAX_ENTRIES)
         err("--entry", "more than %d entries", MAX_ENTRIES);
     ProgramSpec *s = &c->spec[c->nspec++];
@@ -160,6 +185,7 @@ static void lower(AdjCompiled *c)
         lower_program(m, c->target, &c->spec[i]);
     module_finish(m);
     if (c->opt.print_after && !strcmp(c->opt.print_after, "lower")) {
+        c->printed = true;
         Str s = {0};
         module_print(&s, m);
         fputs(s.s, stderr);
@@ -183,6 +209,8 @@ static void compile(void *arg)
     add_programs(c);
     c->times.passes = wall_seconds() - start;
     lower(c);
+    if (c->opt.print_after && !c->printed)
+        err("--print-after", "no stage %s; there are: %s, lower", c->opt.print_after, c->stages.s);
 }
 
 /* ---- options ---- */
@@ -228,6 +256,7 @@ static void copy_options(AdjCompiled *c, const AdjOptions *o)
     c->opt = *o;
     c->opt.model = keep(a, o->model);
     c->opt.entries = keep(a, o->entries ? o->entries : "forward");
+    c->opt.dims = keep(a, o->dims);
     c->opt.target = keep(a, o->target);
     c->opt.cpu = keep(a, o->cpu);
     c->opt.print_after = keep(a, o->print_after);
@@ -245,7 +274,7 @@ AdjCompiled *adj_compile(const AdjOptions *o, AdjError *e)
     copy_options(c, o);
     if (guarded_call(check_options, c, e) && guarded_call(compile, c, e))
         return c;
-    arena_free(a);
+    adj_compiled_free(c);
     return NULL;
 }
 
@@ -256,6 +285,7 @@ void adj_compiled_free(AdjCompiled *c)
     if (c->loaded)
         object_unload(c->loaded);
     bytes_free(&c->object);
+    str_free(&c->stages);
     arena_free(c->arena);
 }
 

@@ -20,6 +20,8 @@ struct AdjCompiled {
     ProgramSpec spec[MAX_ENTRIES];
     Module *module;
     AdjTimes times;
+    Str stages;             /* names that --print-after could have had */
+    bool printed;
     Bytes object;           /* emitted on first use */
     Loaded *loaded;
     const AdjModel *here;

@@ -133,7 +133,8 @@ static void pack_const(Module *m, const ModConst *c)
 
 void module_finish(Module *m)
 {
-    m->consts = arena_alloc(m->arena, (size_t)m->const_bytes + 1);
+    uintptr_t at = (uintptr_t)arena_alloc(m->arena, (size_t)m->const_bytes + 64);
+    m->consts = (uint8_t *)((at + 63) / 64 * 64); /* as callers must align weights */
     for (uint32_t i = 0; i < m->nconst; i++)
         pack_const(m, &m->constant[i]);
 }

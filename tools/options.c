@@ -14,7 +14,8 @@
 /* ---- tables ---- */
 
 static struct {
-    char *batch, *cpu, *precision, *weights, *mean, *std, *scale, *layout, *print_after;
+    char *batch, *cpu, *precision, *weights, *mean, *std, *scale, *layout, *print_after, *dim;
+    int generic;
     char *entry, *target, *prefix;
     char *labels, *limit, *first;
     char *threads, *seed;
@@ -24,7 +25,9 @@ static struct {
     { name, 0, POPT_ARG_STRING, &given.field, 0, help, unit }
 
 struct poptOption model_table[] = {
-    TEXT("batch", batch, "samples that a worker holds at once (default 8)", "N"),
+    TEXT("batch", batch, "samples that a worker holds at once (default 8); none: the file's own "
+         "shape, without the proof that samples are independent", "N"),
+    TEXT("dim", dim, "extents of symbolic dimensions, e.g. H=224,W=224", "NAME=N"),
     TEXT("cpu", cpu, "CPU to compile for (default: this one, or the target's baseline)", "NAME"),
     TEXT("precision", precision, "f32 (default) or f64", "TYPE"),
     TEXT("weights", weights, "embed (default) or file: beside the object", "WHERE"),
@@ -33,6 +36,8 @@ struct poptOption model_table[] = {
     TEXT("std", std, "see --mean; in the units after --scale", "S,S,S"),
     TEXT("scale", scale, "see --mean; 255 for a model that wants 0..255 (default 1)", "S"),
     TEXT("layout", layout, "of the model's own input: nchw (default) or nhwc", "ORDER"),
+    {"generic", 0, POPT_ARG_NONE, &given.generic, 0,
+     "no hand-tuned kernels: everything by the generic lowering (slow; for comparison)", NULL},
     TEXT("print-after", print_after, "print the graph after this stage to standard error", "STAGE"),
     POPT_TABLEEND};
 
@@ -162,6 +167,14 @@ static int take_preprocessing(AdjOptions *o) {
     return 0;
 }
 
+static int take_batch(AdjOptions *o) {
+    if (given.batch && !strcmp(given.batch, "none")) {
+        o->batch = -1;
+        return 0;
+    }
+    return option_integer("--batch", given.batch, 1, 4096, &o->batch);
+}
+
 int options_model(const char *model, AdjOptions *o) {
     int e;
     *o = (AdjOptions){.model = model,
@@ -169,9 +182,11 @@ int options_model(const char *model, AdjOptions *o) {
                       .prefix = given.prefix,
                       .target = given.target,
                       .cpu = given.cpu,
+                      .dims = given.dim,
+                      .generic = given.generic,
                       .print_after = given.print_after};
     if ((e = options_entries(given.entry)) || (e = check_prefix(given.prefix)) ||
-        (e = option_integer("--batch", given.batch, 1, 4096, &o->batch)) || (e = take_words(o)))
+        (e = take_batch(o)) || (e = take_words(o)))
         return e;
     return take_preprocessing(o);
 }

@@ -1,0 +1,86 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# The artefact as a deployment engineer meets it: imports, headers in C99 and C++, byte-identical
+# rebuilds, two models in one program, weights beside the object, a shared object, other targets.
+# usage: test_abi.sh ADJOINT MODEL SOURCE_DIR
+adjoint=$1 model=$2 source=$3
+passed=0 failed=0 skipped=0
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+
+check() { # check NAME COMMAND...
+    name=$1
+    shift
+    if "$@" > out.txt 2>&1; then
+        passed=$((passed + 1))
+        echo "ok    $name"
+    else
+        failed=$((failed + 1))
+        echo "FAIL  $name"
+        sed 's/^/      /' out.txt
+    fi
+}
+skip() { # skip NAME REASON
+    skipped=$((skipped + 1))
+    echo "skip  $1: $2"
+}
+imports_only() { # imports_only OBJECT NAMES...
+    object=$1
+    shift
+    for symbol in $(nm -u "$object" | awk '{print $NF}'); do
+        case " $* " in
+        *" $symbol "*) ;;
+        *) echo "$object imports $symbol"; return 1 ;;
+        esac
+    done
+}
+exports_only() { # every global symbol of the object starts with the prefix
+    ! nm -g --defined-only "$1" | awk '{print $NF}' | grep -v "^$2_"
+}
+
+entries=forward,gradient,pgd-linf
+check "compiles" "$adjoint" compile "$model" -o one --prefix one --entry $entries
+check "compiles with weights beside" \
+    "$adjoint" compile "$model" -o two --prefix two --entry forward --weights file
+check "imports memcpy and memset at most" imports_only one.o memcpy memset
+check "exports its prefix only" exports_only one.o one
+mkdir again
+check "compiles again" "$adjoint" compile "$model" -o again/one --prefix one --entry $entries
+for f in o h json; do
+    check "byte-identical rebuild: .$f" cmp one.$f again/one.$f
+done
+echo '#include "one.h"
+int main(void) { return one_model.nentry != 3; }' > user.c
+check "header is C99" cc -std=c99 -Wall -Wextra -Wpedantic -Werror user.c one.o -o user99
+check "C99 program runs" ./user99
+if command -v c++ > /dev/null; then
+    cp user.c user.cc
+    check "header is C++" c++ -Wall -Wextra -Werror user.cc one.o -o usercc
+    check "C++ program runs" ./usercc
+else
+    skip "header is C++" "no C++ compiler"
+fi
+sed -n '/^\/\* Example/,/^ \*\//s/^ \*   //p' one.h > example.c
+echo 'int main(void) { return run(); }' >> example.c
+check "the header's example compiles" cc -std=c99 example.c one.o -o example
+check "the header's example runs" ./example
+check "two models link into one program" \
+    cc -O1 -I. "$source/tests/abi/two.c" one.o two.o -lpthread -o both
+check "two models, two threads each" ./both two.weights
+check "shared object" "$adjoint" compile "$model" -o one --prefix one --emit so
+check "archive" "$adjoint" compile "$model" -o lib --prefix one --emit lib
+check "archive links" cc -std=c99 -I. user.c lib.a -o userlib
+for emit in asm llvm ir kernels; do
+    check "--emit $emit" "$adjoint" compile "$model" -o text --emit $emit --entry $entries
+done
+check "--emit ptx" "$adjoint" compile "$model" -o gpu --target nvptx64-nvidia-cuda --cpu sm_90 \
+    --emit ptx --entry gradient
+ptxas=$(command -v ptxas || ls /usr/local/cuda/bin/ptxas 2> /dev/null)
+if [ -n "$ptxas" ]; then
+    check "ptxas assembles every kernel of the gradient" "$ptxas" -arch=sm_90 gpu.ptx -o gpu.cubin
+else
+    skip "ptxas assembles every kernel of the gradient" "ptxas is not installed"
+fi
+echo "abi: $passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ]
