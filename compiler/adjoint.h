@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The compile API: from an ONNX file to an object, its header and its manifest, or to code loaded in
- * this process. Every function that can meet the user's mistakes returns false (or NULL) with one line
- * in AdjError; nothing is half-written. Not thread-safe for one AdjCompiled; independent ones are. */
+/* The compile API: from an ONNX file to an object, its header and its manifest, or to code loaded
+ * in this process. Every function that can meet the user's mistakes returns false (or NULL) with
+ * one line in AdjError; nothing is half-written. Not thread-safe for one AdjCompiled; independent
+ * ones are. */
 #ifndef ADJOINT_COMPILER_H
 #define ADJOINT_COMPILER_H
 
@@ -15,35 +16,41 @@ typedef struct AdjError {
 } AdjError;
 
 typedef enum AdjEmit {
-    ADJ_EMIT_OBJ, ADJ_EMIT_LIB, ADJ_EMIT_SO, ADJ_EMIT_ASM, ADJ_EMIT_LLVM, ADJ_EMIT_IR,
-    ADJ_EMIT_KERNELS, ADJ_EMIT_PTX
+    ADJ_EMIT_OBJ,
+    ADJ_EMIT_LIB,
+    ADJ_EMIT_SO,
+    ADJ_EMIT_ASM,
+    ADJ_EMIT_LLVM,
+    ADJ_EMIT_IR,
+    ADJ_EMIT_KERNELS,
+    ADJ_EMIT_PTX
 } AdjEmit;
 
 typedef struct AdjOptions {
-    const char *model;       /* ONNX file */
-    const char *entries;     /* "forward,gradient,pgd-linf"; NULL: forward */
-    const char *prefix;      /* C identifier of exported symbols; NULL: from the file name */
-    const char *target;      /* triple; NULL: this machine */
-    const char *cpu;         /* CPU row; NULL: this machine's, or the target's baseline */
-    int64_t batch;           /* slots a worker; 0: 8; -1: the file's own shape, no proof needed */
-    const char *dims;        /* extents of symbolic dimensions: "H=224,W=224", "x.2=224"; or NULL */
-    bool f64;                /* --precision f64 */
-    bool weights_file;       /* --weights file: constants beside the object */
-    bool generic;            /* no claims: every kernel by the generic lowering */
-    bool trace;              /* call env->trace after every kernel */
+    const char *model;   /* ONNX file */
+    const char *entries; /* "forward,gradient,pgd-linf"; NULL: forward */
+    const char *prefix;  /* C identifier of exported symbols; NULL: from the file name */
+    const char *target;  /* triple; NULL: this machine */
+    const char *cpu;     /* CPU row; NULL: this machine's, or the target's baseline */
+    int64_t batch;       /* slots a worker; 0: 8; -1: the file's own shape, no proof needed */
+    const char *dims;    /* extents of symbolic dimensions: "H=224,W=224", "x.2=224"; or NULL */
+    bool f64;            /* --precision f64 */
+    bool weights_file;   /* --weights file: constants beside the object */
+    bool generic;        /* no claims: every kernel by the generic lowering */
+    bool trace;          /* call env->trace after every kernel */
     /* Preprocessing in front of the model: its input = (pixel * scale - mean) / std a channel. */
     int nmean, nstd;
     double mean[4], std[4], scale; /* scale 0: 1 */
-    bool nhwc;               /* the model wants NHWC */
-    const char *print_after; /* a stage's name: its graph goes to stderr; NULL: none */
+    bool nhwc;                     /* the model wants NHWC */
+    const char *print_after;       /* a stage's name: its graph goes to stderr; NULL: none */
 } AdjOptions;
 
 typedef struct AdjCompiled AdjCompiled;
 AdjCompiled *adj_compile(const AdjOptions *, AdjError *);
 void adj_compiled_free(AdjCompiled *);
 
-/* Writes <out>.o (or as emit says), <out>.h, <out>.json, and <out>.weights for weights_file; ends in
- * .a .so .s .ll .ir .kernels .ptx by kind. All or nothing: files appear by renaming. */
+/* Writes <out>.o (or as emit says), <out>.h, <out>.json, and <out>.weights for weights_file; ends
+ * in .a .so .s .ll .ir .kernels .ptx by kind. All or nothing: files appear by renaming. */
 bool adj_write(AdjCompiled *, const char *out, AdjEmit, AdjError *);
 
 /* The same object bytes, loaded here. Valid until adj_compiled_free. */
@@ -52,18 +59,18 @@ const void *adj_weights(const AdjCompiled *, uint64_t *bytes); /* NULL if embedd
 
 /* Compiled against the evaluator on n samples of x (and labels y; NULL: zeros). */
 typedef struct AdjVerify {
-    int64_t kernels, values;   /* compared */
-    double worst;              /* |compiled - evaluator| / max(1, |value|max) of the value that is
+    int64_t kernels, values; /* compared */
+    double worst;            /* |compiled - evaluator| / max(1, |value|max) of the value that is
                                   worst against its own tolerance, which follows */
-    char where[256];           /* ONNX nodes of the worst kernel */
+    char where[256];         /* ONNX nodes of the worst kernel */
     char program[64];
-    double tolerance;          /* a kernel that sums K products is allowed K units of rounding */
-    int64_t failed;            /* values beyond their tolerance: 0 is a pass */
+    double tolerance; /* a kernel that sums K products is allowed K units of rounding */
+    int64_t failed;   /* values beyond their tolerance: 0 is a pass */
 } AdjVerify;
 typedef void AdjVerifyRow(void *user, const char *program, int kernel, const char *name,
                           const char *nodes, double difference);
-/* x: n samples as double, NCHW pixels. each: after every fused kernel, reported to row (may be NULL);
- * needs a model compiled with `trace`. Otherwise only the outputs of each entry. */
+/* x: n samples as double, NCHW pixels. each: after every fused kernel, reported to row (may be
+ * NULL); needs a model compiled with `trace`. Otherwise only the outputs of each entry. */
 bool adj_verify(AdjCompiled *, const double *x, const int64_t *y, int64_t n, bool each,
                 AdjVerifyRow *row, void *user, AdjVerify *result, AdjError *);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writing the artefact: object (or another form of the code), header, manifest, weights. Every file is
- * written beside its place under a temporary name; only when all are complete are they renamed, so a
- * failure leaves nothing behind. Archives and shared objects are made by the system's ar and cc. */
+/* Writing the artefact: object (or another form of the code), header, manifest, weights. Every file
+ * is written beside its place under a temporary name; only when all are complete are they renamed,
+ * so a failure leaves nothing behind. Archives and shared objects are made by the system's ar and
+ * cc. */
 #include <errno.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -28,8 +29,7 @@ typedef struct Writing {
 static void drop_temporaries(void *arg)
 {
     Writing *w = arg;
-    for (int i = 0; i < w->n; i++)
-        remove(w->temp[i]);
+    for (int i = 0; i < w->n; i++) remove(w->temp[i]);
 }
 
 static const char *new_file(Writing *w, const char *suffix)
@@ -46,12 +46,10 @@ static void write_file(Writing *w, const char *suffix, const void *data, size_t 
     const char *path = new_file(w, suffix);
     const char *final = w->final[w->n - 1];
     FILE *f = fopen(path, "wb");
-    if (!f)
-        err(final, "cannot be written: %s", strerror(errno));
+    if (!f) err(final, "cannot be written: %s", strerror(errno));
     bool ok = fwrite(data, 1, size, f) == size;
     int why = errno;
-    if (fclose(f) || !ok)
-        err(final, "cannot be written: %s", strerror(why));
+    if (fclose(f) || !ok) err(final, "cannot be written: %s", strerror(why));
 }
 
 static void run_tool(char *const argv[])
@@ -60,8 +58,7 @@ static void run_tool(char *const argv[])
     int status = 0;
     if (posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ))
         err(argv[0], "cannot be run: %s", strerror(errno));
-    if (waitpid(pid, &status, 0) < 0 || status)
-        err(argv[0], "failed");
+    if (waitpid(pid, &status, 0) < 0 || status) err(argv[0], "failed");
 }
 
 static void write_lib(Writing *w)
@@ -109,8 +106,7 @@ static void write_ir(Writing *w)
         const ProgramSpec *p = &w->c->spec[i];
         const Graph *phase[] = {p->init, p->step, p->judge, p->finish};
         for (int k = 0; k < COUNT(phase); k++)
-            if (phase[k])
-                graph_print(&s, phase[k]);
+            if (phase[k]) graph_print(&s, phase[k]);
     }
     write_text(w, ".ir", &s);
 }
@@ -122,9 +118,18 @@ static void write_kernels(Writing *w)
     write_text(w, ".kernels", &s);
 }
 
-static void write_asm(Writing *w) { write_emitted(w, EMIT_ASM, ".s"); }
-static void write_llvm(Writing *w) { write_emitted(w, EMIT_LLVM, ".ll"); }
-static void write_ptx(Writing *w) { write_emitted(w, EMIT_ASM, ".ptx"); }
+static void write_asm(Writing *w)
+{
+    write_emitted(w, EMIT_ASM, ".s");
+}
+static void write_llvm(Writing *w)
+{
+    write_emitted(w, EMIT_LLVM, ".ll");
+}
+static void write_ptx(Writing *w)
+{
+    write_emitted(w, EMIT_ASM, ".ptx");
+}
 
 typedef struct EmitRow {
     void (*write)(Writing *);
@@ -132,11 +137,14 @@ typedef struct EmitRow {
     int gpu;       /* 1: GPU targets only, 0: CPU only, -1: both */
 } EmitRow;
 
-static const EmitRow emit_rows[] = {
-    [ADJ_EMIT_OBJ] = {write_object, true, 0}, [ADJ_EMIT_LIB] = {write_lib, true, 0},
-    [ADJ_EMIT_SO] = {write_so, true, 0},      [ADJ_EMIT_ASM] = {write_asm, false, 0},
-    [ADJ_EMIT_LLVM] = {write_llvm, false, -1}, [ADJ_EMIT_IR] = {write_ir, false, -1},
-    [ADJ_EMIT_KERNELS] = {write_kernels, false, -1}, [ADJ_EMIT_PTX] = {write_ptx, false, 1}};
+static const EmitRow emit_rows[] = {[ADJ_EMIT_OBJ] = {write_object, true, 0},
+                                    [ADJ_EMIT_LIB] = {write_lib, true, 0},
+                                    [ADJ_EMIT_SO] = {write_so, true, 0},
+                                    [ADJ_EMIT_ASM] = {write_asm, false, 0},
+                                    [ADJ_EMIT_LLVM] = {write_llvm, false, -1},
+                                    [ADJ_EMIT_IR] = {write_ir, false, -1},
+                                    [ADJ_EMIT_KERNELS] = {write_kernels, false, -1},
+                                    [ADJ_EMIT_PTX] = {write_ptx, false, 1}};
 
 static void write_companions(Writing *w)
 {
@@ -169,8 +177,7 @@ static void write_all(void *arg)
     if (row->gpu >= 0 && row->gpu != w->c->target->gpu)
         err("--emit", "not for target %s", w->c->target->triple);
     row->write(w);
-    if (row->artefact)
-        write_companions(w);
+    if (row->artefact) write_companions(w);
     rename_all(w);
     err_keep(w);
 }

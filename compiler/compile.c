@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The driver: import, retype, simplify, fold, batch; then each program's graphs through simplify and
- * fold; then the lowering. Every stage has a name that --print-after knows. */
+/* The driver: import, retype, simplify, fold, batch; then each program's graphs through simplify
+ * and fold; then the lowering. Every stage has a name that --print-after knows. */
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
@@ -55,10 +55,8 @@ static void take_dims(AdjCompiled *c, OnnxOptions *oo)
     char *list = arena_strdup(c->arena, c->opt.dims ? c->opt.dims : ""), *rest = list, *end;
     for (char *one; (one = strsep(&rest, ","));) {
         char *eq = strrchr(one, '=');
-        if (!*one)
-            continue;
-        if (oo->ndims == ONNX_MAX_DIMS)
-            err("--dim", "more than %d dimensions", ONNX_MAX_DIMS);
+        if (!*one) continue;
+        if (oo->ndims == ONNX_MAX_DIMS) err("--dim", "more than %d dimensions", ONNX_MAX_DIMS);
         long long v = eq ? strtoll(eq + 1, &end, 10) : 0;
         if (!eq || eq == one || *end || v < 1 || v > 1 << 20)
             err("--dim", "%s is not NAME=EXTENT", one);
@@ -70,7 +68,10 @@ static void take_dims(AdjCompiled *c, OnnxOptions *oo)
 static void import(AdjCompiled *c)
 {
     const AdjOptions *o = &c->opt;
-    OnnxOptions oo = {.nmean = o->nmean, .nstd = o->nstd, .scale = o->scale, .nhwc = o->nhwc,
+    OnnxOptions oo = {.nmean = o->nmean,
+                      .nstd = o->nstd,
+                      .scale = o->scale,
+                      .nhwc = o->nhwc,
                       .keep_batch = o->batch == BATCH_NONE};
     memcpy(oo.mean, o->mean, sizeof oo.mean);
     memcpy(oo.std, o->std, sizeof oo.std);
@@ -83,8 +84,7 @@ static void import(AdjCompiled *c)
 static Ref find_image(const Graph *g)
 {
     Ref x = graph_find_input(g, "x");
-    if (x == NOREF)
-        err(NULL, "the model has no input");
+    if (x == NOREF) err(NULL, "the model has no input");
     return x;
 }
 
@@ -92,18 +92,16 @@ static void prepare_model(AdjCompiled *c)
 {
     const Graph *g = c->imported;
     DType d = c->opt.f64 ? DT_F64 : DT_F32;
-    if (d == DT_F64)
-        g = stage(c, "retype", pass_retype(c->arena, g, DT_F32, DT_F64));
+    if (d == DT_F64) g = stage(c, "retype", pass_retype(c->arena, g, DT_F32, DT_F64));
     g = stage(c, "fold", settle(c, g));
     int64_t b = c->opt.batch;
     if (b == BATCH_NONE)
         b = g->node[find_image(g)].type.dim[0];
     else
         g = stage(c, "batch", pass_simplify(c->arena, pass_batch(c->arena, g, b)));
-    if (!g->nout)
-        err(c->opt.model, "the model has no output");
-    c->model = (Model){.g = g, .b = b, .dtype = d, .x = find_image(g),
-                       .logits = g->out[0].ref, .arena = c->arena};
+    if (!g->nout) err(c->opt.model, "the model has no output");
+    c->model = (Model){
+        .g = g, .b = b, .dtype = d, .x = find_image(g), .logits = g->out[0].ref, .arena = c->arena};
     if (g->node[c->model.x].type.dtype != d)
         err(c->opt.model, "the image input is %s; f32 is what can be compiled",
             dtype_name(g->node[c->model.x].type.dtype));
@@ -113,8 +111,7 @@ static void prepare_model(AdjCompiled *c)
 
 static Graph *settle_phase(AdjCompiled *c, Graph *g)
 {
-    if (!g)
-        return NULL;
+    if (!g) return NULL;
     stage(c, arena_printf(c->arena, "%s.raw", g->name), g);
     g = settle(c, g);
     stage(c, g->name, g);
@@ -133,10 +130,8 @@ static void add_program(AdjCompiled *c, const char *name)
         err("--entry", "unknown entry %s; known: %s", name, list);
     }
     for (int i = 0; i < c->nspec; i++)
-        if (!strcmp(c->spec[i].name, row->name))
-            err("--entry", "names %s twice", name);
-    if (c->nspec == MAX_ENTRIES)
-        err("--entry", "more than %d entries", MAX_ENTRIES);
+        if (!strcmp(c->spec[i].name, row->name)) err("--entry", "names %s twice", name);
+    if (c->nspec == MAX_ENTRIES) err("--entry", "more than %d entries", MAX_ENTRIES);
     ProgramSpec *s = &c->spec[c->nspec++];
     s->name = row->name;
     s->slots = (int)c->model.b;
@@ -151,10 +146,8 @@ static void add_programs(AdjCompiled *c)
 {
     char *list = arena_strdup(c->arena, c->opt.entries), *rest = list;
     for (char *name; (name = strsep(&rest, ","));)
-        if (*name)
-            add_program(c, name);
-    if (!c->nspec)
-        err("--entry", "names no entry");
+        if (*name) add_program(c, name);
+    if (!c->nspec) err("--entry", "names no entry");
 }
 
 /* ---- lowering ---- */
@@ -162,10 +155,9 @@ static void add_programs(AdjCompiled *c)
 static uint64_t model_hash(AdjCompiled *c)
 {
     Str s = {0};
-    for (int i = 0; i < c->nspec; i++)
-        graph_print(&s, c->spec[i].step);
-    str_fmt(&s, "%s %s %d %d %d", c->target->triple, c->target->cpu,
-            c->opt.weights_file, c->opt.trace, c->opt.generic);
+    for (int i = 0; i < c->nspec; i++) graph_print(&s, c->spec[i].step);
+    str_fmt(&s, "%s %s %d %d %d", c->target->triple, c->target->cpu, c->opt.weights_file,
+            c->opt.trace, c->opt.generic);
     uint64_t h = hash_bytes(s.s, s.n, 1);
     str_free(&s);
     return h;
@@ -181,8 +173,7 @@ static void lower(AdjCompiled *c)
     m->embed = !c->opt.weights_file;
     m->trace = c->opt.trace;
     m->hash = model_hash(c);
-    for (int i = 0; i < c->nspec; i++)
-        lower_program(m, c->target, &c->spec[i]);
+    for (int i = 0; i < c->nspec; i++) lower_program(m, c->target, &c->spec[i]);
     module_finish(m);
     if (c->opt.print_after && !strcmp(c->opt.print_after, "lower")) {
         c->printed = true;
@@ -221,11 +212,9 @@ static const char *default_prefix(Arena *a, const char *model)
     const char *slash = strrchr(model, '/');
     char *name = arena_printf(a, "%s", slash ? slash + 1 : model);
     char *dot = strrchr(name, '.');
-    if (dot && dot != name)
-        *dot = 0;
+    if (dot && dot != name) *dot = 0;
     for (char *p = name; *p; p++)
-        if (!isalnum((unsigned char)*p))
-            *p = '_';
+        if (!isalnum((unsigned char)*p)) *p = '_';
     return isdigit((unsigned char)*name) ? arena_printf(a, "m_%s", name) : name;
 }
 
@@ -233,12 +222,12 @@ static void check_options(void *arg)
 {
     AdjCompiled *c = arg;
     AdjOptions *o = &c->opt;
-    if (!o->model)
-        err(NULL, "no model given");
+    if (!o->model) err(NULL, "no model given");
     if (o->batch != BATCH_NONE && (o->batch < 1 || o->batch > 4096))
         err("--batch", "must be between 1 and 4096");
     for (const char *p = o->prefix; *p; p++)
-        if (!(isalpha((unsigned char)*p) || *p == '_' || (p > o->prefix && isdigit((unsigned char)*p))))
+        if (!(isalpha((unsigned char)*p) || *p == '_' ||
+              (p > o->prefix && isdigit((unsigned char)*p))))
             err("--prefix", "%s is not a C identifier", o->prefix);
     for (int i = 0; i < o->nstd; i++)
         if (!(fabs(o->std[i]) > 0) || !isfinite(o->std[i]))
@@ -260,10 +249,8 @@ static void copy_options(AdjCompiled *c, const AdjOptions *o)
     c->opt.target = keep(a, o->target);
     c->opt.cpu = keep(a, o->cpu);
     c->opt.print_after = keep(a, o->print_after);
-    c->opt.prefix = o->prefix ? keep(a, o->prefix)
-                              : o->model ? default_prefix(a, o->model) : "";
-    if (!o->batch)
-        c->opt.batch = DEFAULT_BATCH;
+    c->opt.prefix = o->prefix ? keep(a, o->prefix) : o->model ? default_prefix(a, o->model) : "";
+    if (!o->batch) c->opt.batch = DEFAULT_BATCH;
 }
 
 AdjCompiled *adj_compile(const AdjOptions *o, AdjError *e)
@@ -272,18 +259,15 @@ AdjCompiled *adj_compile(const AdjOptions *o, AdjError *e)
     AdjCompiled *c = NEW(a, AdjCompiled);
     c->arena = a;
     copy_options(c, o);
-    if (guarded_call(check_options, c, e) && guarded_call(compile, c, e))
-        return c;
+    if (guarded_call(check_options, c, e) && guarded_call(compile, c, e)) return c;
     adj_compiled_free(c);
     return NULL;
 }
 
 void adj_compiled_free(AdjCompiled *c)
 {
-    if (!c)
-        return;
-    if (c->loaded)
-        object_unload(c->loaded);
+    if (!c) return;
+    if (c->loaded) object_unload(c->loaded);
     bytes_free(&c->object);
     str_free(&c->stages);
     arena_free(c->arena);
@@ -298,8 +282,7 @@ AdjTimes adj_times(const AdjCompiled *c)
 
 const Bytes *compiled_object(AdjCompiled *c)
 {
-    if (c->object.data)
-        return &c->object;
+    if (c->object.data) return &c->object;
     double start = wall_seconds();
     c->object = target_emit(c->module, c->target, EMIT_OBJ);
     c->times.emit = wall_seconds() - start;
@@ -309,8 +292,7 @@ const Bytes *compiled_object(AdjCompiled *c)
 static void load(void *arg)
 {
     AdjCompiled *c = arg;
-    if (c->target->gpu)
-        err("--target", "%s code cannot be loaded here", c->target->triple);
+    if (c->target->gpu) err("--target", "%s code cannot be loaded here", c->target->triple);
     void *address = NULL;
     const char *symbol = arena_printf(c->arena, "%s_model", c->opt.prefix);
     c->loaded = object_load(compiled_object(c), symbol, &address);
@@ -319,15 +301,13 @@ static void load(void *arg)
 
 const AdjModel *adj_load_here(AdjCompiled *c, AdjError *e)
 {
-    if (!c->here && !guarded_call(load, c, e))
-        return NULL;
+    if (!c->here && !guarded_call(load, c, e)) return NULL;
     return c->here;
 }
 
 const void *adj_weights(const AdjCompiled *c, uint64_t *bytes)
 {
-    if (bytes)
-        *bytes = (uint64_t)c->module->const_bytes;
+    if (bytes) *bytes = (uint64_t)c->module->const_bytes;
     return c->module->embed ? NULL : c->module->consts;
 }
 
@@ -335,7 +315,6 @@ const char *compiled_c_name(AdjCompiled *c, const char *program)
 {
     char *s = arena_strdup(c->arena, program);
     for (char *p = s; *p; p++)
-        if (!isalnum((unsigned char)*p))
-            *p = '_';
+        if (!isalnum((unsigned char)*p)) *p = '_';
     return s;
 }

@@ -12,23 +12,23 @@ enum { MAX_ENTRIES = 16, DEFAULT_BATCH = 8, BATCH_NONE = -1 };
 
 struct AdjCompiled {
     Arena *arena;
-    AdjOptions opt;         /* strings copied into the arena */
+    AdjOptions opt; /* strings copied into the arena */
     const Target *target;
-    const Graph *imported;  /* as the file has it, batch 1 */
+    const Graph *imported; /* as the file has it, batch 1 */
     Model model;
     int nspec;
     ProgramSpec spec[MAX_ENTRIES];
     Module *module;
     AdjTimes times;
-    Str stages;             /* names that --print-after could have had */
+    Str stages; /* names that --print-after could have had */
     bool printed;
-    Bytes object;           /* emitted on first use */
+    Bytes object; /* emitted on first use */
     Loaded *loaded;
     const AdjModel *here;
 };
 
 double wall_seconds(void);
-const Bytes *compiled_object(AdjCompiled *);      /* err()s on failure */
+const Bytes *compiled_object(AdjCompiled *);                     /* err()s on failure */
 const char *compiled_c_name(AdjCompiled *, const char *program); /* "pgd-linf" -> "pgd_linf" */
 /* Text of the generated header; manifest as JSON (heap). */
 void header_text(AdjCompiled *, Str *, const char *base_name);

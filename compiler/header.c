@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The generated header: what the entries take and give, sizes as constants, a ten-line example, and the
- * text of the ABI header, so that one file is all a caller needs. C99 and C++. */
+/* The generated header: what the entries take and give, sizes as constants, a ten-line example, and
+ * the text of the ABI header, so that one file is all a caller needs. C99 and C++. */
 #include <ctype.h>
 #include <string.h>
 
@@ -11,16 +11,14 @@ extern const char adjoint_abi_text[]; /* runtime/adjoint_abi.h, made into a stri
 static const char *upper(Arena *a, const char *s)
 {
     char *u = arena_strdup(a, s);
-    for (char *p = u; *p; p++)
-        *p = (char)toupper((unsigned char)*p);
+    for (char *p = u; *p; p++) *p = (char)toupper((unsigned char)*p);
     return u;
 }
 
 static void put_dims(Str *s, const ProgIO *io)
 {
     str_fmt(s, "%s[n", dtype_name(io->dtype));
-    for (int d = 0; d < io->rank; d++)
-        str_fmt(s, ",%lld", (long long)io->dim[d]);
+    for (int d = 0; d < io->rank; d++) str_fmt(s, ",%lld", (long long)io->dim[d]);
     str_put(s, "]");
 }
 
@@ -44,17 +42,16 @@ static void put_io(Str *s, const Program *p)
 static const char *c_type(DType d)
 {
     static const char *const names[DT_COUNT] = {
-        [DT_F64] = "double", [DT_F32] = "float", [DT_I64] = "int64_t", [DT_I32] = "int32_t",
-        [DT_I8] = "int8_t", [DT_U8] = "uint8_t", [DT_BOOL] = "uint8_t", [DT_F16] = "uint16_t",
-        [DT_BF16] = "uint16_t"};
+        [DT_F64] = "double",   [DT_F32] = "float",    [DT_I64] = "int64_t",
+        [DT_I32] = "int32_t",  [DT_I8] = "int8_t",    [DT_U8] = "uint8_t",
+        [DT_BOOL] = "uint8_t", [DT_F16] = "uint16_t", [DT_BF16] = "uint16_t"};
     return names[d];
 }
 
 static int64_t sample_elements(const ProgIO *io)
 {
     int64_t n = 1;
-    for (int d = 0; d < io->rank; d++)
-        n *= io->dim[d];
+    for (int d = 0; d < io->rank; d++) n *= io->dim[d];
     return n;
 }
 
@@ -67,15 +64,15 @@ static void put_example(AdjCompiled *c, Str *s, const char *base, const Program 
     for (int k = 0; k < p->nio; k++)
         str_fmt(s, " *   static %s %s[%lld];\n", c_type(p->io[k].dtype), p->io[k].name,
                 (long long)sample_elements(&p->io[k]));
-    str_fmt(s, " *   static union { char bytes[%s_%s_ARENA(1)]; long double align; } arena[1]"
-               " __attribute__((aligned(64)));\n", up, upper(c->arena, name));
+    str_fmt(s,
+            " *   static union { char bytes[%s_%s_ARENA(1)]; long double align; } arena[1]"
+            " __attribute__((aligned(64)));\n",
+            up, upper(c->arena, name));
     str_put(s, " *   int run(void) {\n *       void *io[] = {");
-    for (int k = 0; k < p->nio; k++)
-        str_fmt(s, "%s%s", k ? ", " : "", p->io[k].name);
+    for (int k = 0; k < p->nio; k++) str_fmt(s, "%s%s", k ? ", " : "", p->io[k].name);
     str_put(s, "};\n *       AdjCall call = {0};\n");
     str_put(s, " *       call.size = sizeof call; call.n = 1; call.io = io;\n");
-    if (p->loop)
-        str_put(s, " *       call.steps = 10;\n");
+    if (p->loop) str_put(s, " *       call.steps = 10;\n");
     if (!c->module->embed)
         str_put(s, " *       call.weights = the bytes of the .weights file, 64-byte aligned;\n");
     str_put(s, " *       call.arena = arena; call.arena_bytes = sizeof arena;\n");
@@ -107,9 +104,7 @@ void header_text(AdjCompiled *c, Str *s, const char *base)
     put_example(c, s, base, &m->program[0]);
     str_put(s, "\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
     str_fmt(s, "extern const AdjModel %s_model;\n", m->prefix);
-    if (!m->embed)
-        str_fmt(s, "#define %s_WEIGHTS_BYTES %lldu\n", up, (long long)m->const_bytes);
-    for (int i = 0; i < m->nprogram; i++)
-        put_entry(c, s, &m->program[i]);
+    if (!m->embed) str_fmt(s, "#define %s_WEIGHTS_BYTES %lldu\n", up, (long long)m->const_bytes);
+    for (int i = 0; i < m->nprogram; i++) put_entry(c, s, &m->program[i]);
     str_put(s, "\n#ifdef __cplusplus\n}\n#endif\n#endif\n");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The manifest: what was compiled and what it needs, as JSON. The same data, with facts of the graph,
- * is what `adjoint inspect` shows. Deterministic: no times, no paths. */
+/* The manifest: what was compiled and what it needs, as JSON. The same data, with facts of the
+ * graph, is what `adjoint inspect` shows. Deterministic: no times, no paths. */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +10,7 @@
 static json_t *dims_json(int rank, const int64_t *dim)
 {
     json_t *a = json_array();
-    for (int d = 0; d < rank; d++)
-        json_array_append_new(a, json_integer(dim[d]));
+    for (int d = 0; d < rank; d++) json_array_append_new(a, json_integer(dim[d]));
     return a;
 }
 
@@ -20,11 +19,11 @@ static json_t *io_json(const Program *p)
     json_t *a = json_array();
     for (int k = 0; k < p->nio; k++) {
         const ProgIO *io = &p->io[k];
-        json_array_append_new(
-            a, json_pack("{s:s, s:s, s:o, s:s, s:b, s:s}", "name", io->name, "dtype",
-                         dtype_name(io->dtype), "shape", dims_json(io->rank, io->dim), "direction",
-                         io->output ? "out" : "in", "optional", io->output || io->alias >= 0,
-                         "help", io->help));
+        json_array_append_new(a, json_pack("{s:s, s:s, s:o, s:s, s:b, s:s}", "name", io->name,
+                                           "dtype", dtype_name(io->dtype), "shape",
+                                           dims_json(io->rank, io->dim), "direction",
+                                           io->output ? "out" : "in", "optional",
+                                           io->output || io->alias >= 0, "help", io->help));
     }
     return a;
 }
@@ -61,19 +60,18 @@ static json_t *calls_json(const Module *m, const Program *p)
 static double phase_macs(const Phase *p)
 {
     double n = 0;
-    for (int i = 0; i < p->ncall; i++)
-        n += p->call[i].macs;
+    for (int i = 0; i < p->ncall; i++) n += p->call[i].macs;
     return n;
 }
 
 static json_t *program_json(AdjCompiled *c, const Program *p)
 {
-    json_t *j = json_pack(
-        "{s:s, s:s, s:b, s:i, s:I, s:I, s:f, s:f}", "name", p->name, "symbol",
-        arena_printf(c->arena, "%s_%s", c->opt.prefix, compiled_c_name(c, p->name)), "steps",
-        p->loop, "slots", p->slots, "arena_shared_bytes", (json_int_t)p->shared_bytes,
-        "arena_worker_bytes", (json_int_t)p->worker_bytes, "macs_step", phase_macs(&p->step),
-        "macs_judge", phase_macs(&p->judge));
+    json_t *j =
+        json_pack("{s:s, s:s, s:b, s:i, s:I, s:I, s:f, s:f}", "name", p->name, "symbol",
+                  arena_printf(c->arena, "%s_%s", c->opt.prefix, compiled_c_name(c, p->name)),
+                  "steps", p->loop, "slots", p->slots, "arena_shared_bytes",
+                  (json_int_t)p->shared_bytes, "arena_worker_bytes", (json_int_t)p->worker_bytes,
+                  "macs_step", phase_macs(&p->step), "macs_judge", phase_macs(&p->judge));
     json_object_set_new(j, "io", io_json(p));
     json_object_set_new(j, "hyper", hyper_json(p));
     json_object_set_new(j, "kernels", calls_json(c->module, p));
@@ -86,8 +84,8 @@ static json_t *ops_json(const OnnxFacts *f)
 {
     json_t *a = json_array();
     for (int i = 0; i < f->nops; i++)
-        json_array_append_new(a, json_pack("{s:s, s:i}", "op", f->ops[i].op, "count",
-                                           f->ops[i].count));
+        json_array_append_new(
+            a, json_pack("{s:s, s:i}", "op", f->ops[i].op, "count", f->ops[i].count));
     return a;
 }
 
@@ -115,8 +113,8 @@ static json_t *model_json(AdjCompiled *c)
     json_t *in = json_array(), *out = json_array();
     for (Ref r = 0; r < g->n; r++)
         if (g->node[r].op == OP_input)
-            json_array_append_new(in, tensor_json(node_attr(&g->node[r], "name")->s,
-                                                  g->node[r].type));
+            json_array_append_new(in,
+                                  tensor_json(node_attr(&g->node[r], "name")->s, g->node[r].type));
     for (uint32_t i = 0; i < g->nout; i++)
         json_array_append_new(out, tensor_json(g->out[i].name, g->node[g->out[i].ref].type));
     return json_pack("{s:I, s:I, s:s, s:i, s:i, s:f, s:f, s:o, s:o, s:o}", "ir_version",
@@ -130,23 +128,21 @@ char *manifest_text(AdjCompiled *c, bool with_graph)
 {
     const Module *m = c->module;
     const Bytes *code = c->target->gpu ? NULL : compiled_object(c);
-    json_t *j = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:i}", "model", m->source, "prefix",
-        m->prefix, "target", c->target->triple, "cpu", c->target->cpu, "precision",
-        dtype_name(m->precision), "hash", arena_printf(c->arena, "%016llx",
-        (unsigned long long)m->hash), "weights_embedded", m->embed, "weights_bytes",
-        (json_int_t)m->const_bytes, "object_bytes", (json_int_t)(code ? code->size : 0),
-        "kernels", m->nkernel);
-    if (with_graph)
-        json_object_set_new(j, "graph", model_json(c));
+    json_t *j =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:i}", "model", m->source,
+                  "prefix", m->prefix, "target", c->target->triple, "cpu", c->target->cpu,
+                  "precision", dtype_name(m->precision), "hash",
+                  arena_printf(c->arena, "%016llx", (unsigned long long)m->hash),
+                  "weights_embedded", m->embed, "weights_bytes", (json_int_t)m->const_bytes,
+                  "object_bytes", (json_int_t)(code ? code->size : 0), "kernels", m->nkernel);
+    if (with_graph) json_object_set_new(j, "graph", model_json(c));
     json_t *entries = json_array();
     for (int i = 0; i < m->nprogram; i++)
         json_array_append_new(entries, program_json(c, &m->program[i]));
     json_object_set_new(j, "entries", entries);
     char *text = json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
     json_decref(j);
-    if (!text)
-        err(NULL, "out of memory");
+    if (!text) err(NULL, "out of memory");
     return text;
 }
 

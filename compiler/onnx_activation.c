@@ -4,83 +4,98 @@
  * ONNX's formula has on either side at a kink. */
 #include "onnx_node.h"
 
-static Ref num(Graph *g, Ref like, double v) {
+static Ref num(Graph *g, Ref like, double v)
+{
     return b_like(g, like, v);
 }
 
-static Ref scale(Graph *g, Ref x, double v) {
+static Ref scale(Graph *g, Ref x, double v)
+{
     return v == 1 ? x : b_binary(g, OP_mul, x, num(g, x, v));
 }
 
-static Ref plus(Graph *g, Ref x, double v) {
+static Ref plus(Graph *g, Ref x, double v)
+{
     return v == 0 ? x : b_binary(g, OP_add, x, num(g, x, v));
 }
 
 /* x <= 0 ? neg : pos */
-static Ref by_sign(Graph *g, Ref x, Ref neg, Ref pos) {
+static Ref by_sign(Graph *g, Ref x, Ref neg, Ref pos)
+{
     return b_select(g, b_binary(g, OP_le, x, num(g, x, 0)), neg, pos);
 }
 
 /* min2 hands its derivative to the second operand at a tie: 1 at 0. */
-static Ref below_zero(Graph *g, Ref x) {
+static Ref below_zero(Graph *g, Ref x)
+{
     return b_binary(g, OP_min2, num(g, x, 0), x);
 }
 
 /* ---- pieces of lines ---- */
 
-void build_relu(OnnxNode *n) {
+void build_relu(OnnxNode *n)
+{
     onnx_out(n, 0, b_relu(n->g, onnx_in(n, 0)));
 }
 
-static Ref leaky(Graph *g, Ref x, Ref slope) {
+static Ref leaky(Graph *g, Ref x, Ref slope)
+{
     Ref negative = b_binary(g, OP_lt, x, num(g, x, 0));
     return b_select(g, negative, b_binary(g, OP_mul, x, slope), x);
 }
 
-void build_leaky_relu(OnnxNode *n) {
+void build_leaky_relu(OnnxNode *n)
+{
     Ref x = onnx_in(n, 0);
     onnx_out(n, 0, leaky(n->g, x, num(n->g, x, onnx_float(n, "alpha", 0.01))));
 }
 
 /* The slope broadcasts to x from the last axis; until opset 6 a vector of slopes is one a
  * channel. */
-void build_prelu(OnnxNode *n) {
+void build_prelu(OnnxNode *n)
+{
     Ref x = onnx_in(n, 0), slope = onnx_in(n, 1);
     Type t = onnx_type(n, slope);
     if (n->opset < 7 && t.rank == 1 && t.dim[0] > 1) slope = onnx_channels(n, slope, x);
     onnx_out(n, 0, leaky(n->g, x, b_broadcast_to(n->g, slope, onnx_type(n, x))));
 }
 
-void build_thresholded_relu(OnnxNode *n) {
+void build_thresholded_relu(OnnxNode *n)
+{
     Ref x = onnx_in(n, 0);
     Ref over = b_binary(n->g, OP_lt, num(n->g, x, onnx_float(n, "alpha", 1)), x);
     onnx_out(n, 0, b_select(n->g, over, x, num(n->g, x, 0)));
 }
 
 /* A bound: attribute until opset 10, input from 11, absent for none. */
-static Ref bound(const OnnxNode *n, const char *name, int i, Ref x) {
+static Ref bound(const OnnxNode *n, const char *name, int i, Ref x)
+{
     if (onnx_has(n, name)) return num(n->g, x, onnx_float(n, name, 0));
     Ref r = onnx_opt(n, i);
     return r == NOREF ? NOREF : b_broadcast_to(n->g, r, onnx_type(n, x));
 }
 
-void build_clip(OnnxNode *n) {
+void build_clip(OnnxNode *n)
+{
     Ref x = onnx_in(n, 0), lo = bound(n, "min", 1, x), hi = bound(n, "max", 2, x);
     if (lo != NOREF) x = b_binary(n->g, OP_max2, lo, x);
     if (hi != NOREF) x = b_binary(n->g, OP_min2, hi, x);
     onnx_out(n, 0, x);
 }
 
-static Ref hard_sigmoid(Graph *g, Ref x, double alpha, double beta) {
+static Ref hard_sigmoid(Graph *g, Ref x, double alpha, double beta)
+{
     return b_clip(g, plus(g, scale(g, x, alpha), beta), num(g, x, 0), num(g, x, 1));
 }
 
-void build_hard_sigmoid(OnnxNode *n) {
+void build_hard_sigmoid(OnnxNode *n)
+{
     double alpha = onnx_float(n, "alpha", 0.2), beta = onnx_float(n, "beta", 0.5);
     onnx_out(n, 0, hard_sigmoid(n->g, onnx_in(n, 0), alpha, beta));
 }
 
-void build_hard_swish(OnnxNode *n) {
+void build_hard_swish(OnnxNode *n)
+{
     Ref x = onnx_in(n, 0);
     onnx_out(n, 0, b_binary(n->g, OP_mul, x, hard_sigmoid(n->g, x, 1.0 / 6, 0.5)));
 }
@@ -88,44 +103,52 @@ void build_hard_swish(OnnxNode *n) {
 /* ---- smooth ones ---- */
 
 /* (1 + tanh(x/2)) / 2: nothing overflows, at any order of derivative. */
-static Ref sigmoid(Graph *g, Ref x) {
+static Ref sigmoid(Graph *g, Ref x)
+{
     return plus(g, scale(g, b_unary(g, OP_tanh, scale(g, x, 0.5)), 0.5), 0.5);
 }
 
-void build_sigmoid(OnnxNode *n) {
+void build_sigmoid(OnnxNode *n)
+{
     onnx_out(n, 0, sigmoid(n->g, onnx_in(n, 0)));
 }
 
-void build_swish(OnnxNode *n) {
+void build_swish(OnnxNode *n)
+{
     Ref x = onnx_in(n, 0);
     Ref s = sigmoid(n->g, scale(n->g, x, onnx_float(n, "alpha", 1)));
     onnx_out(n, 0, b_binary(n->g, OP_mul, x, s));
 }
 
 /* log(1 + e^x) = x + log(1 + e^-x), each where its exponent is not positive. */
-static Ref softplus(Graph *g, Ref x) {
+static Ref softplus(Graph *g, Ref x)
+{
     Ref flipped = b_unary(g, OP_neg, x);
     Ref neg = b_unary(g, OP_log1p, b_unary(g, OP_exp, below_zero(g, x)));
     Ref pos = b_unary(g, OP_log1p, b_unary(g, OP_exp, below_zero(g, flipped)));
     return by_sign(g, x, neg, b_binary(g, OP_add, x, pos));
 }
 
-void build_softplus(OnnxNode *n) {
+void build_softplus(OnnxNode *n)
+{
     onnx_out(n, 0, softplus(n->g, onnx_in(n, 0)));
 }
 
-void build_mish(OnnxNode *n) {
+void build_mish(OnnxNode *n)
+{
     Ref x = onnx_in(n, 0);
     onnx_out(n, 0, b_binary(n->g, OP_mul, x, b_unary(n->g, OP_tanh, softplus(n->g, x))));
 }
 
-void build_softsign(OnnxNode *n) {
+void build_softsign(OnnxNode *n)
+{
     Ref x = onnx_in(n, 0);
     onnx_out(n, 0, b_binary(n->g, OP_div, x, plus(n->g, b_unary(n->g, OP_abs, x), 1)));
 }
 
 /* x/2 (1 + erf(x / sqrt 2)), or its tanh approximation. */
-void build_gelu(OnnxNode *n) {
+void build_gelu(OnnxNode *n)
+{
     Graph *g = n->g;
     Ref x = onnx_in(n, 0), inner;
     const char *form = onnx_str(n, "approximate", "none");
@@ -140,23 +163,27 @@ void build_gelu(OnnxNode *n) {
 }
 
 /* gamma * (x <= 0 ? alpha (e^(x/width) - 1) : x) */
-static Ref elu(Graph *g, Ref x, double alpha, double width, double gamma) {
+static Ref elu(Graph *g, Ref x, double alpha, double width, double gamma)
+{
     Ref t = below_zero(g, width == 1 ? x : b_binary(g, OP_div, x, num(g, x, width)));
     Ref neg = scale(g, plus(g, b_unary(g, OP_exp, t), -1), alpha);
     return scale(g, by_sign(g, x, neg, x), gamma);
 }
 
-void build_elu(OnnxNode *n) {
+void build_elu(OnnxNode *n)
+{
     onnx_out(n, 0, elu(n->g, onnx_in(n, 0), onnx_float(n, "alpha", 1), 1, 1));
 }
 
-void build_selu(OnnxNode *n) {
+void build_selu(OnnxNode *n)
+{
     double alpha = onnx_float(n, "alpha", 1.67326319217681884765625);
     double gamma = onnx_float(n, "gamma", 1.05070102214813232421875);
     onnx_out(n, 0, elu(n->g, onnx_in(n, 0), alpha, 1, gamma));
 }
 
-void build_celu(OnnxNode *n) {
+void build_celu(OnnxNode *n)
+{
     double alpha = onnx_float(n, "alpha", 1);
     onnx_out(n, 0, elu(n->g, onnx_in(n, 0), alpha, alpha, 1));
 }
@@ -165,7 +192,8 @@ void build_celu(OnnxNode *n) {
 
 /* Over one axis, shifted by the maximum. The shift cancels in value and derivative alike, so it
  * takes no part in the latter. */
-static Ref softmax(Graph *g, Ref x, int axis, bool log) {
+static Ref softmax(Graph *g, Ref x, int axis, bool log)
+{
     Type t = g->node[x].type;
     Ref top = b_unary(g, OP_stop, b_reduce(g, OP_max, x, 1, &axis));
     Ref shifted = b_binary(g, OP_sub, x, b_broadcast(g, top, t.rank, t.dim));
@@ -175,14 +203,16 @@ static Ref softmax(Graph *g, Ref x, int axis, bool log) {
     return b_binary(g, OP_sub, shifted, sum);
 }
 
-static void along_axis(OnnxNode *n, bool log) {
+static void along_axis(OnnxNode *n, bool log)
+{
     Ref x = onnx_in(n, 0);
     int axis = onnx_axis(n, onnx_int(n, "axis", -1), onnx_type(n, x).rank);
     onnx_out(n, 0, softmax(n->g, x, axis, log));
 }
 
 /* Until opset 12: the axes from `axis` on are one. */
-static void flattened(OnnxNode *n, bool log) {
+static void flattened(OnnxNode *n, bool log)
+{
     Ref x = onnx_in(n, 0);
     Type t = onnx_type(n, x);
     int axis = onnx_axis(n, onnx_int(n, "axis", 1), t.rank);
@@ -195,18 +225,22 @@ static void flattened(OnnxNode *n, bool log) {
     onnx_out(n, 0, b_reshape(n->g, x, t.rank, t.dim));
 }
 
-void build_softmax(OnnxNode *n) {
+void build_softmax(OnnxNode *n)
+{
     along_axis(n, false);
 }
 
-void build_log_softmax(OnnxNode *n) {
+void build_log_softmax(OnnxNode *n)
+{
     along_axis(n, true);
 }
 
-void build_softmax_flat(OnnxNode *n) {
+void build_softmax_flat(OnnxNode *n)
+{
     flattened(n, false);
 }
 
-void build_log_softmax_flat(OnnxNode *n) {
+void build_log_softmax_flat(OnnxNode *n)
+{
     flattened(n, true);
 }

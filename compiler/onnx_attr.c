@@ -10,7 +10,8 @@
 typedef Onnx__AttributeProto Proto;
 #define KIND(K) ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__##K
 
-static const Proto *find(const OnnxNode *n, const char *name) {
+static const Proto *find(const OnnxNode *n, const char *name)
+{
     for (size_t i = 0; i < n->proto->n_attribute; i++) {
         const Proto *a = n->proto->attribute[i];
         if (a->name && !strcmp(a->name, name)) return a;
@@ -19,7 +20,8 @@ static const Proto *find(const OnnxNode *n, const char *name) {
 }
 
 /* Files of the first IR versions have no type field: then the value that is there says it. */
-static int kind_of(const Proto *a) {
+static int kind_of(const Proto *a)
+{
     if (a->has_type && a->type) return a->type;
     if (a->has_f) return KIND(FLOAT);
     if (a->has_i) return KIND(INT);
@@ -28,7 +30,8 @@ static int kind_of(const Proto *a) {
     return a->n_floats ? KIND(FLOATS) : KIND(INTS);
 }
 
-static const Proto *find_kind(const OnnxNode *n, const char *name, int kind) {
+static const Proto *find_kind(const OnnxNode *n, const char *name, int kind)
+{
     const Proto *a = find(n, name);
     if (a && a->ref_attr_name && *a->ref_attr_name)
         onnx_fail(n, "attribute %s refers to a function's", name);
@@ -36,28 +39,33 @@ static const Proto *find_kind(const OnnxNode *n, const char *name, int kind) {
     return a;
 }
 
-bool onnx_has(const OnnxNode *n, const char *name) {
+bool onnx_has(const OnnxNode *n, const char *name)
+{
     return find(n, name) != NULL;
 }
 
-int64_t onnx_int(const OnnxNode *n, const char *name, int64_t absent) {
+int64_t onnx_int(const OnnxNode *n, const char *name, int64_t absent)
+{
     const Proto *a = find_kind(n, name, KIND(INT));
     return a ? a->i : absent;
 }
 
-double onnx_float(const OnnxNode *n, const char *name, double absent) {
+double onnx_float(const OnnxNode *n, const char *name, double absent)
+{
     const Proto *a = find_kind(n, name, KIND(FLOAT));
     return a ? (double)a->f : absent;
 }
 
-const char *onnx_str(const OnnxNode *n, const char *name, const char *absent) {
+const char *onnx_str(const OnnxNode *n, const char *name, const char *absent)
+{
     const Proto *a = find_kind(n, name, KIND(STRING));
     if (!a) return absent;
     return arena_printf(n->g->arena, "%.*s", a->s.len < 256 ? (int)a->s.len : 256,
                         a->s.data ? (const char *)a->s.data : "");
 }
 
-int onnx_ints(const OnnxNode *n, const char *name, int64_t *out, int max) {
+int onnx_ints(const OnnxNode *n, const char *name, int64_t *out, int max)
+{
     const Proto *a = find_kind(n, name, KIND(INTS));
     if (!a) return -1;
     if (a->n_ints > (size_t)max)
@@ -67,12 +75,14 @@ int onnx_ints(const OnnxNode *n, const char *name, int64_t *out, int max) {
     return (int)a->n_ints;
 }
 
-static Ref list(const OnnxNode *n, DType t, size_t count, const void *data) {
+static Ref list(const OnnxNode *n, DType t, size_t count, const void *data)
+{
     int64_t dim = (int64_t)count;
     return count ? graph_const(n->g, type_of(t, 1, &dim), data) : ONNX_EMPTY;
 }
 
-Ref onnx_attr_const(const OnnxNode *n, const char *name) {
+Ref onnx_attr_const(const OnnxNode *n, const char *name)
+{
     const Proto *a = find(n, name);
     if (!a) return NOREF;
     switch (kind_of(a)) {
@@ -86,7 +96,8 @@ Ref onnx_attr_const(const OnnxNode *n, const char *name) {
     onnx_fail(n, "attribute %s is not a tensor, number or list of numbers", name);
 }
 
-DType onnx_dtype(const OnnxNode *n, int64_t number) {
+DType onnx_dtype(const OnnxNode *n, int64_t number)
+{
     DType t;
     if (!onnx_dtype_of(number, &t))
         onnx_fail(n, "element type %s is not supported", onnx_dtype_name(number));

@@ -3,13 +3,15 @@
  * last axis, parameters of channels along axis 1. */
 #include "onnx_node.h"
 
-int onnx_axis(const OnnxNode *n, int64_t axis, int rank) {
+int onnx_axis(const OnnxNode *n, int64_t axis, int rank)
+{
     if (axis < -rank || axis >= rank)
         onnx_fail(n, "axis %lld is outside rank %d", (long long)axis, rank);
     return (int)(axis < 0 ? axis + rank : axis);
 }
 
-int onnx_axes(const OnnxNode *n, int i, int rank, int *axes) {
+int onnx_axes(const OnnxNode *n, int i, int rank, int *axes)
+{
     int64_t list[MAX_RANK];
     int count = onnx_ints_at(n, "axes", i, list, MAX_RANK);
     bool used[MAX_RANK] = {false};
@@ -23,7 +25,8 @@ int onnx_axes(const OnnxNode *n, int i, int rank, int *axes) {
     return count;
 }
 
-Ref onnx_drop_axes(const OnnxNode *n, Ref x, int naxes, const int *axes) {
+Ref onnx_drop_axes(const OnnxNode *n, Ref x, int naxes, const int *axes)
+{
     Type t = onnx_type(n, x);
     int64_t dim[MAX_RANK];
     int rank = 0;
@@ -36,7 +39,8 @@ Ref onnx_drop_axes(const OnnxNode *n, Ref x, int naxes, const int *axes) {
     return b_reshape(n->g, x, rank, dim);
 }
 
-Ref onnx_channels(const OnnxNode *n, Ref vector, Ref x) {
+Ref onnx_channels(const OnnxNode *n, Ref vector, Ref x)
+{
     Type t = onnx_type(n, x), v = onnx_type(n, vector);
     int64_t dim[MAX_RANK] = {1, 1, 1, 1, 1, 1, 1, 1};
     if (t.rank < 2) onnx_fail(n, "rank %d has no channels", t.rank);
@@ -47,7 +51,8 @@ Ref onnx_channels(const OnnxNode *n, Ref vector, Ref x) {
     return b_broadcast_to(n->g, b_reshape(n->g, vector, t.rank, dim), type_with(t, v.dtype));
 }
 
-Ref onnx_binary(const OnnxNode *n, Op op, Ref a, Ref b) {
+Ref onnx_binary(const OnnxNode *n, Op op, Ref a, Ref b)
+{
     b_align(n->g, &a, &b);
     return b_binary(n->g, op, a, b);
 }

@@ -6,12 +6,14 @@
 
 /* ---- convolution ---- */
 
-static Ref with_bias(const OnnxNode *n, Ref y, Ref bias) {
+static Ref with_bias(const OnnxNode *n, Ref y, Ref bias)
+{
     if (bias == NOREF) return y;
     return b_binary(n->g, OP_add, y, onnx_channels(n, bias, y));
 }
 
-static ConvAttrs attrs_of(const Spatial *s, int64_t groups) {
+static ConvAttrs attrs_of(const Spatial *s, int64_t groups)
+{
     ConvAttrs c = {.k = s->k, .groups = groups};
     size_t bytes = sizeof(int64_t) * (size_t)s->k;
     memcpy(c.strides, s->strides, bytes);
@@ -21,11 +23,13 @@ static ConvAttrs attrs_of(const Spatial *s, int64_t groups) {
     return c;
 }
 
-static void same_rank(const OnnxNode *n, Type x, Type w) {
+static void same_rank(const OnnxNode *n, Type x, Type w)
+{
     if (x.rank != w.rank) onnx_fail(n, "input of rank %d, weights of rank %d", x.rank, w.rank);
 }
 
-void build_conv(OnnxNode *n) {
+void build_conv(OnnxNode *n)
+{
     Ref x = onnx_in(n, 0), w = onnx_in(n, 1);
     Type tx = onnx_type(n, x), tw = onnx_type(n, w);
     same_rank(n, tx, tw);
@@ -36,7 +40,8 @@ void build_conv(OnnxNode *n) {
 
 /* ConvTranspose is the partial of a convolution in its input, whose extents `in` are to be found:
  * the convolution's own attributes, read the other way round. */
-static void result_extents(const OnnxNode *n, const Spatial *s, int64_t *full) {
+static void result_extents(const OnnxNode *n, const Spatial *s, int64_t *full)
+{
     int64_t extra[MAX_RANK] = {0};
     int have = onnx_ints(n, "output_padding", extra, MAX_RANK);
     if (have >= 0 && have != s->k)
@@ -48,7 +53,8 @@ static void result_extents(const OnnxNode *n, const Spatial *s, int64_t *full) {
     }
 }
 
-static void transposed_pads(const OnnxNode *n, Spatial *s) {
+static void transposed_pads(const OnnxNode *n, Spatial *s)
+{
     const char *how = onnx_str(n, "auto_pad", "NOTSET");
     int64_t full[3], want[MAX_RANK];
     int have = onnx_ints(n, "output_shape", want, MAX_RANK);
@@ -65,7 +71,8 @@ static void transposed_pads(const OnnxNode *n, Spatial *s) {
     }
 }
 
-void build_conv_transpose(OnnxNode *n) {
+void build_conv_transpose(OnnxNode *n)
+{
     Ref x = onnx_in(n, 0), w = onnx_in(n, 1);
     Type tx = onnx_type(n, x), tw = onnx_type(n, w), wide = tx;
     same_rank(n, tx, tw);
@@ -80,18 +87,21 @@ void build_conv_transpose(OnnxNode *n) {
 
 /* ---- matrix products ---- */
 
-static Ref matrix(const OnnxNode *n, int i, const char *flag) {
+static Ref matrix(const OnnxNode *n, int i, const char *flag)
+{
     Ref r = onnx_in(n, i);
     if (onnx_type(n, r).rank != 2)
         onnx_fail(n, "input %d has rank %d, not 2", i, onnx_type(n, r).rank);
     return onnx_int(n, flag, 0) ? b_transpose(n->g, r, (int[]){1, 0}) : r;
 }
 
-static Ref scaled(const OnnxNode *n, Ref x, double by) {
+static Ref scaled(const OnnxNode *n, Ref x, double by)
+{
     return by == 1 ? x : b_binary(n->g, OP_mul, x, b_like(n->g, x, by));
 }
 
-void build_gemm(OnnxNode *n) {
+void build_gemm(OnnxNode *n)
+{
     Ref y = b_matmul(n->g, matrix(n, 0, "transA"), matrix(n, 1, "transB")), c = onnx_opt(n, 2);
     y = scaled(n, y, onnx_float(n, "alpha", 1));
     if (c != NOREF) {
@@ -102,7 +112,8 @@ void build_gemm(OnnxNode *n) {
 }
 
 /* Leading extents of t, broadcast with those of `with`, and t's own last two. */
-static Ref spread(const OnnxNode *n, Ref r, Type with) {
+static Ref spread(const OnnxNode *n, Ref r, Type with)
+{
     Type t = onnx_type(n, r), to = t.rank > with.rank ? t : with;
     for (int i = 1; i <= 2; i++) to.dim[to.rank - i] = t.dim[t.rank - i];
     for (int i = 3; i <= to.rank; i++) {
@@ -114,14 +125,16 @@ static Ref spread(const OnnxNode *n, Ref r, Type with) {
 }
 
 /* A vector is a row on the left and a column on the right; its axis is dropped from the result. */
-static Ref as_matrix(const OnnxNode *n, Ref r, bool left) {
+static Ref as_matrix(const OnnxNode *n, Ref r, bool left)
+{
     Type t = onnx_type(n, r);
     if (t.rank == 0) onnx_fail(n, "a scalar is no matrix");
     int64_t dim[2] = {left ? 1 : t.dim[0], left ? t.dim[0] : 1};
     return t.rank == 1 ? b_reshape(n->g, r, 2, dim) : r;
 }
 
-void build_matmul(OnnxNode *n) {
+void build_matmul(OnnxNode *n)
+{
     Ref a = onnx_in(n, 0), b = onnx_in(n, 1);
     bool row = onnx_type(n, a).rank == 1, column = onnx_type(n, b).rank == 1;
     a = as_matrix(n, a, true);

@@ -15,16 +15,19 @@ typedef struct Job {
     OnnxFacts *facts;
 } Job;
 
-static const char *text(Arena *a, const char *s) {
+static const char *text(Arena *a, const char *s)
+{
     return s ? onnx_printable(a, s) : "";
 }
 
-static int by_text(const void *a, const void *b) {
+static int by_text(const void *a, const void *b)
+{
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
 /* Sorted names, then runs of equal ones. */
-static void count_ops(Job *j, const Onnx__GraphProto *g) {
+static void count_ops(Job *j, const Onnx__GraphProto *g)
+{
     const char **name = NEW_N(j->a, const char *, g->n_node);
     OnnxFacts *f = j->facts;
     for (size_t i = 0; i < g->n_node; i++) name[i] = text(j->a, g->node[i]->op_type);
@@ -36,7 +39,8 @@ static void count_ops(Job *j, const Onnx__GraphProto *g) {
     }
 }
 
-static void gather_facts(void *arg, Arena *scratch) {
+static void gather_facts(void *arg, Arena *scratch)
+{
     Job *j = arg;
     const Onnx__ModelProto *m = onnx_load(scratch, j->path);
     *j->facts = (OnnxFacts){
@@ -57,7 +61,8 @@ typedef struct TensorJob {
     const Const *value;
 } TensorJob;
 
-static void read_tensor(void *arg, Arena *scratch) {
+static void read_tensor(void *arg, Arena *scratch)
+{
     TensorJob *j = arg;
     const Onnx__TensorProto *t = onnx_load_tensor(scratch, j->path);
     Graph *g = graph_new(j->a, "tensor");
@@ -66,14 +71,16 @@ static void read_tensor(void *arg, Arena *scratch) {
     j->value = r == ONNX_EMPTY ? NULL : g->node[r].value;
 }
 
-const Const *onnx_read_tensor(Arena *a, const char *path, const char **name) {
+const Const *onnx_read_tensor(Arena *a, const char *path, const char **name)
+{
     TensorJob j = {.a = a, .path = path};
     onnx_within(path, read_tensor, &j);
     if (name) *name = j.name;
     return j.value;
 }
 
-OnnxFacts *onnx_facts(Arena *a, const char *path) {
+OnnxFacts *onnx_facts(Arena *a, const char *path)
+{
     Job j = {a, path, NEW(a, OnnxFacts)};
     onnx_within(path, gather_facts, &j);
     return j.facts;

@@ -12,13 +12,15 @@
 
 enum { MAX_READ = 1 << 22, MAX_WRITTEN = 1 << 20, MAX_LITERAL = 64 };
 
-static bool evaluable(Op op) {
+static bool evaluable(Op op)
+{
     OpClass c = op_info[op].cls;
     return c != CL_SOURCE && c != CL_CONTRACT && op != OP_allreduce;
 }
 
 /* Elements of the operands, or -1 if one is no constant or too large. */
-static int64_t constant_operands(const Graph *g, int n, const Ref *args) {
+static int64_t constant_operands(const Graph *g, int n, const Ref *args)
+{
     int64_t total = 0;
     for (int i = 0; i < n; i++) {
         const Node *a = &g->node[args[i]];
@@ -28,7 +30,8 @@ static int64_t constant_operands(const Graph *g, int n, const Ref *args) {
     return total;
 }
 
-static bool foldable(OnnxFold *f, const Graph *g, const Node *n, const Ref *args) {
+static bool foldable(OnnxFold *f, const Graph *g, const Node *n, const Ref *args)
+{
     if (!evaluable(n->op)) return false;
     int64_t reads = constant_operands(g, n->nargs, args), writes = type_count(n->type);
     if (reads < 0 || writes > MAX_WRITTEN || (writes > reads && writes > MAX_LITERAL)) return false;
@@ -40,7 +43,8 @@ static bool foldable(OnnxFold *f, const Graph *g, const Node *n, const Ref *args
 
 /* ---- evaluation ---- */
 
-static Tensor dense(Arena *a, const Const *c) {
+static Tensor dense(Arena *a, const Const *c)
+{
     Tensor t = {c->type, (void *)(uintptr_t)c->data};
     size_t one = (size_t)dtype_bytes(c->type.dtype);
     int64_t count = type_count(c->type);
@@ -50,11 +54,13 @@ static Tensor dense(Arena *a, const Const *c) {
     return t;
 }
 
-static void free_arena(void *a) {
+static void free_arena(void *a)
+{
     arena_free(a);
 }
 
-static Tensor widened(Arena *a, Tensor t) {
+static Tensor widened(Arena *a, Tensor t)
+{
     if (t.type.dtype != DT_F32) return t;
     Tensor w = {type_with(t.type, DT_F64), arena_alloc(a, 8 * (size_t)type_count(t.type))};
     for (int64_t i = 0; i < type_count(t.type); i++)
@@ -62,9 +68,11 @@ static Tensor widened(Arena *a, Tensor t) {
     return w;
 }
 
-/* Did rounding to f32 change nothing? What does not survive it (a batch norm's scale) is left to the
- * passes, which fold in f64: a model compiled in f64 must not inherit roundings of the importer. */
-static bool exact(Arena *a, const Node *n, const Tensor *in, const Tensor *out) {
+/* Did rounding to f32 change nothing? What does not survive it (a batch norm's scale) is left to
+ * the passes, which fold in f64: a model compiled in f64 must not inherit roundings of the
+ * importer. */
+static bool exact(Arena *a, const Node *n, const Tensor *in, const Tensor *out)
+{
     Tensor wide[MAX_ARGS], full = {type_with(n->type, DT_F64), NULL};
     if (n->type.dtype != DT_F32 || n->op == OP_cast) return true;
     if (op_info[n->op].cls != CL_ELEMENTWISE && op_info[n->op].cls != CL_REDUCE) return true;
@@ -79,7 +87,8 @@ static bool exact(Arena *a, const Node *n, const Tensor *in, const Tensor *out) 
 }
 
 /* NOREF: not exact, stays a node. */
-static Ref evaluate(Graph *g, const Node *n, const Ref *args) {
+static Ref evaluate(Graph *g, const Node *n, const Ref *args)
+{
     Tensor in[MAX_ARGS], out = {n->type, NULL};
     Arena *scratch = arena_new();
     err_defer(free_arena, scratch);
@@ -94,7 +103,8 @@ static Ref evaluate(Graph *g, const Node *n, const Ref *args) {
 
 /* ---- the nodes made since the last call ---- */
 
-static Ref fold_node(OnnxFold *f, Graph *g, Ref r) {
+static Ref fold_node(OnnxFold *f, Graph *g, Ref r)
+{
     Node n = g->node[r]; /* a copy: the array may move */
     Ref args[MAX_ARGS];
     bool same = true;
@@ -109,26 +119,30 @@ static Ref fold_node(OnnxFold *f, Graph *g, Ref r) {
 
 /* Nodes that folding makes are at the end, so the loop comes to them as well; they stay as they
  * are. */
-void onnx_fold_new_nodes(OnnxFold *f, Graph *g) {
+void onnx_fold_new_nodes(OnnxFold *f, Graph *g)
+{
     for (; f->n < g->n; f->n++) {
         GROW(g->arena, f->map, f->n, f->cap);
         f->map[f->n] = fold_node(f, g, f->n);
     }
 }
 
-Ref onnx_folded(const OnnxFold *f, Ref r) {
+Ref onnx_folded(const OnnxFold *f, Ref r)
+{
     while (r < f->n && f->map[r] != r) r = f->map[r];
     return r;
 }
 
 /* ---- reading literals ---- */
 
-static const Const *constant(const OnnxNode *n, Ref r) {
+static const Const *constant(const OnnxNode *n, Ref r)
+{
     const Node *node = r < n->g->n ? &n->g->node[r] : NULL;
     return node && node->op == OP_const ? node->value : NULL;
 }
 
-bool onnx_const_ints(const OnnxNode *n, Ref r, int64_t *out, int *count) {
+bool onnx_const_ints(const OnnxNode *n, Ref r, int64_t *out, int *count)
+{
     const Const *c = constant(n, r);
     int room = *count;
     *count = 0;
@@ -141,11 +155,13 @@ bool onnx_const_ints(const OnnxNode *n, Ref r, int64_t *out, int *count) {
     return true;
 }
 
-static bool is_absent(const OnnxNode *n, int i) {
+static bool is_absent(const OnnxNode *n, int i)
+{
     return i >= n->nin || n->in[i] == NOREF;
 }
 
-int onnx_ints_in(const OnnxNode *n, int i, int64_t *out, int max) {
+int onnx_ints_in(const OnnxNode *n, int i, int64_t *out, int max)
+{
     int count = max;
     if (is_absent(n, i)) return -1;
     if (!onnx_const_ints(n, n->in[i], out, &count))
@@ -155,12 +171,14 @@ int onnx_ints_in(const OnnxNode *n, int i, int64_t *out, int max) {
     return count;
 }
 
-int onnx_ints_at(const OnnxNode *n, const char *name, int i, int64_t *out, int max) {
+int onnx_ints_at(const OnnxNode *n, const char *name, int i, int64_t *out, int max)
+{
     int count = onnx_ints(n, name, out, max);
     return count < 0 ? onnx_ints_in(n, i, out, max) : count;
 }
 
-double onnx_number_in(const OnnxNode *n, int i, double absent) {
+double onnx_number_in(const OnnxNode *n, int i, double absent)
+{
     if (is_absent(n, i)) return absent;
     const Const *c = constant(n, n->in[i]);
     if (!c || type_count(c->type) != 1) onnx_fail(n, "input %d must be one constant number", i);

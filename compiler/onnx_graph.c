@@ -27,7 +27,8 @@ static const Row rows[] = {
 };
 
 /* The newest form that the model's opset has. */
-static const Row *find_row(const char *op, int64_t opset, bool *known) {
+static const Row *find_row(const char *op, int64_t opset, bool *known)
+{
     const Row *best = NULL;
     *known = false;
     for (int i = 0; i < COUNT(rows); i++) {
@@ -61,17 +62,20 @@ typedef struct Import {
     uint32_t mask;
 } Import;
 
-static const char *text(const char *s) {
+static const char *text(const char *s)
+{
     return s ? s : "";
 }
 
-static Value *slot_of(Import *im, const char *name) {
+static Value *slot_of(Import *im, const char *name)
+{
     uint32_t i = (uint32_t)hash_bytes(name, strlen(name), 0) & im->mask;
     while (im->value[i].name && strcmp(im->value[i].name, name)) i = (i + 1) & im->mask;
     return &im->value[i];
 }
 
-static void values_init(Import *im) {
+static void values_init(Import *im)
+{
     const Onnx__GraphProto *p = im->proto;
     size_t n = p->n_input + p->n_initializer + p->n_sparse_initializer + 8;
     for (size_t i = 0; i < p->n_node; i++) n += p->node[i]->n_output;
@@ -81,14 +85,16 @@ static void values_init(Import *im) {
     im->mask = size - 1;
 }
 
-static Value *define(Import *im, const char *name, Ref r) {
+static Value *define(Import *im, const char *name, Ref r)
+{
     Value *v = slot_of(im, name);
     if (v->name) err(NULL, "value \"%.200s\" is defined twice", name);
     *v = (Value){.name = name, .ref = r};
     return v;
 }
 
-static Ref load_initializer(Import *im, Value *v) {
+static Ref load_initializer(Import *im, Value *v)
+{
     Origin before = im->g->current;
     graph_set_origin(im->g, onnx_printable(im->g->arena, v->name));
     v->ref = onnx_tensor(im->g, im->path, v->init);
@@ -97,7 +103,8 @@ static Ref load_initializer(Import *im, Value *v) {
     return v->ref;
 }
 
-static Ref find_value(Import *im, const char *label, const char *name) {
+static Ref find_value(Import *im, const char *label, const char *name)
+{
     Value *v = slot_of(im, name);
     if (!v->name) err(label, "nothing before it defines its input \"%.200s\"", name);
     if (v->sparse) err(label, "initializer \"%.200s\" is sparse: not supported", name);
@@ -106,7 +113,8 @@ static Ref find_value(Import *im, const char *label, const char *name) {
     return v->ref;
 }
 
-static void define_initializers(Import *im) {
+static void define_initializers(Import *im)
+{
     const Onnx__GraphProto *p = im->proto;
     for (size_t i = 0; i < p->n_initializer; i++)
         define(im, text(p->initializer[i]->name), NOREF)->init = p->initializer[i];
@@ -118,7 +126,8 @@ static void define_initializers(Import *im) {
 
 /* ---- inputs ---- */
 
-static int64_t option_dim(const Import *im, const char *symbol, const char *place) {
+static int64_t option_dim(const Import *im, const char *symbol, const char *place)
+{
     for (int i = 0; i < im->opts->ndims; i++) {
         const OnnxDim *d = &im->opts->dims[i];
         if (!strcmp(d->name, symbol) || !strcmp(d->name, place)) return d->value;
@@ -126,8 +135,8 @@ static int64_t option_dim(const Import *im, const char *symbol, const char *plac
     return 0;
 }
 
-static int64_t input_dim(Import *im, const char *input, const Onnx__TensorShapeProto *shape,
-                         int i) {
+static int64_t input_dim(Import *im, const char *input, const Onnx__TensorShapeProto *shape, int i)
+{
     const Onnx__TensorShapeProto__Dimension *d = shape->dim[i];
     bool has = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
     bool named = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
@@ -147,7 +156,8 @@ static int64_t input_dim(Import *im, const char *input, const Onnx__TensorShapeP
     return given;
 }
 
-static Type input_type(Import *im, const char *name, const Onnx__ValueInfoProto *v) {
+static Type input_type(Import *im, const char *name, const Onnx__ValueInfoProto *v)
+{
     const Onnx__TypeProto *t = v->type;
     DType dtype;
     int64_t dim[MAX_RANK];
@@ -164,14 +174,16 @@ static Type input_type(Import *im, const char *name, const Onnx__ValueInfoProto 
     return type_of(dtype, (int)tensor->shape->n_dim, dim);
 }
 
-static Ref copy_const(Graph *g, const Const *c) {
+static Ref copy_const(Graph *g, const Const *c)
+{
     Node node = {.op = OP_const, .value = c, .type = c->type};
     Origin none = {0};
     Graph one = {.node = &node, .n = 1, .origin = &none};
     return graph_copy(g, &one, 0, NULL);
 }
 
-static bool is_fixed(Import *im, const char *name) {
+static bool is_fixed(Import *im, const char *name)
+{
     for (int i = 0; i < im->opts->nfixed; i++) {
         const Const *c = im->opts->fixed[i].value;
         if (strcmp(im->opts->fixed[i].name, name)) continue;
@@ -181,7 +193,8 @@ static bool is_fixed(Import *im, const char *name) {
     return false;
 }
 
-static void make_inputs(Import *im) {
+static void make_inputs(Import *im)
+{
     bool first = true;
     for (size_t i = 0; i < im->proto->n_input; i++) {
         const char *name = text(im->proto->input[i]->name);
@@ -201,7 +214,8 @@ static void make_inputs(Import *im) {
 
 /* ---- nodes ---- */
 
-_Noreturn void onnx_fail(const OnnxNode *n, const char *fmt, ...) {
+_Noreturn void onnx_fail(const OnnxNode *n, const char *fmt, ...)
+{
     char msg[512];
     va_list ap;
     va_start(ap, fmt);
@@ -210,14 +224,16 @@ _Noreturn void onnx_fail(const OnnxNode *n, const char *fmt, ...) {
     err(n->label, "%s", msg);
 }
 
-static const char *label_of(Import *im, const Onnx__NodeProto *p, size_t index) {
+static const char *label_of(Import *im, const Onnx__NodeProto *p, size_t index)
+{
     const char *op = text(p->op_type), *name = text(p->name);
     char *label = *name ? arena_printf(im->g->arena, "%.200s (%.80s)", name, op)
                         : arena_printf(im->g->arena, "%.80s #%zu", op, index);
     return onnx_printable(im->g->arena, label);
 }
 
-static OnnxBuild *builder_of(Import *im, const OnnxNode *n) {
+static OnnxBuild *builder_of(Import *im, const OnnxNode *n)
+{
     const char *domain = text(n->proto->domain);
     bool known;
     if (*domain && strcmp(domain, "ai.onnx"))
@@ -228,7 +244,8 @@ static OnnxBuild *builder_of(Import *im, const OnnxNode *n) {
     return row->build;
 }
 
-static void read_inputs(Import *im, OnnxNode *n) {
+static void read_inputs(Import *im, OnnxNode *n)
+{
     const Onnx__NodeProto *p = n->proto;
     n->nin = (int)p->n_input;
     n->in = NEW_N(im->g->arena, Ref, n->nin);
@@ -236,7 +253,8 @@ static void read_inputs(Import *im, OnnxNode *n) {
         n->in[i] = *text(p->input[i]) ? find_value(im, n->label, p->input[i]) : NOREF;
 }
 
-static void write_outputs(Import *im, const OnnxNode *n) {
+static void write_outputs(Import *im, const OnnxNode *n)
+{
     onnx_fold_new_nodes(&im->fold, im->g);
     for (int i = 0; i < n->nout; i++) {
         const char *name = text(n->proto->output[i]);
@@ -244,7 +262,8 @@ static void write_outputs(Import *im, const OnnxNode *n) {
     }
 }
 
-static void make_node(Import *im, size_t index) {
+static void make_node(Import *im, size_t index)
+{
     const Onnx__NodeProto *p = im->proto->node[index];
     OnnxNode n = {.g = im->g,
                   .proto = p,
@@ -265,29 +284,34 @@ static void make_node(Import *im, size_t index) {
     graph_set_origin(im->g, NULL);
 }
 
-Ref onnx_in(const OnnxNode *n, int i) {
+Ref onnx_in(const OnnxNode *n, int i)
+{
     Ref r = onnx_opt(n, i);
     if (r == NOREF) onnx_fail(n, "input %d is missing", i);
     return r;
 }
 
-Ref onnx_opt(const OnnxNode *n, int i) {
+Ref onnx_opt(const OnnxNode *n, int i)
+{
     Ref r = i < n->nin ? n->in[i] : NOREF;
     if (r == ONNX_EMPTY) onnx_fail(n, "input %d has no elements: not supported", i);
     return r;
 }
 
-Type onnx_type(const OnnxNode *n, Ref r) {
+Type onnx_type(const OnnxNode *n, Ref r)
+{
     check(r < n->g->n);
     return n->g->node[r].type;
 }
 
 /* Outputs the file does not name are built in vain, which costs nothing. */
-void onnx_out(OnnxNode *n, int i, Ref r) {
+void onnx_out(OnnxNode *n, int i, Ref r)
+{
     if (i < n->nout) n->out[i] = r;
 }
 
-void *onnx_data(const OnnxNode *n, Type t) {
+void *onnx_data(const OnnxNode *n, Type t)
+{
     int64_t count = type_count(t);
     if (count > *n->budget) onnx_fail(n, "the constants of the model are too large");
     *n->budget -= count;
@@ -296,7 +320,8 @@ void *onnx_data(const OnnxNode *n, Type t) {
 
 /* ---- the result ---- */
 
-static void make_outputs(Import *im) {
+static void make_outputs(Import *im)
+{
     if (!im->proto->n_output) err(NULL, "the model has no output");
     for (size_t i = 0; i < im->proto->n_output; i++) {
         const char *name = text(im->proto->output[i]->name);
@@ -307,7 +332,8 @@ static void make_outputs(Import *im) {
     }
 }
 
-static bool *live_nodes(const Graph *g) {
+static bool *live_nodes(const Graph *g)
+{
     bool *live = NEW_N(g->arena, bool, g->n);
     for (uint32_t i = 0; i < g->nout; i++) live[g->out[i].ref] = true;
     for (Ref r = g->n; r-- > 0;) {
@@ -318,7 +344,8 @@ static bool *live_nodes(const Graph *g) {
     return live;
 }
 
-static Graph *copy_live(Arena *a, const Graph *src) {
+static Graph *copy_live(Arena *a, const Graph *src)
+{
     Graph *dst = graph_new(a, src->name);
     const bool *live = live_nodes(src);
     Ref *map = NEW_N(src->arena, Ref, src->n);
@@ -329,14 +356,16 @@ static Graph *copy_live(Arena *a, const Graph *src) {
     return dst;
 }
 
-static void check_opset(int64_t opset) {
+static void check_opset(int64_t opset)
+{
     if (opset < 1) err(NULL, "the model says no opset of the default domain");
     if (opset > ONNX_OPSET_LAST)
         err(NULL, "opset %lld is newer than %d, the last that is known here", (long long)opset,
             ONNX_OPSET_LAST);
 }
 
-static void import(void *arg, Arena *scratch) {
+static void import(void *arg, Arena *scratch)
+{
     Import *im = arg;
     const Onnx__ModelProto *m = onnx_load(scratch, im->path);
     im->g = graph_new(scratch, "forward");
@@ -352,7 +381,8 @@ static void import(void *arg, Arena *scratch) {
     im->result = copy_live(im->result_arena, im->g);
 }
 
-Graph *onnx_import(Arena *a, const char *path, const OnnxOptions *opts) {
+Graph *onnx_import(Arena *a, const char *path, const OnnxOptions *opts)
+{
     static const OnnxOptions none;
     Import im = {.path = path, .opts = opts ? opts : &none, .result_arena = a};
     onnx_within(path, import, &im);

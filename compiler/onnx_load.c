@@ -21,11 +21,13 @@ typedef struct Bytes {
     size_t n;
 } Bytes;
 
-static void close_file(void *f) {
+static void close_file(void *f)
+{
     fclose(f);
 }
 
-static int64_t file_size(FILE *f) {
+static int64_t file_size(FILE *f)
+{
     struct stat st;
     if (fstat(fileno(f), &st) || !S_ISREG(st.st_mode)) err(NULL, "not a regular file");
     if (st.st_size == 0) err(NULL, "not an ONNX file: empty");
@@ -33,7 +35,8 @@ static int64_t file_size(FILE *f) {
     return st.st_size;
 }
 
-static Bytes read_file(Arena *a, const char *path) {
+static Bytes read_file(Arena *a, const char *path)
+{
     FILE *f = fopen(path, "rb");
     if (!f) err(NULL, "cannot be opened");
     err_defer(close_file, f);
@@ -52,11 +55,13 @@ typedef struct Walk {
     int64_t fields; /* length-delimited ones, those that cost an allocation */
 } Walk;
 
-static _Noreturn void bad(const Walk *w, const char *what) {
+static _Noreturn void bad(const Walk *w, const char *what)
+{
     err(NULL, "not an ONNX file: %s at byte %zu", what, (size_t)(w->p - w->start));
 }
 
-static uint64_t varint(Walk *w, const uint8_t *end) {
+static uint64_t varint(Walk *w, const uint8_t *end)
+{
     uint64_t v = 0;
     for (int shift = 0; shift < 70; shift += 7) {
         if (w->p == end) bad(w, "truncated number");
@@ -67,20 +72,23 @@ static uint64_t varint(Walk *w, const uint8_t *end) {
     bad(w, "overlong number");
 }
 
-static void skip(Walk *w, const uint8_t *end, uint64_t n) {
+static void skip(Walk *w, const uint8_t *end, uint64_t n)
+{
     if (n > (uint64_t)(end - w->p)) bad(w, "truncated field");
     w->p += n;
 }
 
 static void walk(Walk *, const ProtobufCMessageDescriptor *, const uint8_t *end, int depth);
 
-static const ProtobufCFieldDescriptor *field_of(const ProtobufCMessageDescriptor *d, uint64_t tag) {
+static const ProtobufCFieldDescriptor *field_of(const ProtobufCMessageDescriptor *d, uint64_t tag)
+{
     unsigned id = tag >> 3 <= INT32_MAX ? (unsigned)(tag >> 3) : 0;
     return protobuf_c_message_descriptor_get_field(d, id);
 }
 
 static void walk_delimited(Walk *w, const ProtobufCFieldDescriptor *f, const uint8_t *end,
-                           int depth) {
+                           int depth)
+{
     uint64_t n = varint(w, end);
     if (n > (uint64_t)(end - w->p)) bad(w, "a field reaches beyond its message");
     if (++w->fields > MAX_FIELDS) bad(w, "too many fields");
@@ -92,14 +100,16 @@ static void walk_delimited(Walk *w, const ProtobufCFieldDescriptor *f, const uin
 
 /* A message field that is not a list may occur once: merging two of them is for other people. */
 static void only_once(Walk *w, const ProtobufCMessageDescriptor *d,
-                      const ProtobufCFieldDescriptor *f, uint64_t *seen) {
+                      const ProtobufCFieldDescriptor *f, uint64_t *seen)
+{
     if (!f || f->type != PROTOBUF_C_TYPE_MESSAGE || f->label == PROTOBUF_C_LABEL_REPEATED) return;
     uint64_t bit = UINT64_C(1) << ((unsigned)(f - d->fields) & 63);
     if (*seen & bit) bad(w, "a field occurs twice");
     *seen |= bit;
 }
 
-static void walk(Walk *w, const ProtobufCMessageDescriptor *d, const uint8_t *end, int depth) {
+static void walk(Walk *w, const ProtobufCMessageDescriptor *d, const uint8_t *end, int depth)
+{
     uint64_t seen = 0;
     if (depth > MAX_DEPTH) bad(w, "nested too deeply");
     while (w->p < end) {
@@ -124,19 +134,22 @@ typedef struct Budget {
     size_t left;
 } Budget;
 
-static void *budget_alloc(void *data, size_t n) {
+static void *budget_alloc(void *data, size_t n)
+{
     Budget *b = data;
     if (n > b->left) return NULL;
     b->left -= n;
     return arena_alloc(b->arena, n);
 }
 
-static void budget_free(void *data, void *p) {
+static void budget_free(void *data, void *p)
+{
     (void)data, (void)p; /* freed with the arena */
 }
 
 /* What a file unpacks to is its tensors, once, and structures of some hundred bytes a field. */
-static void *load(Arena *a, const char *path, const ProtobufCMessageDescriptor *d) {
+static void *load(Arena *a, const char *path, const ProtobufCMessageDescriptor *d)
+{
     Bytes b = read_file(a, path);
     Walk w = {.start = b.p, .p = b.p};
     Budget budget = {a, ((size_t)64 << 20) + 16 * b.n};
@@ -147,17 +160,20 @@ static void *load(Arena *a, const char *path, const ProtobufCMessageDescriptor *
     return m;
 }
 
-Onnx__ModelProto *onnx_load(Arena *a, const char *path) {
+Onnx__ModelProto *onnx_load(Arena *a, const char *path)
+{
     Onnx__ModelProto *m = load(a, path, &onnx__model_proto__descriptor);
     if (!m->graph) err(NULL, "not an ONNX file: it has no graph");
     return m;
 }
 
-Onnx__TensorProto *onnx_load_tensor(Arena *a, const char *path) {
+Onnx__TensorProto *onnx_load_tensor(Arena *a, const char *path)
+{
     return load(a, path, &onnx__tensor_proto__descriptor);
 }
 
-int64_t onnx_model_opset(const Onnx__ModelProto *m) {
+int64_t onnx_model_opset(const Onnx__ModelProto *m)
+{
     for (size_t i = 0; i < m->n_opset_import; i++) {
         const Onnx__OperatorSetIdProto *o = m->opset_import[i];
         if (!o->domain || !*o->domain || !strcmp(o->domain, "ai.onnx")) return o->version;
@@ -172,11 +188,13 @@ typedef struct Within {
     void *arg;
 } Within;
 
-static void free_arena(void *a) {
+static void free_arena(void *a)
+{
     arena_free(a);
 }
 
-static void within(void *arg) {
+static void within(void *arg)
+{
     Within *w = arg;
     Arena *scratch = arena_new();
     err_defer(free_arena, scratch);
@@ -185,18 +203,21 @@ static void within(void *arg) {
     arena_free(scratch);
 }
 
-static void printable(char *s) {
+static void printable(char *s)
+{
     for (; *s; s++)
         if ((unsigned char)*s < 32 || *s == 127) *s = '?';
 }
 
-char *onnx_printable(Arena *a, const char *name) {
+char *onnx_printable(Arena *a, const char *name)
+{
     char *s = arena_strdup(a, name);
     printable(s);
     return s;
 }
 
-void onnx_within(const char *path, void (*fn)(void *, Arena *), void *arg) {
+void onnx_within(const char *path, void (*fn)(void *, Arena *), void *arg)
+{
     char msg[1024];
     Within w = {fn, arg};
     if (err_guard(within, &w, msg, sizeof msg)) return;

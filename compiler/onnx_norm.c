@@ -3,17 +3,20 @@
  * over the parameters, so that they fold where the parameters are constant. */
 #include "onnx_node.h"
 
-static Ref binary(const OnnxNode *n, Op op, Ref a, Ref b) {
+static Ref binary(const OnnxNode *n, Op op, Ref a, Ref b)
+{
     return b_binary(n->g, op, a, b);
 }
 
 /* 1 / sqrt(var + epsilon), times what is above. */
-static Ref over_deviation(const OnnxNode *n, Ref above, Ref var) {
+static Ref over_deviation(const OnnxNode *n, Ref above, Ref var)
+{
     Ref e = b_like(n->g, var, onnx_float(n, "epsilon", 1e-5));
     return binary(n, OP_div, above, b_unary(n->g, OP_sqrt, binary(n, OP_add, var, e)));
 }
 
-void build_batch_norm(OnnxNode *n) {
+void build_batch_norm(OnnxNode *n)
+{
     Ref x = onnx_in(n, 0), gamma = onnx_in(n, 1), beta = onnx_in(n, 2);
     Ref mean = onnx_in(n, 3), var = onnx_in(n, 4);
     DType dtype = onnx_type(n, x).dtype, work = onnx_type(n, mean).dtype;
@@ -34,14 +37,16 @@ void build_batch_norm(OnnxNode *n) {
 
 /* ---- statistics of the data itself ---- */
 
-static Ref mean_over(const OnnxNode *n, Ref x, int naxes, const int *axes) {
+static Ref mean_over(const OnnxNode *n, Ref x, int naxes, const int *axes)
+{
     double count = 1;
     for (int i = 0; i < naxes; i++) count *= (double)onnx_type(n, x).dim[axes[i]];
     Ref sum = b_reduce(n->g, OP_sum, x, naxes, axes);
     return binary(n, OP_div, sum, b_like(n->g, sum, count));
 }
 
-static Ref spread(const OnnxNode *n, Ref x, Ref like) {
+static Ref spread(const OnnxNode *n, Ref x, Ref like)
+{
     return b_broadcast_to(n->g, x, onnx_type(n, like));
 }
 
@@ -50,7 +55,8 @@ typedef struct Standard {
 } Standard;
 
 /* Over the axes from `first` on. */
-static Standard standardise(const OnnxNode *n, Ref x, int first) {
+static Standard standardise(const OnnxNode *n, Ref x, int first)
+{
     int axes[MAX_RANK], k = 0;
     for (int i = first; i < onnx_type(n, x).rank; i++) axes[k++] = i;
     Standard s = {.mean = mean_over(n, x, k, axes)};
@@ -61,14 +67,16 @@ static Standard standardise(const OnnxNode *n, Ref x, int first) {
     return s;
 }
 
-void build_instance_norm(OnnxNode *n) {
+void build_instance_norm(OnnxNode *n)
+{
     Ref y = standardise(n, onnx_in(n, 0), 2).y;
     y = binary(n, OP_mul, y, onnx_channels(n, onnx_in(n, 1), y));
     onnx_out(n, 0, binary(n, OP_add, y, onnx_channels(n, onnx_in(n, 2), y)));
 }
 
 /* Statistics in f32 at least, as stash_type says by default. */
-void build_layer_norm(OnnxNode *n) {
+void build_layer_norm(OnnxNode *n)
+{
     Ref x = onnx_in(n, 0), scale = onnx_in(n, 1), bias = onnx_opt(n, 2);
     Type t = onnx_type(n, x);
     int axis = onnx_axis(n, onnx_int(n, "axis", -1), t.rank);
@@ -82,7 +90,8 @@ void build_layer_norm(OnnxNode *n) {
 }
 
 /* x / (bias + alpha/size * sum of squares of `size` channels around it)^beta */
-void build_lrn(OnnxNode *n) {
+void build_lrn(OnnxNode *n)
+{
     Ref x = onnx_in(n, 0), sum = NOREF;
     Type t = onnx_type(n, x);
     int64_t size = onnx_int(n, "size", 0), low[MAX_RANK] = {0}, high[MAX_RANK] = {0};

@@ -9,7 +9,8 @@ typedef struct Pads {
     int64_t low[MAX_RANK], high[MAX_RANK];
 } Pads;
 
-static Pads read_pads(const OnnxNode *n, int rank) {
+static Pads read_pads(const OnnxNode *n, int rank)
+{
     int64_t list[2 * MAX_RANK];
     int axes[MAX_RANK], k, have = onnx_ints_at(n, "pads", 1, list, COUNT(list));
     int64_t given[MAX_RANK], far = INT64_C(1) << 32;
@@ -27,12 +28,14 @@ static Pads read_pads(const OnnxNode *n, int rank) {
     return p;
 }
 
-static int64_t positive(int64_t v) {
+static int64_t positive(int64_t v)
+{
     return v > 0 ? v : 0;
 }
 
 /* Negative pads become a slice, and zero. */
-static Ref crop(const OnnxNode *n, Ref x, Pads *p) {
+static Ref crop(const OnnxNode *n, Ref x, Pads *p)
+{
     Type t = onnx_type(n, x);
     for (int i = 0; i < t.rank; i++) {
         int64_t start = positive(-p->low[i]), size = t.dim[i] - start - positive(-p->high[i]);
@@ -47,7 +50,8 @@ static Ref crop(const OnnxNode *n, Ref x, Pads *p) {
 /* ---- constant ---- */
 
 /* A fill that depends on data: where padded ones are 0, take the fill. */
-static Ref fill_with(const OnnxNode *n, Ref x, Ref padded, Ref fill, const Pads *p) {
+static Ref fill_with(const OnnxNode *n, Ref x, Ref padded, Ref fill, const Pads *p)
+{
     int64_t inner[MAX_RANK] = {0};
     Type t = onnx_type(n, padded);
     Ref inside = b_pad(n->g, graph_splat(n->g, type_with(onnx_type(n, x), DT_BOOL), 1), p->low,
@@ -55,7 +59,8 @@ static Ref fill_with(const OnnxNode *n, Ref x, Ref padded, Ref fill, const Pads 
     return b_select(n->g, inside, padded, b_broadcast_to(n->g, fill, t));
 }
 
-static Ref pad_constant(const OnnxNode *n, Ref x, const Pads *p) {
+static Ref pad_constant(const OnnxNode *n, Ref x, const Pads *p)
+{
     int64_t inner[MAX_RANK] = {0};
     double v = onnx_float(n, "value", 0);
     Ref fill = onnx_opt(n, 2);
@@ -73,30 +78,35 @@ static Ref pad_constant(const OnnxNode *n, Ref x, const Pads *p) {
 
 typedef Ref Border(const OnnxNode *, Ref x, int axis, int64_t size, bool high);
 
-static Ref part(const OnnxNode *n, Ref x, int axis, int64_t start, int64_t size) {
+static Ref part(const OnnxNode *n, Ref x, int axis, int64_t start, int64_t size)
+{
     if (start < 0 || size > onnx_type(n, x).dim[axis] - start)
         onnx_fail(n, "a pad of axis %d is larger than the axis: not supported", axis);
     return b_slice_axis(n->g, x, axis, start, size, 1);
 }
 
-static Ref edge(const OnnxNode *n, Ref x, int axis, int64_t size, bool high) {
+static Ref edge(const OnnxNode *n, Ref x, int axis, int64_t size, bool high)
+{
     Type t = onnx_type(n, x);
     Ref e = part(n, x, axis, high ? t.dim[axis] - 1 : 0, 1);
     t.dim[axis] = size;
     return b_broadcast(n->g, e, t.rank, t.dim);
 }
 
-static Ref reflect(const OnnxNode *n, Ref x, int axis, int64_t size, bool high) {
+static Ref reflect(const OnnxNode *n, Ref x, int axis, int64_t size, bool high)
+{
     int64_t d = onnx_type(n, x).dim[axis];
     return b_reverse(n->g, part(n, x, axis, high ? d - 1 - size : 1, size), 1, &axis);
 }
 
-static Ref wrap(const OnnxNode *n, Ref x, int axis, int64_t size, bool high) {
+static Ref wrap(const OnnxNode *n, Ref x, int axis, int64_t size, bool high)
+{
     int64_t d = onnx_type(n, x).dim[axis];
     return part(n, x, axis, high ? 0 : d - size, size);
 }
 
-static Ref pad_border(const OnnxNode *n, Ref x, const Pads *p, Border *border) {
+static Ref pad_border(const OnnxNode *n, Ref x, const Pads *p, Border *border)
+{
     int rank = onnx_type(n, x).rank;
     for (int i = 0; i < rank; i++) {
         Ref piece[3];
@@ -114,7 +124,8 @@ static const struct {
     Border *border;
 } borders[] = {{"edge", edge}, {"reflect", reflect}, {"wrap", wrap}};
 
-void build_pad(OnnxNode *n) {
+void build_pad(OnnxNode *n)
+{
     Ref x = onnx_in(n, 0);
     const char *mode = onnx_str(n, "mode", "constant");
     Pads p = read_pads(n, onnx_type(n, x).rank);

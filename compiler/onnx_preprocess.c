@@ -6,7 +6,8 @@
 #include "ir/build.h"
 
 /* Per-channel numbers, spread over the image. */
-static Ref per_channel(Graph *g, Type image, int n, const double *v, const char *what) {
+static Ref per_channel(Graph *g, Type image, int n, const double *v, const char *what)
+{
     int64_t channels = image.rank > 1 ? image.dim[1] : 0;
     if (n == 1) return graph_splat(g, image, v[0]);
     if (n != channels)
@@ -18,7 +19,8 @@ static Ref per_channel(Graph *g, Type image, int n, const double *v, const char 
     return b_broadcast_to(g, graph_const(g, t, data), image);
 }
 
-static Ref normalise(Graph *g, Ref x, Type image, const OnnxOptions *o) {
+static Ref normalise(Graph *g, Ref x, Type image, const OnnxOptions *o)
+{
     if (o->scale != 0 && o->scale != 1) x = b_binary(g, OP_mul, x, graph_splat(g, image, o->scale));
     if (o->nmean) x = b_binary(g, OP_sub, x, per_channel(g, image, o->nmean, o->mean, "mean"));
     for (int i = 0; i < o->nstd; i++)
@@ -27,14 +29,16 @@ static Ref normalise(Graph *g, Ref x, Type image, const OnnxOptions *o) {
     return x;
 }
 
-static Type image_of(Type model, bool nhwc) {
+static Type image_of(Type model, bool nhwc)
+{
     if (!nhwc) return model;
     if (model.rank != 4) err(NULL, "NHWC needs an input of rank 4, not %d", model.rank);
     int64_t dim[] = {model.dim[0], model.dim[3], model.dim[1], model.dim[2]};
     return type_of(model.dtype, 4, dim);
 }
 
-Ref onnx_preprocess(Graph *g, const char *name, Type model, const OnnxOptions *o) {
+Ref onnx_preprocess(Graph *g, const char *name, Type model, const OnnxOptions *o)
+{
     Type image = image_of(model, o->nhwc);
     bool counts = (o->nmean || o->nstd || (o->scale != 0 && o->scale != 1));
     bool rounds = counts && !dtype_is_float(model.dtype);

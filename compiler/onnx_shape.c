@@ -6,18 +6,21 @@
 #include <math.h>
 #include <string.h>
 
-static Ref ints_const(const OnnxNode *n, int count, const int64_t *v) {
+static Ref ints_const(const OnnxNode *n, int count, const int64_t *v)
+{
     int64_t dim = count;
     return count ? graph_const(n->g, type_of(DT_I64, 1, &dim), v) : ONNX_EMPTY;
 }
 
 /* ---- constants ---- */
 
-static int64_t clamp(int64_t v, int64_t lo, int64_t hi) {
+static int64_t clamp(int64_t v, int64_t lo, int64_t hi)
+{
     return v < lo ? lo : v > hi ? hi : v;
 }
 
-void build_shape(OnnxNode *n) {
+void build_shape(OnnxNode *n)
+{
     if (n->nin && n->in[0] == ONNX_EMPTY) { /* only vectors are without elements */
         onnx_out(n, 0, ints_const(n, 1, (int64_t[]){0}));
         return;
@@ -29,12 +32,14 @@ void build_shape(OnnxNode *n) {
     onnx_out(n, 0, ints_const(n, (int)(end - start), t.dim + start));
 }
 
-void build_size(OnnxNode *n) {
+void build_size(OnnxNode *n)
+{
     int64_t count = type_count(onnx_type(n, onnx_in(n, 0)));
     onnx_out(n, 0, graph_const(n->g, type_scalar(DT_I64), &count));
 }
 
-void build_constant(OnnxNode *n) {
+void build_constant(OnnxNode *n)
+{
     static const char *const forms[] = {"value", "value_float", "value_floats", "value_int",
                                         "value_ints"};
     Ref r = NOREF;
@@ -43,7 +48,8 @@ void build_constant(OnnxNode *n) {
     onnx_out(n, 0, r);
 }
 
-void build_constant_of_shape(OnnxNode *n) {
+void build_constant_of_shape(OnnxNode *n)
+{
     int64_t dim[MAX_RANK];
     int rank = onnx_ints_in(n, 0, dim, MAX_RANK);
     Ref value = onnx_attr_const(n, "value");
@@ -64,7 +70,8 @@ void build_constant_of_shape(OnnxNode *n) {
 enum { MAX_RANGE = 1 << 24 };
 
 /* start, start + delta, .. below limit: literals only, for the number of them is a shape. */
-void build_range(OnnxNode *n) {
+void build_range(OnnxNode *n)
+{
     double start = onnx_number_in(n, 0, 0), limit = onnx_number_in(n, 1, 0);
     double delta = onnx_number_in(n, 2, 1), count = ceil((limit - start) / delta);
     DType dtype = onnx_type(n, onnx_in(n, 0)).dtype;
@@ -84,7 +91,8 @@ void build_range(OnnxNode *n) {
 
 /* A file exported for N samples may say N in a Reshape; with -1 beside it the result would be of
  * another shape rather than an error. */
-static void refuse_batch(const OnnxNode *n, Ref x, int rank, const int64_t *dim) {
+static void refuse_batch(const OnnxNode *n, Ref x, int rank, const int64_t *dim)
+{
     Type t = onnx_type(n, x);
     if (n->batch < 2 || !rank || dim[0] != n->batch || t.rank < 1 || t.dim[0] != 1) return;
     if (n->g->node[x].op == OP_const) return;
@@ -94,7 +102,8 @@ static void refuse_batch(const OnnxNode *n, Ref x, int rank, const int64_t *dim)
 }
 
 /* 0 copies an extent, unless allowzero; -1 is what is left. */
-static void resolve_shape(const OnnxNode *n, Type t, int rank, int64_t *dim) {
+static void resolve_shape(const OnnxNode *n, Type t, int rank, int64_t *dim)
+{
     int64_t known = 1, all = type_count(t);
     int open = -1;
     for (int i = 0; i < rank; i++) {
@@ -110,7 +119,8 @@ static void resolve_shape(const OnnxNode *n, Type t, int rank, int64_t *dim) {
     if (open >= 0) dim[open] = all / known;
 }
 
-void build_reshape(OnnxNode *n) {
+void build_reshape(OnnxNode *n)
+{
     Ref x = onnx_in(n, 0);
     int64_t dim[MAX_RANK];
     int rank = onnx_ints_at(n, "shape", 1, dim, MAX_RANK);
@@ -120,7 +130,8 @@ void build_reshape(OnnxNode *n) {
     onnx_out(n, 0, b_reshape(n->g, x, rank, dim));
 }
 
-void build_flatten(OnnxNode *n) {
+void build_flatten(OnnxNode *n)
+{
     Ref x = onnx_in(n, 0);
     Type t = onnx_type(n, x);
     int64_t axis = onnx_int(n, "axis", 1), dim[2] = {1, 1};
@@ -129,7 +140,8 @@ void build_flatten(OnnxNode *n) {
     onnx_out(n, 0, b_reshape(n->g, x, 2, dim));
 }
 
-void build_squeeze(OnnxNode *n) {
+void build_squeeze(OnnxNode *n)
+{
     Ref x = onnx_in(n, 0);
     Type t = onnx_type(n, x);
     int axes[MAX_RANK], k = onnx_axes(n, 1, t.rank, axes);
@@ -142,7 +154,8 @@ void build_squeeze(OnnxNode *n) {
 }
 
 /* Axes count in the result. */
-void build_unsqueeze(OnnxNode *n) {
+void build_unsqueeze(OnnxNode *n)
+{
     Ref x = onnx_in(n, 0);
     Type t = onnx_type(n, x);
     int64_t list[MAX_RANK], dim[MAX_RANK];
@@ -158,7 +171,8 @@ void build_unsqueeze(OnnxNode *n) {
     onnx_out(n, 0, b_reshape(n->g, x, t.rank + k, dim));
 }
 
-void build_transpose(OnnxNode *n) {
+void build_transpose(OnnxNode *n)
+{
     Ref x = onnx_in(n, 0);
     int rank = onnx_type(n, x).rank, perm[MAX_RANK];
     int64_t list[MAX_RANK];
@@ -171,12 +185,14 @@ void build_transpose(OnnxNode *n) {
 /* ---- repetition ---- */
 
 /* An extent counted from the last axis; 1 beyond the first. */
-static int64_t from_end(int rank, const int64_t *dim, int i) {
+static int64_t from_end(int rank, const int64_t *dim, int i)
+{
     return i < rank ? dim[rank - 1 - i] : 1;
 }
 
 /* Broadcast in both directions: an extent of the shape may be 1 where the operand's is not. */
-void build_expand(OnnxNode *n) {
+void build_expand(OnnxNode *n)
+{
     Ref x = onnx_in(n, 0);
     Type t = onnx_type(n, x);
     int64_t shape[MAX_RANK], dim[MAX_RANK];
@@ -190,7 +206,8 @@ void build_expand(OnnxNode *n) {
 }
 
 /* [A, d, B] -> [A, 1, d, B] -> [A, times, d, B] -> the result */
-static Ref repeat(const OnnxNode *n, Ref x, int axis, int64_t times) {
+static Ref repeat(const OnnxNode *n, Ref x, int axis, int64_t times)
+{
     Type t = onnx_type(n, x);
     int64_t dim[4] = {1, 1, t.dim[axis], 1};
     if (times == 1) return x;
@@ -204,7 +221,8 @@ static Ref repeat(const OnnxNode *n, Ref x, int axis, int64_t times) {
     return b_reshape(n->g, x, t.rank, t.dim);
 }
 
-void build_tile(OnnxNode *n) {
+void build_tile(OnnxNode *n)
+{
     Ref x = onnx_in(n, 0);
     int64_t times[MAX_RANK];
     int rank = onnx_type(n, x).rank, have = onnx_ints_in(n, 1, times, MAX_RANK);
@@ -215,14 +233,16 @@ void build_tile(OnnxNode *n) {
 
 /* ---- blocks of an image ---- */
 
-static int64_t block_of(const OnnxNode *n, Type t) {
+static int64_t block_of(const OnnxNode *n, Type t)
+{
     int64_t b = onnx_int(n, "blocksize", 0);
     if (t.rank != 4) onnx_fail(n, "rank %d, not 4", t.rank);
     if (b < 1 || b > 1 << 20) onnx_fail(n, "blocksize %lld is not supported", (long long)b);
     return b;
 }
 
-void build_depth_to_space(OnnxNode *n) {
+void build_depth_to_space(OnnxNode *n)
+{
     static const int dcr[] = {0, 3, 4, 1, 5, 2}, crd[] = {0, 1, 4, 2, 5, 3};
     Ref x = onnx_in(n, 0);
     Type t = onnx_type(n, x);
@@ -238,7 +258,8 @@ void build_depth_to_space(OnnxNode *n) {
     onnx_out(n, 0, b_reshape(n->g, x, 4, whole));
 }
 
-void build_space_to_depth(OnnxNode *n) {
+void build_space_to_depth(OnnxNode *n)
+{
     static const int perm[] = {0, 3, 5, 1, 2, 4};
     Ref x = onnx_in(n, 0);
     Type t = onnx_type(n, x);

@@ -3,12 +3,14 @@
  * vector, as shape arithmetic makes them, and refused elsewhere. */
 #include "onnx_node.h"
 
-static Ref nothing(const OnnxNode *n, Type t) {
+static Ref nothing(const OnnxNode *n, Type t)
+{
     if (t.rank != 1) onnx_fail(n, "a result without elements is not supported");
     return ONNX_EMPTY;
 }
 
-void build_concat(OnnxNode *n) {
+void build_concat(OnnxNode *n)
+{
     Ref *part = NEW_N(n->g->arena, Ref, n->nin);
     int count = 0;
     for (int i = 0; i < n->nin; i++)
@@ -24,7 +26,8 @@ void build_concat(OnnxNode *n) {
 /* ---- split ---- */
 
 /* Sizes of the parts: given, or equal with a smaller last one. */
-static void split_sizes(const OnnxNode *n, int64_t extent, int64_t *size) {
+static void split_sizes(const OnnxNode *n, int64_t extent, int64_t *size)
+{
     int have = onnx_ints_at(n, "split", 1, size, n->nout);
     int64_t each = (extent + n->nout - 1) / n->nout, sum = 0;
     if (have >= 0 && have != n->nout) onnx_fail(n, "%d sizes for %d outputs", have, n->nout);
@@ -37,7 +40,8 @@ static void split_sizes(const OnnxNode *n, int64_t extent, int64_t *size) {
         onnx_fail(n, "parts of %lld in sum for %lld", (long long)sum, (long long)extent);
 }
 
-void build_split(OnnxNode *n) {
+void build_split(OnnxNode *n)
+{
     Ref x = onnx_in(n, 0);
     Type t = onnx_type(n, x);
     int axis = onnx_axis(n, onnx_int(n, "axis", 0), t.rank);
@@ -50,13 +54,14 @@ void build_split(OnnxNode *n) {
 
 /* ---- slice ---- */
 
-static int64_t clamp(int64_t v, int64_t lo, int64_t hi) {
+static int64_t clamp(int64_t v, int64_t lo, int64_t hi)
+{
     return v < lo ? lo : v > hi ? hi : v;
 }
 
 /* Python's slice of one axis. Backwards: the same elements forwards, then reversed. */
-static Ref slice_axis(const OnnxNode *n, Ref x, int axis, int64_t start, int64_t end,
-                      int64_t step) {
+static Ref slice_axis(const OnnxNode *n, Ref x, int axis, int64_t start, int64_t end, int64_t step)
+{
     Type t = onnx_type(n, x);
     int64_t d = t.dim[axis], far = INT64_C(1) << 40;
     bool back = step < 0;
@@ -72,11 +77,13 @@ static Ref slice_axis(const OnnxNode *n, Ref x, int axis, int64_t start, int64_t
     return back ? b_reverse(n->g, x, 1, &axis) : x;
 }
 
-static void same_count(const OnnxNode *n, int have, int want, const char *what) {
+static void same_count(const OnnxNode *n, int have, int want, const char *what)
+{
     if (have >= 0 && have != want) onnx_fail(n, "%d %s for %d starts", have, what, want);
 }
 
-void build_slice(OnnxNode *n) {
+void build_slice(OnnxNode *n)
+{
     Ref x = n->nin && n->in[0] == ONNX_EMPTY ? ONNX_EMPTY : onnx_in(n, 0);
     int64_t starts[MAX_RANK], ends[MAX_RANK], axes[MAX_RANK], steps[MAX_RANK];
     int k = onnx_ints_at(n, "starts", 1, starts, MAX_RANK);
@@ -96,7 +103,8 @@ void build_slice(OnnxNode *n) {
 
 /* ---- gather ---- */
 
-static Ref constant_indices(const OnnxNode *n, const Const *c, int64_t extent) {
+static Ref constant_indices(const OnnxNode *n, const Const *c, int64_t extent)
+{
     Type t = type_with(c->type, DT_I64);
     int64_t count = c->splat ? 1 : type_count(t);
     int64_t *v = NEW_N(n->g->arena, int64_t, count);
@@ -110,7 +118,8 @@ static Ref constant_indices(const OnnxNode *n, const Const *c, int64_t extent) {
 }
 
 /* As i64 in [0, extent); negative ones count from the end. */
-static Ref indices(const OnnxNode *n, Ref i, int64_t extent) {
+static Ref indices(const OnnxNode *n, Ref i, int64_t extent)
+{
     Type t = onnx_type(n, i);
     if (t.dtype != DT_I64 && t.dtype != DT_I32) onnx_fail(n, "indices must be integers");
     if (n->g->node[i].op == OP_const) return constant_indices(n, n->g->node[i].value, extent);
@@ -122,7 +131,8 @@ static Ref indices(const OnnxNode *n, Ref i, int64_t extent) {
 
 /* One constant index is a slice: a view, and no obstacle to the proof that samples are
  * independent. */
-static Ref pick(const OnnxNode *n, Ref x, int axis, const Const *index) {
+static Ref pick(const OnnxNode *n, Ref x, int axis, const Const *index)
+{
     Type t = onnx_type(n, x), to = t;
     int64_t at = elem_get_int(DT_I64, index->data, 0);
     int more = index->type.rank;
@@ -134,7 +144,8 @@ static Ref pick(const OnnxNode *n, Ref x, int axis, const Const *index) {
     return b_reshape(n->g, x, to.rank, to.dim);
 }
 
-void build_gather(OnnxNode *n) {
+void build_gather(OnnxNode *n)
+{
     Ref x = onnx_in(n, 0);
     Type t = onnx_type(n, x);
     int axis = onnx_axis(n, onnx_int(n, "axis", 0), t.rank);

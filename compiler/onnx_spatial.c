@@ -9,7 +9,8 @@
 static const int64_t LIMIT = INT64_C(1) << 24;
 
 static void numbers(const OnnxNode *n, const char *name, int count, int64_t absent, int64_t least,
-                    int64_t *out) {
+                    int64_t *out)
+{
     int64_t list[2 * MAX_RANK];
     int have = onnx_ints(n, name, list, COUNT(list));
     if (have >= 0 && have != count)
@@ -21,11 +22,13 @@ static void numbers(const OnnxNode *n, const char *name, int count, int64_t abse
     }
 }
 
-static int64_t reach(const Spatial *s, int i) {
+static int64_t reach(const Spatial *s, int i)
+{
     return (s->size[i] - 1) * s->dilations[i] + 1;
 }
 
-static void explicit_pads(const OnnxNode *n, Spatial *s) {
+static void explicit_pads(const OnnxNode *n, Spatial *s)
+{
     int64_t pads[6];
     numbers(n, "pads", 2 * s->k, 0, 0, pads);
     memcpy(s->low, pads, sizeof *pads * (size_t)s->k);
@@ -33,7 +36,8 @@ static void explicit_pads(const OnnxNode *n, Spatial *s) {
 }
 
 /* As many results as strides fit the input; an odd pad goes high (SAME_UPPER) or low. */
-static void same_pads(Spatial *s, bool upper) {
+static void same_pads(Spatial *s, bool upper)
+{
     for (int i = 0; i < s->k; i++) {
         int64_t out = (s->in[i] + s->strides[i] - 1) / s->strides[i];
         int64_t total = (out - 1) * s->strides[i] + reach(s, i) - s->in[i];
@@ -43,7 +47,8 @@ static void same_pads(Spatial *s, bool upper) {
     }
 }
 
-static void read_pads(const OnnxNode *n, Spatial *s) {
+static void read_pads(const OnnxNode *n, Spatial *s)
+{
     const char *how = onnx_str(n, "auto_pad", "NOTSET");
     if (!strcmp(how, "NOTSET"))
         explicit_pads(n, s);
@@ -53,7 +58,8 @@ static void read_pads(const OnnxNode *n, Spatial *s) {
         onnx_fail(n, "auto_pad %s is not supported", how);
 }
 
-static int64_t extent(const OnnxNode *n, const Spatial *s, int i, bool ceil) {
+static int64_t extent(const OnnxNode *n, const Spatial *s, int i, bool ceil)
+{
     int64_t room = s->in[i] + s->low[i] + s->high[i] - reach(s, i);
     if (room < 0) onnx_fail(n, "the window does not fit axis %d", i + 2);
     int64_t out = (room + (ceil ? s->strides[i] - 1 : 0)) / s->strides[i] + 1;
@@ -61,7 +67,8 @@ static int64_t extent(const OnnxNode *n, const Spatial *s, int i, bool ceil) {
     return ceil && (out - 1) * s->strides[i] >= s->in[i] + s->low[i] ? out - 1 : out;
 }
 
-Spatial onnx_spatial(const OnnxNode *n, Type x, const int64_t *kernel) {
+Spatial onnx_spatial(const OnnxNode *n, Type x, const int64_t *kernel)
+{
     Spatial s = {.k = x.rank - 2};
     if (s.k < 1 || s.k > 3)
         onnx_fail(n, "%d spatial axes; 1 to 3 are supported", s.k < 0 ? 0 : s.k);

@@ -29,13 +29,15 @@ static const struct {
     {"float8e5m2fnuz", -1}, {"uint4", -1},        {"int4", -1},           {"float4e2m1", -1},
 };
 
-bool onnx_dtype_of(int64_t number, DType *out) {
+bool onnx_dtype_of(int64_t number, DType *out)
+{
     if (number < 0 || number >= COUNT(dtypes) || dtypes[number].dtype < 0) return false;
     *out = (DType)dtypes[number].dtype;
     return true;
 }
 
-const char *onnx_dtype_name(int64_t number) {
+const char *onnx_dtype_name(int64_t number)
+{
     return number >= 0 && number < COUNT(dtypes) ? dtypes[number].name : "of an unknown number";
 }
 
@@ -52,7 +54,8 @@ typedef struct Source {
 #define BAD(s, ...) err((s)->name, __VA_ARGS__)
 
 /* False if the tensor has no elements. */
-static bool read_type(Source *s) {
+static bool read_type(Source *s)
+{
     const Onnx__TensorProto *t = s->t;
     int64_t number = t->has_data_type ? t->data_type : 0, bytes;
     if (!onnx_dtype_of(number, &s->type.dtype))
@@ -72,7 +75,8 @@ static bool read_type(Source *s) {
 
 /* ---- external data ---- */
 
-static const char *entry(const Source *s, const char *key) {
+static const char *entry(const Source *s, const char *key)
+{
     for (size_t i = 0; i < s->t->n_external_data; i++) {
         const Onnx__StringStringEntryProto *e = s->t->external_data[i];
         if (e->key && e->value && !strcmp(e->key, key)) return e->value;
@@ -80,7 +84,8 @@ static const char *entry(const Source *s, const char *key) {
     return NULL;
 }
 
-static int64_t entry_number(const Source *s, const char *key, int64_t absent) {
+static int64_t entry_number(const Source *s, const char *key, int64_t absent)
+{
     const char *text = entry(s, key);
     char *end;
     if (!text) return absent;
@@ -91,24 +96,28 @@ static int64_t entry_number(const Source *s, const char *key, int64_t absent) {
 }
 
 /* Below the model's folder, in plain sight: no absolute path and no "..". */
-static bool escapes(const char *p) {
+static bool escapes(const char *p)
+{
     if (!*p || *p == '/') return true;
     for (; p; p = strchr(p, '/') ? strchr(p, '/') + 1 : NULL)
         if (!strncmp(p, "..", 2) && (!p[2] || p[2] == '/')) return true;
     return false;
 }
 
-static char *beside(const Source *s, const char *location) {
+static char *beside(const Source *s, const char *location)
+{
     const char *slash = strrchr(s->path, '/');
     int folder = slash ? (int)(slash - s->path) + 1 : 0;
     return arena_printf(s->g->arena, "%.*s%s", folder, s->path, location);
 }
 
-static void close_file(void *f) {
+static void close_file(void *f)
+{
     fclose(f);
 }
 
-static void seek_in(const Source *s, FILE *f, int64_t offset) {
+static void seek_in(const Source *s, FILE *f, int64_t offset)
+{
     struct stat st;
     if (fstat(fileno(f), &st) || !S_ISREG(st.st_mode)) BAD(s, "external data: not a regular file");
     if (offset > st.st_size || (int64_t)s->bytes > st.st_size - offset)
@@ -116,7 +125,8 @@ static void seek_in(const Source *s, FILE *f, int64_t offset) {
     if (fseek(f, (long)offset, SEEK_SET)) BAD(s, "external data: cannot be read");
 }
 
-static const void *external(const Source *s) {
+static const void *external(const Source *s)
+{
     const char *location = entry(s, "location");
     if (!location) BAD(s, "external data without a location");
     if (escapes(location)) BAD(s, "external data outside the model's folder: %s", location);
@@ -135,13 +145,15 @@ static const void *external(const Source *s) {
 
 /* ---- data in the file ---- */
 
-static void need(const Source *s, size_t have) {
+static void need(const Source *s, size_t have)
+{
     if (have != (size_t)type_count(s->type))
         BAD(s, "%zu elements for %lld of its dimensions", have, (long long)type_count(s->type));
 }
 
 /* int32_data holds every type of at most 32 bits; the two halves hold bit patterns. */
-static const void *from_int32(const Source *s) {
+static const void *from_int32(const Source *s)
+{
     int64_t n = type_count(s->type);
     char *data;
     need(s, s->t->n_int32_data);
@@ -157,7 +169,8 @@ static const void *from_int32(const Source *s) {
     return data;
 }
 
-static const void *from_fields(const Source *s) {
+static const void *from_fields(const Source *s)
+{
     const Onnx__TensorProto *t = s->t;
     switch (s->type.dtype) {
     case DT_F32: need(s, t->n_float_data); return t->float_data;
@@ -167,7 +180,8 @@ static const void *from_fields(const Source *s) {
     }
 }
 
-static const void *inside(const Source *s) {
+static const void *inside(const Source *s)
+{
     const Onnx__TensorProto *t = s->t;
     if (!t->has_raw_data) return from_fields(s);
     if (t->raw_data.len != s->bytes)
@@ -175,7 +189,8 @@ static const void *inside(const Source *s) {
     return t->raw_data.data;
 }
 
-Ref onnx_tensor(Graph *g, const char *path, const Onnx__TensorProto *t) {
+Ref onnx_tensor(Graph *g, const char *path, const Onnx__TensorProto *t)
+{
     const char *name = t->name && *t->name ? t->name : "a constant without a name";
     Source s = {.g = g, .path = path, .t = t};
     s.name = arena_printf(g->arena, "tensor \"%.200s\"", name);

@@ -11,9 +11,9 @@
 typedef struct Model { /* an imported, retyped, simplified network with batch extent b */
     const Graph *g;
     int64_t b;
-    DType dtype;      /* of pixels and logits */
-    Ref x;            /* its image input: [b, C, H, W] */
-    Ref logits;       /* its first output */
+    DType dtype; /* of pixels and logits */
+    Ref x;       /* its image input: [b, C, H, W] */
+    Ref logits;  /* its first output */
     Arena *arena;
 } Model;
 
@@ -38,7 +38,7 @@ void spec_hyper(ProgramSpec *, const char *name, DType, double value, double lo,
 Ref sample_input(Graph *, const char *name, DType, int64_t b); /* [b] */
 /* [b] -> [b,1,..] broadcast to type t */
 Ref per_sample(Graph *, Ref v, Type t);
-Ref to_vector(Graph *, Ref v);      /* [b,1,..] -> [b] */
+Ref to_vector(Graph *, Ref v); /* [b,1,..] -> [b] */
 
 /* Losses, one value a sample: [b,1]. Stable forms, see losses.c. */
 Ref loss_cross_entropy(Graph *, Ref logits, Ref label);

@@ -8,8 +8,7 @@
 Named *env_find(Env *e, const char *name)
 {
     for (int i = 0; i < e->n; i++)
-        if (!strcmp(e->v[i].name, name))
-            return &e->v[i];
+        if (!strcmp(e->v[i].name, name)) return &e->v[i];
     return NULL;
 }
 
@@ -24,8 +23,7 @@ void *env_set(Env *e, const char *name, Type t, const void *data)
     if (!v->data || !type_eq(v->type, t))
         v->data = arena_alloc(e->arena, (size_t)type_bytes(t) + 1);
     v->type = t;
-    if (data)
-        memcpy(v->data, data, (size_t)type_bytes(t));
+    if (data) memcpy(v->data, data, (size_t)type_bytes(t));
     return v->data;
 }
 
@@ -53,8 +51,7 @@ static void fill_samples(void *to, Type t, const double *x, const int64_t *y, in
 static void set_inputs(Env *e, const ProgramSpec *s, const double *x, const int64_t *y, int64_t n)
 {
     for (int k = 0; k < s->nio; k++) {
-        if (s->io[k].output)
-            continue;
+        if (s->io[k].output) continue;
         Type t = with_batch(&s->io[k], s->slots);
         void *data = env_set(e, s->io[k].name, t, NULL);
         fill_samples(data, t, dtype_is_float(t.dtype) ? x : NULL, y, n);
@@ -64,8 +61,7 @@ static void set_inputs(Env *e, const ProgramSpec *s, const double *x, const int6
 static void set_vector(Env *e, const char *name, DType d, int64_t b, double first, double step)
 {
     void *data = env_set(e, name, type_of(d, 1, &b), NULL);
-    for (int64_t i = 0; i < b; i++)
-        elem_set(d, data, i, first + step * (double)i);
+    for (int64_t i = 0; i < b; i++) elem_set(d, data, i, first + step * (double)i);
 }
 
 void reference_env(Env *e, const AdjCompiled *c, const ProgramSpec *s, const double *x,
@@ -86,24 +82,20 @@ void reference_env(Env *e, const AdjCompiled *c, const ProgramSpec *s, const dou
 static void bind_inputs(Env *e, Eval *ev, const Graph *g)
 {
     for (Ref r = 0; r < g->n; r++) {
-        if (g->node[r].op != OP_input)
-            continue;
+        if (g->node[r].op != OP_input) continue;
         Named *v = env_find(e, node_attr(&g->node[r], "name")->s);
-        if (v && type_eq(v->type, g->node[r].type))
-            eval_bind(ev, r, v->data);
+        if (v && type_eq(v->type, g->node[r].type)) eval_bind(ev, r, v->data);
     }
 }
 
 void reference_phase(Env *e, const Graph *g)
 {
-    if (!g)
-        return;
+    if (!g) return;
     Eval *ev = eval_new(g);
     Ref want[MAX_NAMED];
     check(g->nout <= MAX_NAMED);
     bind_inputs(e, ev, g);
-    for (uint32_t i = 0; i < g->nout; i++)
-        want[i] = g->out[i].ref;
+    for (uint32_t i = 0; i < g->nout; i++) want[i] = g->out[i].ref;
     eval_run(ev, want, (int)g->nout);
     for (uint32_t i = 0; i < g->nout; i++) {
         const Tensor *t = eval_get(ev, want[i]);

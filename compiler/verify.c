@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* adj_verify: the compiled object against the evaluator. Whole entries are compared at their outputs.
- * With `each`, every fused kernel is compared alone: its reference is the evaluator applied to the
- * values that the *compiled* kernels before it stored, so an error is found where it arises and
- * rounding does not add up along the net.
+/* adj_verify: the compiled object against the evaluator. Whole entries are compared at their
+ * outputs. With `each`, every fused kernel is compared alone: its reference is the evaluator
+ * applied to the values that the *compiled* kernels before it stored, so an error is found where it
+ * arises and rounding does not add up along the net.
  *
  * A difference is |compiled - reference| / max(1, largest |reference|). A kernel that decides
- * (compares, takes a sign) may decide otherwise within rounding: such values are judged by the share of
- * elements that differ, which must stay below 0.2%. */
+ * (compares, takes a sign) may decide otherwise within rounding: such values are judged by the
+ * share of elements that differ, which must stay below 0.2%. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,12 +26,12 @@ typedef struct Verify {
     AdjVerifyRow *row;
     void *user;
     AdjVerify *result;
-    double base;         /* least tolerance */
+    double base; /* least tolerance */
     /* of the program under test */
     const Program *p;
-    Env env;             /* references of inputs; states as the compiled code left them */
+    Env env; /* references of inputs; states as the compiled code left them */
     void *io[MAX_IO];
-    void **stored[4];    /* by phase, by node: dense value as compiled */
+    void **stored[4]; /* by phase, by node: dense value as compiled */
     char fault[512];
 } Verify;
 
@@ -59,8 +59,7 @@ static double largest(Type t, const void *ref)
     double m = 1;
     for (int64_t i = 0; i < type_count(t); i++) {
         double v = fabs(elem_get(t.dtype, ref, i));
-        if (isfinite(v) && v > m)
-            m = v;
+        if (isfinite(v) && v > m) m = v;
     }
     return m;
 }
@@ -74,16 +73,15 @@ static double difference(Type t, const void *got, const void *ref, int64_t count
     for (int64_t i = 0; i < count; i++) {
         double a = elem_get(t.dtype, got, i), b = elem_get(t.dtype, ref, i);
         double d = a == b || (isnan(a) && isnan(b)) ? 0 : fabs(a - b) / scale;
-        if (isnan(d))
-            d = INFINITY;
+        if (isnan(d)) d = INFINITY;
         off += d > tolerance;
-        if (d > worst && (!sharp || d <= tolerance))
-            worst = d;
+        if (d > worst && (!sharp || d <= tolerance)) worst = d;
     }
     return sharp && (double)off > sharp_share * (double)count ? (double)off / (double)count : worst;
 }
 
-/* A sum of K products may be off by K units of rounding (Higham, Accuracy and Stability, section 3.1). */
+/* A sum of K products may be off by K units of rounding (Higham, Accuracy and Stability,
+ * section 3.1). */
 static double kernel_tolerance(const Verify *v, const Kernel *k)
 {
     double terms = 1, unit = v->c->opt.f64 ? 0x1p-53 : 0x1p-24;
@@ -97,10 +95,8 @@ static void record(Verify *v, const char *kernel, const char *nodes, int index, 
 {
     AdjVerify *r = v->result;
     r->values++;
-    if (v->row)
-        v->row(v->user, v->p->name, index, kernel, nodes, d);
-    if (!(d <= tolerance))
-        r->failed++;
+    if (v->row) v->row(v->user, v->p->name, index, kernel, nodes, d);
+    if (!(d <= tolerance)) r->failed++;
     if (!(d / tolerance <= r->worst / r->tolerance)) {
         r->worst = d;
         r->tolerance = tolerance;
@@ -117,25 +113,22 @@ typedef struct Cut { /* a small graph: the values wanted, down to values already
     Ref *map;
     void **stored;
     int ninput;
-    Ref input[256];      /* in small */
+    Ref input[256]; /* in small */
     void *data[256];
 } Cut;
 
 static Ref cut(Cut *k, Ref r, bool top)
 {
     const Node *n = &k->g->node[r];
-    if (k->map[r] != NOREF)
-        return k->map[r];
+    if (k->map[r] != NOREF) return k->map[r];
     if (!top && (k->stored[r] || n->op == OP_input)) {
-        if (k->ninput == COUNT(k->input))
-            die("a kernel with too many inputs to verify");
+        if (k->ninput == COUNT(k->input)) die("a kernel with too many inputs to verify");
         char name[32];
         snprintf(name, sizeof name, "v%u", (unsigned)r);
         k->data[k->ninput] = k->stored[r];
         return k->map[r] = k->input[k->ninput++] = b_input(k->small, name, n->type);
     }
-    for (int a = 0; a < n->nargs; a++)
-        cut(k, n->args[a], false);
+    for (int a = 0; a < n->nargs; a++) cut(k, n->args[a], false);
     return k->map[r] = graph_copy(k->small, k->g, r, k->map);
 }
 
@@ -165,16 +158,15 @@ static void compare_call(Verify *v, const Phase *ph, int phase, int index, uint8
     for (int s = 0; s < c->nvalue; s++)
         want[s] = cut(&cuts, c->value[s], ph->graph->node[c->value[s]].op != OP_input);
     Eval *ev = eval_new(cuts.small);
-    for (int i = 0; i < cuts.ninput; i++)
-        eval_bind(ev, cuts.input[i], cuts.data[i]);
+    for (int i = 0; i < cuts.ninput; i++) eval_bind(ev, cuts.input[i], cuts.data[i]);
     eval_run(ev, want, c->nvalue);
     double tolerance = kernel_tolerance(v, k);
     for (int s = 0; s < c->nvalue; s++) {
         Type t = ph->graph->node[c->value[s]].type;
         const Buffer *b = &v->p->buffer[c->buf[k->store[s].param]];
         void *got = fetch(v, b, arena, t);
-        double d = difference(t, got, eval_get(ev, want[s])->data, type_count(t),
-                              kernel_decides(k), tolerance);
+        double d = difference(t, got, eval_get(ev, want[s])->data, type_count(t), kernel_decides(k),
+                              tolerance);
         record(v, k->name, c->origin, index, d, tolerance);
         v->stored[phase][c->value[s]] = got;
     }
@@ -187,12 +179,10 @@ static void compare_call(Verify *v, const Phase *ph, int phase, int index, uint8
 static void snapshot_inputs(Verify *v, int phase, uint8_t *arena)
 {
     const Phase *ph = phase_of(v->p, phase);
-    if (!ph->graph)
-        return;
+    if (!ph->graph) return;
     for (Ref r = 0; r < ph->graph->n; r++) {
         const Node *n = &ph->graph->node[r];
-        if (n->op != OP_input)
-            continue;
+        if (n->op != OP_input) continue;
         const char *name = node_attr(n, "name")->s;
         Named *known = env_find(&v->env, name);
         v->stored[phase][r] = known ? known->data : NULL;
@@ -210,8 +200,7 @@ static void on_trace(void *user, int phase, int index, void *arena, int64_t lo, 
     (void)hi;
     compare_call(v, ph, phase, index, arena);
     if (index == ph->ncall - 1)
-        for (int next = phase + 1; next < 4; next++)
-            snapshot_inputs(v, next, arena);
+        for (int next = phase + 1; next < 4; next++) snapshot_inputs(v, next, arena);
 }
 
 /* ---- running an entry ---- */
@@ -219,16 +208,14 @@ static void on_trace(void *user, int phase, int index, void *arena, int64_t lo, 
 static const AdjEntry *find_entry(const AdjModel *m, const char *name)
 {
     for (uint32_t i = 0; i < m->nentry; i++)
-        if (!strcmp(m->entry[i].name, name))
-            return &m->entry[i];
+        if (!strcmp(m->entry[i].name, name)) return &m->entry[i];
     die("the object has no entry %s", name);
 }
 
 static int64_t io_bytes(const ProgIO *io)
 {
     int64_t n = dtype_bytes(io->dtype);
-    for (int d = 0; d < io->rank; d++)
-        n *= io->dim[d];
+    for (int d = 0; d < io->rank; d++) n *= io->dim[d];
     return n;
 }
 
@@ -237,8 +224,8 @@ static void bind_io(Verify *v, const ProgramSpec *s)
 {
     for (int k = 0; k < s->nio; k++) {
         Named *in = env_find(&v->env, s->io[k].name);
-        v->io[k] = in ? in->data
-                      : arena_alloc(v->c->arena, (size_t)(io_bytes(&s->io[k]) * s->slots) + 64);
+        v->io[k] =
+            in ? in->data : arena_alloc(v->c->arena, (size_t)(io_bytes(&s->io[k]) * s->slots) + 64);
     }
 }
 
@@ -247,17 +234,20 @@ static void call_entry(Verify *v, const AdjModel *m, int steps, int64_t n)
     const AdjEntry *entry = find_entry(m, v->p->name);
     size_t bytes = entry->shared_bytes + entry->worker_bytes;
     void *arena = aligned_alloc(64, (bytes + 63) / 64 * 64);
-    if (!arena)
-        err(NULL, "out of memory");
+    if (!arena) err(NULL, "out of memory");
     memset(arena, 0xff, bytes); /* nothing may depend on what was there */
     AdjEnv env = {.size = sizeof env, .user = v, .trace = v->each ? on_trace : NULL};
     uint64_t blob;
-    AdjCall call = {.size = sizeof call, .n = n, .steps = steps, .io = v->io, .arena = arena,
-                    .arena_bytes = bytes, .weights = adj_weights(v->c, &blob)};
+    AdjCall call = {.size = sizeof call,
+                    .n = n,
+                    .steps = steps,
+                    .io = v->io,
+                    .arena = arena,
+                    .arena_bytes = bytes,
+                    .weights = adj_weights(v->c, &blob)};
     int rc = entry->run(&env, &call);
     free(arena);
-    if (rc)
-        err(v->p->name, "the compiled entry returned %d", rc);
+    if (rc) err(v->p->name, "the compiled entry returned %d", rc);
 }
 
 static void verify_outputs(Verify *v, const ProgramSpec *s)
@@ -265,12 +255,10 @@ static void verify_outputs(Verify *v, const ProgramSpec *s)
     reference_run(&v->env, s, VERIFY_STEPS);
     for (int k = 0; k < s->nio; k++) {
         Named *ref = env_find(&v->env, s->io[k].name);
-        if (!s->io[k].output || !ref)
-            continue;
+        if (!s->io[k].output || !ref) continue;
         int64_t count = type_count(ref->type) / s->slots * v->n;
         double d = difference(ref->type, v->io[k], ref->data, count,
-                              s->loop || ref->type.dtype != v->c->model.dtype,
-                              v->base);
+                              s->loop || ref->type.dtype != v->c->model.dtype, v->base);
         record(v, s->io[k].name, s->io[k].name, k, d, v->base);
     }
 }
@@ -289,23 +277,19 @@ static void verify_program(Verify *v, const AdjModel *m, int i)
     }
     bind_io(v, s);
     call_entry(v, m, steps, n);
-    if (!v->each)
-        verify_outputs(v, s);
+    if (!v->each) verify_outputs(v, s);
 }
 
 static void verify(void *arg)
 {
     Verify *v = arg;
     AdjError e;
-    if (v->each && !v->c->opt.trace)
-        err(NULL, "--each needs a model compiled with tracing");
+    if (v->each && !v->c->opt.trace) err(NULL, "--each needs a model compiled with tracing");
     if (v->n < 1 || v->n > v->c->model.b)
         err("--batch", "verify takes 1 to %lld samples", (long long)v->c->model.b);
     const AdjModel *m = adj_load_here(v->c, &e);
-    if (!m)
-        err(NULL, "%s", e.msg);
-    for (int i = 0; i < v->c->nspec; i++)
-        verify_program(v, m, i);
+    if (!m) err(NULL, "%s", e.msg);
+    for (int i = 0; i < v->c->nspec; i++) verify_program(v, m, i);
 }
 
 bool adj_verify(AdjCompiled *c, const double *x, const int64_t *y, int64_t n, bool each,
@@ -314,7 +298,14 @@ bool adj_verify(AdjCompiled *c, const double *x, const int64_t *y, int64_t n, bo
     double base = c->opt.f64 ? 1e-12 : each ? 1e-5 : 1e-4;
     *result = (AdjVerify){.tolerance = base};
     int64_t *zeros = NEW_N(c->arena, int64_t, n + 1);
-    Verify v = {.c = c, .x = x, .y = y ? y : zeros, .n = n, .each = each, .row = row,
-                .user = user, .result = result, .base = base};
+    Verify v = {.c = c,
+                .x = x,
+                .y = y ? y : zeros,
+                .n = n,
+                .each = each,
+                .row = row,
+                .user = user,
+                .result = result,
+                .base = base};
     return guarded_call(verify, &v, e);
 }

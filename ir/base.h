@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory, errors and text, shared by the whole compiler. An arena is freed whole; err() is the user's
- * fault and unwinds to the nearest err_guard(); die() is ours and aborts. Nothing here is global but
- * the thread-local chain of guards. */
+/* Memory, errors and text, shared by the whole compiler. An arena is freed whole; err() is the
+ * user's fault and unwinds to the nearest err_guard(); die() is ours and aborts. Nothing here is
+ * global but the thread-local chain of guards. */
 #ifndef ADJ_IR_BASE_H
 #define ADJ_IR_BASE_H
 
@@ -17,7 +17,8 @@
 typedef struct Arena Arena;
 Arena *arena_new(void);
 void arena_free(Arena *);
-/* For tests: this thread's n-th allocation from now (0 is the next) fails with an err(); -1: none does. */
+/* For tests: this thread's n-th allocation from now (0 is the next) fails with an err(); -1: none
+ * does. */
 void arena_fail_after(long n);
 /* 16-byte aligned, zeroed. Never returns NULL: exhaustion is an err(). */
 void *arena_alloc(Arena *, size_t bytes);
@@ -28,7 +29,7 @@ char *arena_printf(Arena *, const char *fmt, ...) PRINTF(2, 3);
 #define NEW_N(a, T, n) ((T *)arena_alloc((a), sizeof(T) * (size_t)(n)))
 
 /* Grows an arena array so that index n is valid; the old block is left to the arena. */
-#define GROW(a, ptr, n, cap) \
+#define GROW(a, ptr, n, cap)                                                                       \
     ((n) < (cap) ? (void)0 : (void)((ptr) = arena_grow((a), (ptr), sizeof *(ptr), (n), &(cap))))
 void *arena_grow(Arena *, void *old, size_t item, uint32_t n, uint32_t *cap);
 

@@ -7,79 +7,80 @@
 #include <math.h>
 #include <string.h>
 
-static uint32_t bits_of(float f) {
+static uint32_t bits_of(float f)
+{
     uint32_t u;
     memcpy(&u, &f, 4);
     return u;
 }
 
-static float float_of(uint32_t u) {
+static float float_of(uint32_t u)
+{
     float f;
     memcpy(&f, &u, 4);
     return f;
 }
 
-float half_to_float(uint16_t h) {
+float half_to_float(uint16_t h)
+{
     uint32_t sign = (uint32_t)(h & 0x8000) << 16, exp = h >> 10 & 31, man = h & 0x3ff;
-    if (exp == 31)
-        return float_of(sign | 0x7f800000u | man << 13);
-    if (exp)
-        return float_of(sign | (exp + 112) << 23 | man << 13);
+    if (exp == 31) return float_of(sign | 0x7f800000u | man << 13);
+    if (exp) return float_of(sign | (exp + 112) << 23 | man << 13);
     float f = (float)man * 0x1p-24f;
     return sign ? -f : f;
 }
 
 /* Drops the low `shift` bits of v, rounding to nearest even. */
-static uint32_t round_shift(uint32_t v, int shift) {
+static uint32_t round_shift(uint32_t v, int shift)
+{
     uint32_t half = 1u << (shift - 1), low = v & (2 * half - 1), r = v >> shift;
     return r + (low > half || (low == half && (r & 1)));
 }
 
-uint16_t float_to_half(float f) {
+uint16_t float_to_half(float f)
+{
     uint32_t u = bits_of(f), sign = u >> 16 & 0x8000, mag = u & 0x7fffffff;
-    if (mag > 0x7f800000u)
-        return (uint16_t)(sign | 0x7e00 | (mag >> 13 & 0x3ff));
+    if (mag > 0x7f800000u) return (uint16_t)(sign | 0x7e00 | (mag >> 13 & 0x3ff));
     if (mag >= 0x47800000u) /* 65536 and above, infinity */
         return (uint16_t)(sign | 0x7c00);
     if (mag >= 0x38800000u) /* normal; a carry runs into the exponent, to infinity at the top */
         return (uint16_t)(sign | round_shift(mag - (112u << 23), 13));
     int shift = 126 - (int)(mag >> 23); /* subnormal: units of 2^-24 */
-    if (shift > 25)
-        return (uint16_t)sign;
+    if (shift > 25) return (uint16_t)sign;
     return (uint16_t)(sign | round_shift((mag & 0x7fffff) | 0x800000, shift));
 }
 
-float bf16_to_float(uint16_t h) {
+float bf16_to_float(uint16_t h)
+{
     return float_of((uint32_t)h << 16);
 }
 
-uint16_t float_to_bf16(float f) {
+uint16_t float_to_bf16(float f)
+{
     uint32_t u = bits_of(f);
-    if ((u & 0x7fffffff) > 0x7f800000u)
-        return (uint16_t)(u >> 16 | 0x40);
+    if ((u & 0x7fffffff) > 0x7f800000u) return (uint16_t)(u >> 16 | 0x40);
     return (uint16_t)round_shift(u, 16);
 }
 
 /* The float towards zero from v, its last bit set if inexact: rounding it again rounds v once. */
-static float float_odd(double v) {
+static float float_odd(double v)
+{
     float f = (float)v;
-    if (isnan(v) || (double)f == v)
-        return f;
+    if (isnan(v) || (double)f == v) return f;
     uint32_t u = bits_of(f);
-    if (fabs((double)f) > fabs(v))
-        u--;
+    if (fabs((double)f) > fabs(v)) u--;
     return float_of(u | 1);
 }
 
-static int64_t to_int(double v, int64_t lo, int64_t hi) {
-    if (isnan(v))
-        return 0;
-    if (v <= (double)lo)
-        return lo;
+static int64_t to_int(double v, int64_t lo, int64_t hi)
+{
+    if (isnan(v)) return 0;
+    if (v <= (double)lo) return lo;
     return v >= (double)hi ? hi : (int64_t)v;
 }
 
-double elem_get(DType d, const void *data, int64_t i) {
+double elem_get(DType d, const void *data, int64_t i)
+{
     switch (d) {
     case DT_F64: return ((const double *)data)[i];
     case DT_F32: return ((const float *)data)[i];
@@ -89,7 +90,8 @@ double elem_get(DType d, const void *data, int64_t i) {
     }
 }
 
-int64_t elem_get_int(DType d, const void *data, int64_t i) {
+int64_t elem_get_int(DType d, const void *data, int64_t i)
+{
     switch (d) {
     case DT_I64: return ((const int64_t *)data)[i];
     case DT_I32: return ((const int32_t *)data)[i];
@@ -100,7 +102,8 @@ int64_t elem_get_int(DType d, const void *data, int64_t i) {
     }
 }
 
-void elem_set(DType d, void *data, int64_t i, double v) {
+void elem_set(DType d, void *data, int64_t i, double v)
+{
     switch (d) {
     case DT_F64: ((double *)data)[i] = v; break;
     case DT_F32: ((float *)data)[i] = (float)v; break;
@@ -115,7 +118,8 @@ void elem_set(DType d, void *data, int64_t i, double v) {
     }
 }
 
-void elem_set_int(DType d, void *data, int64_t i, int64_t v) {
+void elem_set_int(DType d, void *data, int64_t i, int64_t v)
+{
     switch (d) {
     case DT_F32: ((float *)data)[i] = (float)v; break;
     case DT_I64: ((int64_t *)data)[i] = v; break;

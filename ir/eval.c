@@ -15,13 +15,15 @@ static EvalFn *const evaluator[OP_COUNT] = {
 };
 
 void eval_node(Op op, const Attr *attr, const Const *value, int nargs, const Tensor *args,
-               Tensor *out) {
+               Tensor *out)
+{
     EvalCall call = {op, attr, value, nargs, args, out};
     if (!evaluator[op]) die("%s has no value of its own", op_info[op].name);
     evaluator[op](&call);
 }
 
-void *eval_alloc(int64_t n, size_t size) {
+void *eval_alloc(int64_t n, size_t size)
+{
     int64_t bytes;
     if (!mul_ok(n, (int64_t)size, &bytes)) err(NULL, "a tensor is too large");
     void *p = calloc((size_t)bytes, 1);
@@ -31,18 +33,21 @@ void *eval_alloc(int64_t n, size_t size) {
 
 /* ---- rows that copy ---- */
 
-void eval_copy(const EvalCall *e) {
+void eval_copy(const EvalCall *e)
+{
     memcpy(e->out->data, e->args[0].data, (size_t)type_bytes(e->out->type));
 }
 
-void eval_const(const EvalCall *e) {
+void eval_const(const EvalCall *e)
+{
     Type t = e->out->type;
     int64_t n = type_count(t), to = 1, from = e->value->splat ? 0 : 1;
     strided_copy(1, &n, e->out->data, &to, e->value->data, &from, dtype_bytes(t.dtype));
 }
 
 /* The index along one axis, the same everywhere else. */
-void eval_iota(const EvalCall *e) {
+void eval_iota(const EvalCall *e)
+{
     Type t = e->out->type;
     int axis = (int)e->attr[2].i[0];
     int64_t inner = count_dims(t.dim, axis + 1, t.rank), n = type_count(t);
@@ -64,7 +69,8 @@ struct Eval {
     uint32_t *uses; /* that are still to come in the current run */
 };
 
-Eval *eval_new(const Graph *g) {
+Eval *eval_new(const Graph *g)
+{
     Eval *e = eval_alloc(1, sizeof *e);
     uint32_t n = g->n ? g->n : 1;
     e->g = g;
@@ -76,23 +82,27 @@ Eval *eval_new(const Graph *g) {
     return e;
 }
 
-static bool is_bindable(const Node *n) {
+static bool is_bindable(const Node *n)
+{
     return n->op == OP_input || n->op == OP_param;
 }
 
 /* The graph owns the data of a constant that is not a splat, so it is used where it lies. */
-static bool is_borrowed(const Node *n) {
+static bool is_borrowed(const Node *n)
+{
     return n->op == OP_const && !n->value->splat;
 }
 
 /* A binding stays from run to run. */
-static void drop(Eval *e, Ref r) {
+static void drop(Eval *e, Ref r)
+{
     if (is_bindable(&e->g->node[r])) return;
     if (!is_borrowed(&e->g->node[r])) free(e->value[r].data);
     e->value[r].data = NULL;
 }
 
-void eval_bind(Eval *e, Ref r, const void *dense) {
+void eval_bind(Eval *e, Ref r, const void *dense)
+{
     check(r < e->n && is_bindable(&e->g->node[r]));
     int64_t bytes = type_bytes(e->value[r].type);
     void *copy = eval_alloc(bytes, 1);
@@ -101,14 +111,16 @@ void eval_bind(Eval *e, Ref r, const void *dense) {
     e->value[r].data = copy;
 }
 
-void eval_keep(Eval *e, Ref r) {
+void eval_keep(Eval *e, Ref r)
+{
     check(r < e->n);
     e->flags[r] |= KEPT;
 }
 
 /* Marks what the wanted nodes need and counts the uses of each value; topological order makes it
  * one loop downwards. */
-static void mark(Eval *e, const Ref *want, int n) {
+static void mark(Eval *e, const Ref *want, int n)
+{
     for (Ref r = 0; r < e->n; r++) {
         e->flags[r] &= KEPT;
         e->uses[r] = 0;
@@ -127,7 +139,8 @@ static void mark(Eval *e, const Ref *want, int n) {
     }
 }
 
-static void need_bindings(const Eval *e) {
+static void need_bindings(const Eval *e)
+{
     for (Ref r = 0; r < e->n; r++) {
         const Node *node = &e->g->node[r];
         if (!(e->flags[r] & NEEDED) || !is_bindable(node) || e->value[r].data) continue;
@@ -136,14 +149,16 @@ static void need_bindings(const Eval *e) {
     }
 }
 
-static void release_args(Eval *e, const Node *node) {
+static void release_args(Eval *e, const Node *node)
+{
     for (int a = 0; a < node->nargs; a++) {
         Ref r = node->args[a];
         if (--e->uses[r] == 0 && !(e->flags[r] & (KEPT | WANTED))) drop(e, r);
     }
 }
 
-static void compute(Eval *e, Ref r) {
+static void compute(Eval *e, Ref r)
+{
     const Node *node = &e->g->node[r];
     Tensor args[MAX_ARGS], *out = &e->value[r];
     if (is_bindable(node)) return;
@@ -157,7 +172,8 @@ static void compute(Eval *e, Ref r) {
     release_args(e, node);
 }
 
-void eval_run(Eval *e, const Ref *want, int n) {
+void eval_run(Eval *e, const Ref *want, int n)
+{
     check(e->g->n >= e->n);
     for (Ref r = 0; r < e->n; r++) drop(e, r);
     mark(e, want, n);
@@ -167,13 +183,15 @@ void eval_run(Eval *e, const Ref *want, int n) {
     }
 }
 
-const Tensor *eval_get(const Eval *e, Ref r) {
+const Tensor *eval_get(const Eval *e, Ref r)
+{
     check(r < e->n);
     if (!e->value[r].data) die("node %u has no value: neither wanted nor kept", r);
     return &e->value[r];
 }
 
-void eval_free(Eval *e) {
+void eval_free(Eval *e)
+{
     if (!e) return;
     for (Ref r = 0; r < e->n; r++) {
         drop(e, r);

@@ -18,7 +18,8 @@ enum { LANES = 4, ROWS = 4 };
 
 /* c[r][j] += sum over i < k of a[r * lda + i] * panel[i][j], for R rows and LANES columns. */
 #define TILE(name, R, field, T)                                                                    \
-    static void name(int64_t k, const Scalar *a, int64_t lda, const Scalar *panel, Scalar *c) {    \
+    static void name(int64_t k, const Scalar *a, int64_t lda, const Scalar *panel, Scalar *c)      \
+    {                                                                                              \
         T acc[R][LANES];                                                                           \
         for (int r = 0; r < R; r++)                                                                \
             for (int j = 0; j < LANES; j++) acc[r][j] = (T)c[r * LANES + j].field;                 \
@@ -35,8 +36,8 @@ TILE(tile_i, ROWS, i, uint64_t)
 TILE(row_i, 1, i, uint64_t)
 
 /* c[m][LANES] += a[m][k] * panel[k][LANES] */
-static void product(bool isf, int64_t m, int64_t k, const Scalar *a, const Scalar *panel,
-                    Scalar *c) {
+static void product(bool isf, int64_t m, int64_t k, const Scalar *a, const Scalar *panel, Scalar *c)
+{
     int64_t r = 0;
     for (; r + ROWS <= m; r += ROWS) {
         (isf ? tile_f : tile_i)(k, a + r * k, k, panel, c + r * LANES);
@@ -45,7 +46,8 @@ static void product(bool isf, int64_t m, int64_t k, const Scalar *a, const Scala
 }
 
 /* Columns [j, j + LANES) of b[k][n]; beyond n the panel holds zeros. */
-static void pack(int64_t k, int64_t n, const Scalar *b, int64_t j, Scalar *panel) {
+static void pack(int64_t k, int64_t n, const Scalar *b, int64_t j, Scalar *panel)
+{
     for (int64_t i = 0; i < k; i++) {
         for (int64_t l = 0; l < LANES; l++) {
             panel[i * LANES + l] = j + l < n ? b[i * n + j + l] : (Scalar){0};
@@ -54,18 +56,21 @@ static void pack(int64_t k, int64_t n, const Scalar *b, int64_t j, Scalar *panel
 }
 
 /* Rows of c[m][LANES] to columns [j, j + LANES) of out[m][n]. */
-static void unpack(int64_t m, int64_t n, const Scalar *c, int64_t j, Scalar *out) {
+static void unpack(int64_t m, int64_t n, const Scalar *c, int64_t j, Scalar *out)
+{
     int64_t width = n - j < LANES ? n - j : LANES;
     for (int64_t r = 0; r < m; r++) {
         memcpy(out + r * n + j, c + r * LANES, sizeof *c * (size_t)width);
     }
 }
 
-static void zero(Scalar *s, int64_t n) {
+static void zero(Scalar *s, int64_t n)
+{
     memset(s, 0, sizeof *s * (size_t)n);
 }
 
-void eval_matmul(const EvalCall *e) {
+void eval_matmul(const EvalCall *e)
+{
     Type t = e->out->type;
     int64_t m = t.dim[t.rank - 2], n = t.dim[t.rank - 1], k = e->args[0].type.dim[t.rank - 1];
     int64_t batch = count_dims(t.dim, 0, t.rank - 2);
@@ -103,7 +108,8 @@ typedef struct Conv {
 } Conv;
 
 /* Offsets of every index of [d0, d1, d2], axis i advancing by step[i] padded elements. */
-static void offsets(const int64_t *padded, const int64_t *dim, const int64_t *step, int64_t *out) {
+static void offsets(const int64_t *padded, const int64_t *dim, const int64_t *step, int64_t *out)
+{
     int64_t n = 0;
     for (int64_t z = 0; z < dim[0]; z++)
         for (int64_t y = 0; y < dim[1]; y++)
@@ -111,7 +117,8 @@ static void offsets(const int64_t *padded, const int64_t *dim, const int64_t *st
                 out[n++] = (z * step[0] * padded[1] + y * step[1]) * padded[2] + x * step[2];
 }
 
-static void conv_offsets(Conv *v) {
+static void conv_offsets(Conv *v)
+{
     int64_t plane = count_dims(v->padded, 0, 3), each = count_dims(v->kernel, 0, 3);
     v->taps = v->c * each;
     v->places = count_dims(v->out, 0, 3);
@@ -123,7 +130,8 @@ static void conv_offsets(Conv *v) {
 }
 
 /* Spatial axis i of k is axis 3 - k + i of three; the others have extent 1. */
-static void conv_axes(Conv *v, const Attr *attr, const Type *x, const Type *w, const Type *y) {
+static void conv_axes(Conv *v, const Attr *attr, const Type *x, const Type *w, const Type *y)
+{
     int k = x->rank - 2;
     for (int i = 0; i < 3; i++) {
         int a = i - (3 - k);
@@ -140,7 +148,8 @@ static void conv_axes(Conv *v, const Attr *attr, const Type *x, const Type *w, c
     }
 }
 
-static Conv conv_new(const Attr *attr, const Type *x, const Type *w, const Type *y) {
+static Conv conv_new(const Attr *attr, const Type *x, const Type *w, const Type *y)
+{
     Conv v = {.dtype = x->dtype, .isf = dtype_is_float(x->dtype), .samples = x->dim[0]};
     v.groups = attr[3].i[0];
     v.c = w->dim[1];
@@ -157,7 +166,8 @@ static Conv conv_new(const Attr *attr, const Type *x, const Type *w, const Type 
     return v;
 }
 
-static void conv_free(Conv *v) {
+static void conv_free(Conv *v)
+{
     free(v->tap);
     free(v->place);
     free(v->xp);
@@ -166,7 +176,8 @@ static void conv_free(Conv *v) {
 }
 
 /* Copies one group's image x[c][in] into the padded one, or back out of it. */
-static void image_copy(Conv *v, Scalar *x, bool back) {
+static void image_copy(Conv *v, Scalar *x, bool back)
+{
     const int64_t dim[4] = {v->c, v->in[0], v->in[1], v->in[2]};
     const int64_t padded[4] = {v->c, v->padded[0], v->padded[1], v->padded[2]};
     int64_t s[4], sp[4];
@@ -182,7 +193,8 @@ static void image_copy(Conv *v, Scalar *x, bool back) {
 
 /* panel[i][l] = xp[row[i] + column[j + l]] */
 static void pack_image(const Conv *v, const int64_t *row, int64_t k, const int64_t *column,
-                       int64_t n, int64_t j) {
+                       int64_t n, int64_t j)
+{
     int64_t at[LANES];
     for (int64_t l = 0; l < LANES; l++) at[l] = column[j + l < n ? j + l : n - 1];
     for (int64_t i = 0; i < k; i++) {
@@ -193,7 +205,8 @@ static void pack_image(const Conv *v, const int64_t *row, int64_t k, const int64
 /* ---- the three partials, one sample and group at a time ---- */
 
 /* y[o][p] = sum over t of w[o][t] * xp[tap[t] + place[p]] */
-static void group_conv(Conv *v, Scalar *x, Scalar *w, Scalar *y) {
+static void group_conv(Conv *v, Scalar *x, Scalar *w, Scalar *y)
+{
     image_copy(v, x, false);
     for (int64_t p = 0; p < v->places; p += LANES) {
         pack_image(v, v->tap, v->taps, v->place, v->places, p);
@@ -204,7 +217,8 @@ static void group_conv(Conv *v, Scalar *x, Scalar *w, Scalar *y) {
 }
 
 /* dw[o][t] += sum over p of dy[o][p] * xp[tap[t] + place[p]] */
-static void group_conv_dw(Conv *v, Scalar *x, Scalar *dw, Scalar *dy) {
+static void group_conv_dw(Conv *v, Scalar *x, Scalar *dw, Scalar *dy)
+{
     image_copy(v, x, false);
     for (int64_t t = 0; t < v->taps; t += LANES) {
         pack_image(v, v->place, v->places, v->tap, v->taps, t);
@@ -215,7 +229,8 @@ static void group_conv_dw(Conv *v, Scalar *x, Scalar *dw, Scalar *dy) {
 }
 
 /* xp[tap[t] + place[p]] += acc[t][p], for the places of one panel */
-static void scatter_image(const Conv *v, int64_t p) {
+static void scatter_image(const Conv *v, int64_t p)
+{
     int64_t width = v->places - p < LANES ? v->places - p : LANES;
     for (int64_t t = 0; t < v->taps; t++) {
         for (int64_t l = 0; l < width; l++) {
@@ -230,7 +245,8 @@ static void scatter_image(const Conv *v, int64_t p) {
 }
 
 /* xp[tap[t] + place[p]] += sum over o of w[o][t] * dy[o][p]; wt is w transposed, [t][o] */
-static void group_conv_dx(Conv *v, Scalar *dx, Scalar *wt, Scalar *dy) {
+static void group_conv_dx(Conv *v, Scalar *dx, Scalar *wt, Scalar *dy)
+{
     zero(v->xp, v->image);
     for (int64_t p = 0; p < v->places; p += LANES) {
         pack(v->o, v->places, dy, p, v->panel);
@@ -245,7 +261,8 @@ static void group_conv_dx(Conv *v, Scalar *dx, Scalar *wt, Scalar *dy) {
 
 typedef void GroupFn(Conv *, Scalar *x, Scalar *w, Scalar *y);
 
-static void each_group(Conv *v, GroupFn *fn, Scalar *x, Scalar *w, Scalar *y) {
+static void each_group(Conv *v, GroupFn *fn, Scalar *x, Scalar *w, Scalar *y)
+{
     for (int64_t n = 0; n < v->samples; n++) {
         for (int64_t g = 0; g < v->groups; g++) {
             int64_t i = n * v->groups + g;
@@ -256,7 +273,8 @@ static void each_group(Conv *v, GroupFn *fn, Scalar *x, Scalar *w, Scalar *y) {
 
 /* Runs fn on x, w, y, one of which is the result and starts at zero. */
 static void conv_run(Conv *v, GroupFn *fn, Scalar *x, Scalar *w, Scalar *y, Tensor *out,
-                     Scalar *result) {
+                     Scalar *result)
+{
     each_group(v, fn, x, w, y);
     scalars_store(v->dtype, out->data, 0, type_count(out->type), result);
     free(x);
@@ -265,20 +283,23 @@ static void conv_run(Conv *v, GroupFn *fn, Scalar *x, Scalar *w, Scalar *y, Tens
     conv_free(v);
 }
 
-void eval_conv(const EvalCall *e) {
+void eval_conv(const EvalCall *e)
+{
     Conv v = conv_new(e->attr, &e->args[0].type, &e->args[1].type, &e->out->type);
     Scalar *y = eval_alloc(type_count(e->out->type), sizeof *y);
     conv_run(&v, group_conv, scalars_new(&e->args[0]), scalars_new(&e->args[1]), y, e->out, y);
 }
 
-void eval_conv_dw(const EvalCall *e) {
+void eval_conv_dw(const EvalCall *e)
+{
     Conv v = conv_new(e->attr, &e->args[0].type, &e->out->type, &e->args[1].type);
     Scalar *dw = eval_alloc(type_count(e->out->type), sizeof *dw);
     conv_run(&v, group_conv_dw, scalars_new(&e->args[0]), dw, scalars_new(&e->args[1]), e->out, dw);
 }
 
 /* [groups][o][taps] to [groups][taps][o]: the products walk rows. */
-static Scalar *transposed(const Conv *v, const Tensor *w) {
+static Scalar *transposed(const Conv *v, const Tensor *w)
+{
     const int64_t dim[3] = {v->groups, v->o, v->taps};
     const int64_t from[3] = {v->o * v->taps, v->taps, 1}, to[3] = {v->o * v->taps, 1, v->o};
     Scalar *s = scalars_new(w), *t = eval_alloc(type_count(w->type), sizeof *t);
@@ -287,7 +308,8 @@ static Scalar *transposed(const Conv *v, const Tensor *w) {
     return t;
 }
 
-void eval_conv_dx(const EvalCall *e) {
+void eval_conv_dx(const EvalCall *e)
+{
     Conv v = conv_new(e->attr, &e->out->type, &e->args[1].type, &e->args[0].type);
     Scalar *dx = eval_alloc(type_count(e->out->type), sizeof *dx);
     conv_run(&v, group_conv_dx, dx, transposed(&v, &e->args[1]), scalars_new(&e->args[0]), e->out,

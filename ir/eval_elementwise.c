@@ -72,7 +72,8 @@ static int64_t (*const logic[OP_COUNT])(int64_t, int64_t) = {LOGIC(ROW)};
 
 /* ---- rounding, wrapping and casts ---- */
 
-double round_to(DType t, double v) {
+double round_to(DType t, double v)
+{
     switch (t) {
     case DT_F64: return v;
     case DT_F32: return (float)v;
@@ -83,7 +84,8 @@ double round_to(DType t, double v) {
     return elem_get(t, &cell, 0);
 }
 
-int64_t wrap_to(DType t, int64_t v) {
+int64_t wrap_to(DType t, int64_t v)
+{
     switch (t) {
     case DT_I32: return (int32_t)(uint32_t)U(v);
     case DT_I8: return (int8_t)(uint8_t)U(v);
@@ -93,7 +95,8 @@ int64_t wrap_to(DType t, int64_t v) {
     }
 }
 
-static void int_range(DType t, int64_t *lo, int64_t *hi) {
+static void int_range(DType t, int64_t *lo, int64_t *hi)
+{
     int bits = 8 * dtype_bytes(t);
     *hi = INT64_MAX >> (64 - bits);
     *lo = -*hi - 1;
@@ -103,7 +106,8 @@ static void int_range(DType t, int64_t *lo, int64_t *hi) {
     }
 }
 
-static int64_t float_to_int(DType t, double v) {
+static int64_t float_to_int(DType t, double v)
+{
     int64_t lo, hi;
     if (t == DT_BOOL) return v != 0;
     if (isnan(v)) return 0;
@@ -115,11 +119,13 @@ static int64_t float_to_int(DType t, double v) {
 }
 
 /* An i64 above 2^53 goes to f32 in one rounding, not by way of a double. */
-static double int_to_float(DType t, int64_t v) {
+static double int_to_float(DType t, int64_t v)
+{
     return t == DT_F32 ? (double)(float)v : round_to(t, (double)v);
 }
 
-Scalar scalar_cast(DType from, DType to, Scalar v) {
+Scalar scalar_cast(DType from, DType to, Scalar v)
+{
     if (dtype_is_float(from)) {
         if (dtype_is_float(to)) return (Scalar){.f = round_to(to, v.f)};
         return (Scalar){.i = float_to_int(to, v.f)};
@@ -130,14 +136,16 @@ Scalar scalar_cast(DType from, DType to, Scalar v) {
 
 /* ---- one scalar ---- */
 
-static Scalar scalar_float(Op op, DType result, const Scalar *a) {
+static Scalar scalar_float(Op op, DType result, const Scalar *a)
+{
     if (float1[op]) return (Scalar){.f = round_to(result, float1[op](a[0].f))};
     if (float2[op]) return (Scalar){.f = round_to(result, float2[op](a[0].f, a[1].f))};
     if (compare_float[op]) return (Scalar){.i = compare_float[op](a[0].f, a[1].f)};
     die("%s is not an elementwise row for floats", op_info[op].name);
 }
 
-static Scalar scalar_int(Op op, DType result, const Scalar *a) {
+static Scalar scalar_int(Op op, DType result, const Scalar *a)
+{
     if (int1[op]) return (Scalar){.i = wrap_to(result, int1[op](a[0].i))};
     if (int2[op]) return (Scalar){.i = wrap_to(result, int2[op](a[0].i, a[1].i))};
     if (compare_int[op]) return (Scalar){.i = compare_int[op](a[0].i, a[1].i)};
@@ -145,7 +153,8 @@ static Scalar scalar_int(Op op, DType result, const Scalar *a) {
     die("%s is not an elementwise row for integers", op_info[op].name);
 }
 
-Scalar scalar_op(Op op, DType operand, DType result, const Scalar *a) {
+Scalar scalar_op(Op op, DType operand, DType result, const Scalar *a)
+{
     if (op == OP_select) return a[0].i ? a[1] : a[2];
     if (op == OP_cast) return scalar_cast(operand, result, a[0]);
     return dtype_is_float(operand) ? scalar_float(op, result, a) : scalar_int(op, result, a);
@@ -160,7 +169,8 @@ Scalar scalar_op(Op op, DType operand, DType result, const Scalar *a) {
     }                                                                                              \
     break
 
-void scalars_load(DType t, const void *data, int64_t at, int64_t n, Scalar *s) {
+void scalars_load(DType t, const void *data, int64_t at, int64_t n, Scalar *s)
+{
     switch (t) {
     case DT_F64: LOAD(double, f, x);
     case DT_F32: LOAD(float, f, x);
@@ -177,7 +187,8 @@ void scalars_load(DType t, const void *data, int64_t at, int64_t n, Scalar *s) {
     for (int64_t i = 0; i < n; i++) ((T *)data)[at + i] = (T)(expr);                               \
     break
 
-void scalars_store(DType t, void *data, int64_t at, int64_t n, const Scalar *s) {
+void scalars_store(DType t, void *data, int64_t at, int64_t n, const Scalar *s)
+{
     switch (t) {
     case DT_F64: STORE(double, s[i].f);
     case DT_F32: STORE(float, s[i].f);
@@ -198,19 +209,22 @@ void scalars_store(DType t, void *data, int64_t at, int64_t n, const Scalar *s) 
 typedef void Loop(int64_t n, const void *const *args, void *out);
 
 #define LOOP1(T, name)                                                                             \
-    static void name##_##T(int64_t n, const void *const *args, void *out) {                        \
+    static void name##_##T(int64_t n, const void *const *args, void *out)                          \
+    {                                                                                              \
         const T *a = args[0];                                                                      \
         T *o = out;                                                                                \
         for (int64_t i = 0; i < n; i++) o[i] = (T)f_##name(a[i]);                                  \
     }
 #define LOOP2(T, name)                                                                             \
-    static void name##_##T(int64_t n, const void *const *args, void *out) {                        \
+    static void name##_##T(int64_t n, const void *const *args, void *out)                          \
+    {                                                                                              \
         const T *a = args[0], *b = args[1];                                                        \
         T *o = out;                                                                                \
         for (int64_t i = 0; i < n; i++) o[i] = (T)f_##name(a[i], b[i]);                            \
     }
 #define LOOPC(T, name)                                                                             \
-    static void name##_##T(int64_t n, const void *const *args, void *out) {                        \
+    static void name##_##T(int64_t n, const void *const *args, void *out)                          \
+    {                                                                                              \
         const T *a = args[0], *b = args[1];                                                        \
         uint8_t *o = out;                                                                          \
         for (int64_t i = 0; i < n; i++) o[i] = (uint8_t)fc_##name(a[i], b[i]);                     \
@@ -234,7 +248,8 @@ static Loop *const loop_f64[OP_COUNT] = {
 };
 
 /* Any op and dtype: blocks of operands become Scalars and go through scalar_op one by one. */
-static void by_scalars(const EvalCall *e) {
+static void by_scalars(const EvalCall *e)
+{
     Scalar in[3][EVAL_BLOCK], out[EVAL_BLOCK];
     DType operand = e->args[e->nargs - 1].type.dtype, result = e->out->type.dtype;
     int64_t n = type_count(e->out->type);
@@ -252,7 +267,8 @@ static void by_scalars(const EvalCall *e) {
     }
 }
 
-static void elementwise(const EvalCall *e) {
+static void elementwise(const EvalCall *e)
+{
     DType t = e->args[0].type.dtype;
     Loop *loop = t == DT_F32 ? loop_f32[e->op] : t == DT_F64 ? loop_f64[e->op] : NULL;
     const void *args[2] = {e->args[0].data, e->nargs > 1 ? e->args[1].data : NULL};
@@ -263,19 +279,24 @@ static void elementwise(const EvalCall *e) {
     }
 }
 
-void eval_unary(const EvalCall *e) {
+void eval_unary(const EvalCall *e)
+{
     elementwise(e);
 }
-void eval_binary(const EvalCall *e) {
+void eval_binary(const EvalCall *e)
+{
     elementwise(e);
 }
-void eval_compare(const EvalCall *e) {
+void eval_compare(const EvalCall *e)
+{
     elementwise(e);
 }
-void eval_logic(const EvalCall *e) {
+void eval_logic(const EvalCall *e)
+{
     by_scalars(e);
 }
-void eval_cast(const EvalCall *e) {
+void eval_cast(const EvalCall *e)
+{
     by_scalars(e);
 }
 
@@ -286,7 +307,8 @@ void eval_cast(const EvalCall *e) {
     }                                                                                              \
     break
 
-void eval_select(const EvalCall *e) {
+void eval_select(const EvalCall *e)
+{
     const uint8_t *c = e->args[0].data;
     const void *a = e->args[1].data, *b = e->args[2].data;
     int64_t n = type_count(e->out->type);
@@ -300,7 +322,8 @@ void eval_select(const EvalCall *e) {
 
 /* ---- whole tensors ---- */
 
-Scalar *scalars_new(const Tensor *t) {
+Scalar *scalars_new(const Tensor *t)
+{
     int64_t n = type_count(t->type);
     Scalar *s = eval_alloc(n, sizeof *s);
     scalars_load(t->type.dtype, t->data, 0, n, s);

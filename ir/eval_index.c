@@ -14,7 +14,8 @@ typedef struct Rows {
 } Rows;
 
 /* `data` is the type that carries the indexed axis. */
-static Rows rows_of(const Type *data, const Tensor *index, const Attr *attr) {
+static Rows rows_of(const Type *data, const Tensor *index, const Attr *attr)
+{
     int axis = (int)attr[0].i[0], batch = (int)attr[1].i[0];
     Rows r = {.index = index, .extent = data->dim[axis]};
     r.outer = count_dims(data->dim, 0, axis);
@@ -25,13 +26,15 @@ static Rows rows_of(const Type *data, const Tensor *index, const Attr *attr) {
 }
 
 /* The row of data, or -1. */
-static int64_t row_at(const Rows *r, int64_t o, int64_t j) {
+static int64_t row_at(const Rows *r, int64_t o, int64_t j)
+{
     const Tensor *t = r->index;
     int64_t i = elem_get_int(t->type.dtype, t->data, o / r->each * r->m + j);
     return i >= 0 && i < r->extent ? o * r->extent + i : -1;
 }
 
-void eval_gather(const EvalCall *e) {
+void eval_gather(const EvalCall *e)
+{
     Rows r = rows_of(&e->args[0].type, &e->args[1], e->attr);
     size_t bytes = (size_t)(r.inner * dtype_bytes(e->out->type.dtype));
     const char *src = e->args[0].data;
@@ -48,7 +51,8 @@ void eval_gather(const EvalCall *e) {
     }
 }
 
-static void add_row(const Tensor *upd, int64_t at, int64_t n, Scalar *acc) {
+static void add_row(const Tensor *upd, int64_t at, int64_t n, Scalar *acc)
+{
     bool isf = dtype_is_float(upd->type.dtype);
     for (int64_t i = 0; i < n; i++) {
         Scalar x;
@@ -61,7 +65,8 @@ static void add_row(const Tensor *upd, int64_t at, int64_t n, Scalar *acc) {
     }
 }
 
-void eval_scatter_add(const EvalCall *e) {
+void eval_scatter_add(const EvalCall *e)
+{
     Type t = e->out->type;
     Rows r = rows_of(&t, &e->args[1], e->attr);
     Scalar *acc = eval_alloc(type_count(t), sizeof *acc);

@@ -13,7 +13,8 @@
 typedef void Fold(Scalar *acc, int64_t step, const Scalar *x, int64_t n);
 
 #define FOLD(name, field, T, expr)                                                                 \
-    static void name(Scalar *acc, int64_t step, const Scalar *x, int64_t n) {                      \
+    static void name(Scalar *acc, int64_t step, const Scalar *x, int64_t n)                        \
+    {                                                                                              \
         if (step == 0) {                                                                           \
             T a = acc->field;                                                                      \
             for (int64_t i = 0; i < n; i++) {                                                      \
@@ -64,7 +65,8 @@ typedef struct Walk {
 } Walk;
 
 /* Adds an axis, merged with the one before where both are one run: rows get longer. */
-static void walk_axis(Walk *w, int64_t dim, int64_t stride) {
+static void walk_axis(Walk *w, int64_t dim, int64_t stride)
+{
     int last = w->rank - 1;
     if (dim == 1) return;
     if (last >= 0 && w->stride[last] == dim * stride) {
@@ -76,7 +78,8 @@ static void walk_axis(Walk *w, int64_t dim, int64_t stride) {
     w->stride[w->rank++] = stride;
 }
 
-static void walk_row(const Walk *w, int64_t at, int64_t n, int64_t to, int64_t step) {
+static void walk_row(const Walk *w, int64_t at, int64_t n, int64_t to, int64_t step)
+{
     Scalar x[EVAL_BLOCK];
     for (int64_t i = 0; i < n; i += EVAL_BLOCK) {
         int64_t m = n - i < EVAL_BLOCK ? n - i : EVAL_BLOCK;
@@ -86,7 +89,8 @@ static void walk_row(const Walk *w, int64_t at, int64_t n, int64_t to, int64_t s
 }
 
 /* Returns the position in the operand after what it visited. */
-static int64_t walk_from(const Walk *w, int axis, int64_t at, int64_t to) {
+static int64_t walk_from(const Walk *w, int axis, int64_t at, int64_t to)
+{
     int64_t n = w->dim[axis], step = w->stride[axis];
     if (axis == w->rank - 1) {
         walk_row(w, at, n, to, step);
@@ -96,7 +100,8 @@ static int64_t walk_from(const Walk *w, int axis, int64_t at, int64_t to) {
     return at;
 }
 
-static void accumulate(Fold *fold, const Tensor *in, const int64_t *stride, Scalar *acc) {
+static void accumulate(Fold *fold, const Tensor *in, const int64_t *stride, Scalar *acc)
+{
     Walk w = {.fold = fold, .dtype = in->type.dtype, .in = in->data, .acc = acc};
     for (int i = 0; i < in->type.rank; i++) walk_axis(&w, in->type.dim[i], stride[i]);
     if (w.rank == 0) {
@@ -109,7 +114,8 @@ static void accumulate(Fold *fold, const Tensor *in, const int64_t *stride, Scal
 /* ---- sum, prod, max, min ---- */
 
 /* The neutral element. */
-static Scalar initial(Op op, DType t) {
+static Scalar initial(Op op, DType t)
+{
     bool isf = dtype_is_float(t);
     switch (op) {
     case OP_prod: return isf ? (Scalar){.f = 1} : (Scalar){.i = 1};
@@ -119,11 +125,13 @@ static Scalar initial(Op op, DType t) {
     }
 }
 
-static Fold *fold_of(Op op, DType t) {
+static Fold *fold_of(Op op, DType t)
+{
     return (dtype_is_float(t) ? fold_float : fold_int)[op];
 }
 
-void eval_reduce(const EvalCall *e) {
+void eval_reduce(const EvalCall *e)
+{
     Type t = e->out->type;
     int64_t n = type_count(t), stride[MAX_RANK];
     Scalar *acc = eval_alloc(n, sizeof *acc);
@@ -137,7 +145,8 @@ void eval_reduce(const EvalCall *e) {
 
 /* ---- fold: the adjoint of window ---- */
 
-void eval_fold(const EvalCall *e) {
+void eval_fold(const EvalCall *e)
+{
     Type t = e->out->type;
     int64_t n = type_count(t), stride[MAX_RANK];
     Scalar *acc = eval_alloc(n, sizeof *acc);
@@ -156,12 +165,14 @@ typedef struct Item {
 } Item;
 
 /* Strictly larger; NaN is larger than any number and equal to NaN. */
-static bool larger(bool isf, Scalar a, Scalar b) {
+static bool larger(bool isf, Scalar a, Scalar b)
+{
     if (!isf) return a.i > b.i;
     return a.f > b.f || (isnan(a.f) && !isnan(b.f));
 }
 
-static int64_t first_largest(DType t, const void *data, int64_t at, int64_t n) {
+static int64_t first_largest(DType t, const void *data, int64_t at, int64_t n)
+{
     bool isf = dtype_is_float(t);
     Scalar best = {0};
     int64_t arg = 0;
@@ -176,7 +187,8 @@ static int64_t first_largest(DType t, const void *data, int64_t at, int64_t n) {
 }
 
 /* Copies the operand with the reduced axes moved inside, so that each result is one run. */
-static void *reduced_inside(const Tensor *x, const Attr *axes) {
+static void *reduced_inside(const Tensor *x, const Attr *axes)
+{
     int64_t dim[MAX_RANK], src[MAX_RANK], dst[MAX_RANK], dense[MAX_RANK];
     bool reduced[MAX_RANK] = {false};
     int rank = x->type.rank, n = 0, bytes = dtype_bytes(x->type.dtype);
@@ -195,7 +207,8 @@ static void *reduced_inside(const Tensor *x, const Attr *axes) {
     return copy;
 }
 
-void eval_argmax(const EvalCall *e) {
+void eval_argmax(const EvalCall *e)
+{
     const Tensor *x = &e->args[0];
     int64_t n = type_count(e->out->type), each = type_count(x->type) / n;
     void *runs = reduced_inside(x, &e->attr[0]);
@@ -206,7 +219,8 @@ void eval_argmax(const EvalCall *e) {
     free(runs);
 }
 
-static int by_size(const void *pa, const void *pb) {
+static int by_size(const void *pa, const void *pb)
+{
     const Item *a = pa, *b = pb;
     if (larger(a->isf, a->v, b->v)) return -1;
     if (larger(a->isf, b->v, a->v)) return 1;
@@ -214,7 +228,8 @@ static int by_size(const void *pa, const void *pb) {
 }
 
 /* Element j of line (o, i) along an axis lies at (o * n + j) * inner + i. */
-void eval_argsort(const EvalCall *e) {
+void eval_argsort(const EvalCall *e)
+{
     const Type *t = &e->args[0].type;
     int axis = (int)e->attr[0].i[0];
     int64_t n = t->dim[axis], k = e->out->type.dim[axis];
@@ -241,7 +256,8 @@ typedef struct Line { /* elements base + j * step, j < n, in either direction */
     bool reverse, exclusive;
 } Line;
 
-static void scan_line(const Tensor *in, Tensor *out, const Line *l) {
+static void scan_line(const Tensor *in, Tensor *out, const Line *l)
+{
     DType t = in->type.dtype;
     Fold *add = fold_of(OP_sum, t);
     Scalar acc = initial(OP_sum, t), x;
@@ -254,7 +270,8 @@ static void scan_line(const Tensor *in, Tensor *out, const Line *l) {
     }
 }
 
-void eval_scan(const EvalCall *e) {
+void eval_scan(const EvalCall *e)
+{
     const Type *t = &e->args[0].type;
     int axis = (int)e->attr[0].i[0];
     int64_t inner = count_dims(t->dim, axis + 1, t->rank), outer = count_dims(t->dim, 0, axis);

@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-void dense_strides(int rank, const int64_t *dim, int64_t *stride) {
+void dense_strides(int rank, const int64_t *dim, int64_t *stride)
+{
     int64_t s = 1;
     for (int i = rank - 1; i >= 0; i--) {
         stride[i] = s;
@@ -13,7 +14,8 @@ void dense_strides(int rank, const int64_t *dim, int64_t *stride) {
     }
 }
 
-int64_t count_dims(const int64_t *dim, int from, int to) {
+int64_t count_dims(const int64_t *dim, int from, int to)
+{
     int64_t n = 1;
     for (int i = from; i < to; i++) n *= dim[i];
     return n;
@@ -27,7 +29,8 @@ typedef struct Copy {
 } Copy;
 
 /* Drops axes of extent 1 and merges neighbours that are one run in both operands. */
-static Copy coalesce(int rank, const int64_t *dim, const int64_t *dst, const int64_t *src) {
+static Copy coalesce(int rank, const int64_t *dim, const int64_t *dst, const int64_t *src)
+{
     Copy c = {0};
     for (int i = 0; i < rank; i++) {
         int last = c.rank - 1;
@@ -48,7 +51,8 @@ static Copy coalesce(int rank, const int64_t *dim, const int64_t *dst, const int
     for (int64_t i = 0; i < n; i++) ((T *)dst)[i * ds] = ((const T *)src)[i * ss];                 \
     break
 
-static void copy_run(int64_t n, char *dst, int64_t ds, const char *src, int64_t ss, int bytes) {
+static void copy_run(int64_t n, char *dst, int64_t ds, const char *src, int64_t ss, int bytes)
+{
     if (ds == 1 && ss == 1) {
         memcpy(dst, src, (size_t)(n * bytes));
         return;
@@ -61,7 +65,8 @@ static void copy_run(int64_t n, char *dst, int64_t ds, const char *src, int64_t 
     }
 }
 
-static void copy_axis(const Copy *c, int axis, char *dst, const char *src) {
+static void copy_axis(const Copy *c, int axis, char *dst, const char *src)
+{
     if (axis == c->rank - 1) {
         copy_run(c->dim[axis], dst, c->dst[axis], src, c->src[axis], c->bytes);
         return;
@@ -73,7 +78,8 @@ static void copy_axis(const Copy *c, int axis, char *dst, const char *src) {
 }
 
 void strided_copy(int rank, const int64_t *dim, void *dst, const int64_t *dst_stride,
-                  const void *src, const int64_t *src_stride, int bytes) {
+                  const void *src, const int64_t *src_stride, int bytes)
+{
     Copy c = coalesce(rank, dim, dst_stride, src_stride);
     c.bytes = bytes;
     if (c.rank == 0) {
@@ -86,7 +92,8 @@ void strided_copy(int rank, const int64_t *dim, void *dst, const int64_t *dst_st
 /* ---- views ---- */
 
 /* out[i] = operand[offset + i . stride] */
-static void view(const EvalCall *e, int64_t offset, const int64_t *stride) {
+static void view(const EvalCall *e, int64_t offset, const int64_t *stride)
+{
     Type t = e->out->type;
     int bytes = dtype_bytes(t.dtype);
     int64_t dense[MAX_RANK];
@@ -95,22 +102,26 @@ static void view(const EvalCall *e, int64_t offset, const int64_t *stride) {
                  stride, bytes);
 }
 
-static void operand_strides(const EvalCall *e, int64_t *stride) {
+static void operand_strides(const EvalCall *e, int64_t *stride)
+{
     dense_strides(e->args[0].type.rank, e->args[0].type.dim, stride);
 }
 
-void eval_reshape(const EvalCall *e) {
+void eval_reshape(const EvalCall *e)
+{
     eval_copy(e);
 }
 
-void eval_transpose(const EvalCall *e) {
+void eval_transpose(const EvalCall *e)
+{
     int64_t from[MAX_RANK], stride[MAX_RANK];
     operand_strides(e, from);
     for (int i = 0; i < e->out->type.rank; i++) stride[i] = from[e->attr[0].i[i]];
     view(e, 0, stride);
 }
 
-void eval_broadcast(const EvalCall *e) {
+void eval_broadcast(const EvalCall *e)
+{
     int64_t stride[MAX_RANK];
     operand_strides(e, stride);
     for (int i = 0; i < e->out->type.rank; i++) {
@@ -119,7 +130,8 @@ void eval_broadcast(const EvalCall *e) {
     view(e, 0, stride);
 }
 
-void eval_slice(const EvalCall *e) {
+void eval_slice(const EvalCall *e)
+{
     int64_t stride[MAX_RANK], offset = 0;
     operand_strides(e, stride);
     for (int i = 0; i < e->out->type.rank; i++) {
@@ -129,7 +141,8 @@ void eval_slice(const EvalCall *e) {
     view(e, offset, stride);
 }
 
-void eval_reverse(const EvalCall *e) {
+void eval_reverse(const EvalCall *e)
+{
     int64_t stride[MAX_RANK], offset = 0;
     operand_strides(e, stride);
     for (int i = 0; i < e->attr[0].n; i++) {
@@ -141,7 +154,8 @@ void eval_reverse(const EvalCall *e) {
 }
 
 void window_strides(int rank, const int64_t *image, int k, const int64_t *strides,
-                    const int64_t *dilations, int64_t *out) {
+                    const int64_t *dilations, int64_t *out)
+{
     int64_t dense[MAX_RANK];
     dense_strides(rank, image, dense);
     for (int i = 0; i < rank - k; i++) out[i] = dense[i];
@@ -151,7 +165,8 @@ void window_strides(int rank, const int64_t *image, int k, const int64_t *stride
     }
 }
 
-void eval_window(const EvalCall *e) {
+void eval_window(const EvalCall *e)
+{
     const Type *image = &e->args[0].type;
     int64_t stride[MAX_RANK];
     window_strides(image->rank, image->dim, e->attr[0].n, e->attr[1].i, e->attr[2].i, stride);
@@ -160,14 +175,16 @@ void eval_window(const EvalCall *e) {
 
 /* ---- stores into a part of the result ---- */
 
-static void fill(Tensor *t, double value) {
+static void fill(Tensor *t, double value)
+{
     const int64_t zero = 0, one = 1;
     int64_t n = type_count(t->type), cell = 0;
     elem_set(t->type.dtype, &cell, 0, value);
     strided_copy(1, &n, t->data, &one, &cell, &zero, dtype_bytes(t->type.dtype));
 }
 
-void eval_pad(const EvalCall *e) {
+void eval_pad(const EvalCall *e)
+{
     const Type *in = &e->args[0].type;
     int64_t from[MAX_RANK], to[MAX_RANK], offset = 0;
     int bytes = dtype_bytes(in->dtype);
@@ -182,7 +199,8 @@ void eval_pad(const EvalCall *e) {
                  from, bytes);
 }
 
-void eval_concat(const EvalCall *e) {
+void eval_concat(const EvalCall *e)
+{
     Type t = e->out->type;
     int axis = (int)e->attr[0].i[0], bytes = dtype_bytes(t.dtype);
     int64_t from[MAX_RANK], to[MAX_RANK];

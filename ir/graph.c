@@ -7,14 +7,16 @@
 #include <math.h>
 #include <string.h>
 
-Graph *graph_new(Arena *arena, const char *name) {
+Graph *graph_new(Arena *arena, const char *name)
+{
     Graph *g = NEW(arena, Graph);
     g->arena = arena;
     g->name = arena_strdup(arena, name);
     return g;
 }
 
-static _Noreturn void fail(Graph *g, Op op, const char *message) {
+static _Noreturn void fail(Graph *g, Op op, const char *message)
+{
     Node last = {0};
     Origin none = g->current;
     Graph view = {.node = &last, .n = 1, .origin = &none, .names = g->names};
@@ -27,7 +29,8 @@ static _Noreturn void fail(Graph *g, Op op, const char *message) {
 
 /* ---- attributes ---- */
 
-static const void *attr_bytes(AttrKind kind, const Attr *a, size_t *n) {
+static const void *attr_bytes(AttrKind kind, const Attr *a, size_t *n)
+{
     if (kind == ATTR_STR) {
         *n = strlen(a->s);
         return a->s;
@@ -36,14 +39,16 @@ static const void *attr_bytes(AttrKind kind, const Attr *a, size_t *n) {
     return kind == ATTR_FLOAT ? (const void *)&a->f : a->i;
 }
 
-static bool attr_eq(AttrKind kind, const Attr *a, const Attr *b) {
+static bool attr_eq(AttrKind kind, const Attr *a, const Attr *b)
+{
     size_t na, nb;
     const void *pa = attr_bytes(kind, a, &na), *pb = attr_bytes(kind, b, &nb);
     return na == nb && !memcmp(pa, pb, na);
 }
 
 /* Only the live member, so that equal attributes are equal bytes; one NaN for all. */
-static Attr attr_canon(AttrKind kind, const Attr *a) {
+static Attr attr_canon(AttrKind kind, const Attr *a)
+{
     Attr c = {0};
     switch (kind) {
     case ATTR_STR: c.s = a->s; break;
@@ -59,18 +64,20 @@ static Attr attr_canon(AttrKind kind, const Attr *a) {
 
 /* ---- the table of equal nodes ---- */
 
-static bool is_named(const Node *n) {
+static bool is_named(const Node *n)
+{
     const OpInfo *info = &op_info[n->op];
     return info->nattr && info->attr[0].kind == ATTR_STR;
 }
 
-static uint64_t name_hash(const char *name) {
+static uint64_t name_hash(const char *name)
+{
     return hash_bytes(name, strlen(name), 1);
 }
 
-static uint64_t node_hash(const Node *n) {
-    if (is_named(n))
-        return name_hash(n->attr[0].s);
+static uint64_t node_hash(const Node *n)
+{
+    if (is_named(n)) return name_hash(n->attr[0].s);
     uint64_t h = hash_bytes(n->args, sizeof(Ref) * (size_t)n->nargs, 2 + (uint64_t)n->op);
     for (int i = 0; i < op_info[n->op].nattr; i++) {
         size_t size;
@@ -80,98 +87,95 @@ static uint64_t node_hash(const Node *n) {
     return n->value ? h ^ n->value->hash : h;
 }
 
-static bool const_eq(const Const *a, const Const *b) {
-    if (a == b)
-        return true;
+static bool const_eq(const Const *a, const Const *b)
+{
+    if (a == b) return true;
     if (!a || !b || a->hash != b->hash || a->splat != b->splat || !type_eq(a->type, b->type))
         return false;
     int64_t n = a->splat ? dtype_bytes(a->type.dtype) : type_bytes(a->type);
     return !memcmp(a->data, b->data, (size_t)n);
 }
 
-static bool node_eq(const Node *a, const Node *b) {
-    if (a->op != b->op || a->nargs != b->nargs || !const_eq(a->value, b->value))
-        return false;
-    if (a->nargs && memcmp(a->args, b->args, sizeof(Ref) * (size_t)a->nargs))
-        return false;
+static bool node_eq(const Node *a, const Node *b)
+{
+    if (a->op != b->op || a->nargs != b->nargs || !const_eq(a->value, b->value)) return false;
+    if (a->nargs && memcmp(a->args, b->args, sizeof(Ref) * (size_t)a->nargs)) return false;
     for (int i = 0; i < op_info[a->op].nattr; i++)
-        if (!attr_eq(op_info[a->op].attr[i].kind, &a->attr[i], &b->attr[i]))
-            return false;
+        if (!attr_eq(op_info[a->op].attr[i].kind, &a->attr[i], &b->attr[i])) return false;
     return true;
 }
 
-static bool same_key(const Node *a, const Node *b) {
-    if (is_named(a) && is_named(b))
-        return !strcmp(a->attr[0].s, b->attr[0].s);
+static bool same_key(const Node *a, const Node *b)
+{
+    if (is_named(a) && is_named(b)) return !strcmp(a->attr[0].s, b->attr[0].s);
     return node_eq(a, b);
 }
 
 /* The slot of the node with n's key, or the empty slot where it belongs. */
-static uint32_t *slot_of(const Graph *g, const Node *n) {
+static uint32_t *slot_of(const Graph *g, const Node *n)
+{
     uint32_t mask = g->table_size - 1, i = (uint32_t)node_hash(n) & mask;
-    while (g->table[i] && !same_key(&g->node[g->table[i] - 1], n))
-        i = (i + 1) & mask;
+    while (g->table[i] && !same_key(&g->node[g->table[i] - 1], n)) i = (i + 1) & mask;
     return &g->table[i];
 }
 
-static void table_grow(Graph *g) {
-    if (g->n >= UINT32_MAX / 4)
-        err(NULL, "the graph %s has too many nodes", g->name);
+static void table_grow(Graph *g)
+{
+    if (g->n >= UINT32_MAX / 4) err(NULL, "the graph %s has too many nodes", g->name);
     g->table_size = g->table_size ? g->table_size * 2 : 64;
     g->table = NEW_N(g->arena, uint32_t, g->table_size);
-    for (Ref r = 0; r < g->n; r++)
-        *slot_of(g, &g->node[r]) = r + 1;
+    for (Ref r = 0; r < g->n; r++) *slot_of(g, &g->node[r]) = r + 1;
 }
 
-Ref graph_lookup(const Graph *g, const Node *n) {
+Ref graph_lookup(const Graph *g, const Node *n)
+{
     uint32_t found = g->table_size ? *slot_of(g, n) : 0;
     return found ? found - 1 : NOREF;
 }
 
 /* ---- making nodes ---- */
 
-static const Attr *keep_attrs(Graph *g, Op op, const Attr *attr) {
+static const Attr *keep_attrs(Graph *g, Op op, const Attr *attr)
+{
     const OpInfo *info = &op_info[op];
     Attr *kept = NEW_N(g->arena, Attr, info->nattr);
     for (int i = 0; i < info->nattr; i++) {
         kept[i] = attr[i];
-        if (info->attr[i].kind == ATTR_STR)
-            kept[i].s = arena_strdup(g->arena, attr[i].s);
+        if (info->attr[i].kind == ATTR_STR) kept[i].s = arena_strdup(g->arena, attr[i].s);
     }
     return kept;
 }
 
-static const Const *keep_const(Graph *g, const Const *c, bool owned) {
+static const Const *keep_const(Graph *g, const Const *c, bool owned)
+{
     Const *kept = arena_dup(g->arena, c, sizeof *c);
     int64_t n = c->splat ? dtype_bytes(c->type.dtype) : type_bytes(c->type);
-    if (!owned)
-        kept->data = arena_dup(g->arena, c->data, (size_t)n);
+    if (!owned) kept->data = arena_dup(g->arena, c->data, (size_t)n);
     return kept;
 }
 
-static Ref append(Graph *g, Node n, bool owned) {
+static Ref append(Graph *g, Node n, bool owned)
+{
     GROW(g->arena, g->node, g->n, g->cap);
     GROW(g->arena, g->origin, g->n, g->origin_cap);
-    if (n.nargs)
-        n.args = arena_dup(g->arena, n.args, sizeof(Ref) * (size_t)n.nargs);
+    if (n.nargs) n.args = arena_dup(g->arena, n.args, sizeof(Ref) * (size_t)n.nargs);
     n.attr = op_info[n.op].nattr ? keep_attrs(g, n.op, n.attr) : NULL;
-    if (n.value)
-        n.value = keep_const(g, n.value, owned);
+    if (n.value) n.value = keep_const(g, n.value, owned);
     g->node[g->n] = n;
     g->origin[g->n] = g->current;
     return g->n++;
 }
 
 /* n's contents may be anyone's; they are copied if kept, but for an owned constant's data. */
-static Ref put_node(Graph *g, const Node *n, bool owned) {
-    if (2 * (g->n + 1) > g->table_size)
-        table_grow(g);
+static Ref put_node(Graph *g, const Node *n, bool owned)
+{
+    if (2 * (g->n + 1) > g->table_size) table_grow(g);
     uint32_t *slot = slot_of(g, n);
     if (*slot) {
         Ref r = *slot - 1;
         if (!node_eq(&g->node[r], n))
-            fail(g, n->op, arena_printf(g->arena, "\"%s\" exists with another type or kind",
-                                        n->attr[0].s));
+            fail(g, n->op,
+                 arena_printf(g->arena, "\"%s\" exists with another type or kind", n->attr[0].s));
         origin_join(g, r, g->current);
         return r;
     }
@@ -180,7 +184,8 @@ static Ref put_node(Graph *g, const Node *n, bool owned) {
     return r;
 }
 
-Ref graph_node(Graph *g, Op op, int nargs, const Ref *args, const Attr *attr) {
+Ref graph_node(Graph *g, Op op, int nargs, const Ref *args, const Attr *attr)
+{
     check((unsigned)op < OP_COUNT && op != OP_const);
     const OpInfo *info = &op_info[op];
     Type types[MAX_ARGS];
@@ -191,27 +196,28 @@ Ref graph_node(Graph *g, Op op, int nargs, const Ref *args, const Attr *attr) {
     }
     Node n = {.op = op, .nargs = nargs, .args = args, .attr = info->nattr ? canon : NULL};
     const char *fault = op_infer(op, nargs, types, attr, NULL, &n.type, g->arena);
-    if (fault)
-        fail(g, op, fault);
-    for (int i = 0; i < info->nattr; i++)
-        canon[i] = attr_canon(info->attr[i].kind, &attr[i]);
+    if (fault) fail(g, op, fault);
+    for (int i = 0; i < info->nattr; i++) canon[i] = attr_canon(info->attr[i].kind, &attr[i]);
     return put_node(g, &n, false);
 }
 
 /* ---- constants ---- */
 
-uint64_t const_hash(Type t, bool splat, const void *data) {
+uint64_t const_hash(Type t, bool splat, const void *data)
+{
     int64_t n = splat ? dtype_bytes(t.dtype) : type_bytes(t);
     uint64_t h = hash_bytes(t.dim, sizeof t.dim[0] * (size_t)t.rank, (uint64_t)t.dtype);
     return hash_bytes(data, (size_t)n, h + splat);
 }
 
-bool const_is_large(const Const *c) {
+bool const_is_large(const Const *c)
+{
     return !c->splat && type_count(c->type) > SMALL_CONST;
 }
 
 /* Bool becomes 0/1, and constants printed whole have one NaN: reading gives the same back. */
-static void normalise(Type t, void *data, int64_t n) {
+static void normalise(Type t, void *data, int64_t n)
+{
     for (int64_t i = 0; i < n; i++)
         if (!dtype_is_float(t.dtype))
             elem_set_int(t.dtype, data, i, elem_get_int(t.dtype, data, i));
@@ -219,21 +225,23 @@ static void normalise(Type t, void *data, int64_t n) {
             elem_set(t.dtype, data, i, (double)NAN);
 }
 
-static bool all_equal(Type t, const void *data) {
+static bool all_equal(Type t, const void *data)
+{
     size_t one = (size_t)dtype_bytes(t.dtype), all = (size_t)type_bytes(t);
     return !memcmp(data, (const char *)data + one, all - one);
 }
 
-static Ref put_const(Graph *g, Const *c, bool owned) {
+static Ref put_const(Graph *g, Const *c, bool owned)
+{
     c->hash = const_hash(c->type, c->splat, c->data);
     Node n = {.op = OP_const, .value = c, .type = c->type};
     return put_node(g, &n, owned);
 }
 
-Ref graph_const(Graph *g, Type t, const void *dense) {
+Ref graph_const(Graph *g, Type t, const void *dense)
+{
     const char *fault = type_check(t);
-    if (fault)
-        fail(g, OP_const, fault);
+    if (fault) fail(g, OP_const, fault);
     t = type_of(t.dtype, t.rank, t.dim);
     int64_t n = type_count(t);
     bool owned = n <= SMALL_CONST || t.dtype == DT_BOOL;
@@ -244,31 +252,31 @@ Ref graph_const(Graph *g, Type t, const void *dense) {
     }
     Const c = {.type = t, .splat = all_equal(t, dense), .data = dense};
     uint64_t one[1] = {0};
-    if (!c.splat)
-        return put_const(g, &c, owned);
+    if (!c.splat) return put_const(g, &c, owned);
     memcpy(one, dense, (size_t)dtype_bytes(t.dtype));
     return graph_splat_bits(g, t, one);
 }
 
-Ref graph_splat_bits(Graph *g, Type t, void *one) {
+Ref graph_splat_bits(Graph *g, Type t, void *one)
+{
     const char *fault = type_check(t);
-    if (fault)
-        fail(g, OP_const, fault);
+    if (fault) fail(g, OP_const, fault);
     normalise(t, one, 1);
     Const c = {.type = type_of(t.dtype, t.rank, t.dim), .splat = true, .data = one};
     return put_const(g, &c, false);
 }
 
-Ref graph_splat(Graph *g, Type t, double value) {
+Ref graph_splat(Graph *g, Type t, double value)
+{
     uint64_t one[1] = {0};
-    if ((unsigned)t.dtype < DT_COUNT)
-        elem_set(t.dtype, one, 0, value);
+    if ((unsigned)t.dtype < DT_COUNT) elem_set(t.dtype, one, 0, value);
     return graph_splat_bits(g, t, one);
 }
 
 /* ---- outputs and finding ---- */
 
-void graph_output(Graph *g, const char *name, Ref r) {
+void graph_output(Graph *g, const char *name, Ref r)
+{
     check(r < g->n);
     if (graph_find_output(g, name) != NOREF)
         err(NULL, "graph %s has two outputs named \"%s\"", g->name, name);
@@ -276,33 +284,35 @@ void graph_output(Graph *g, const char *name, Ref r) {
     g->out[g->nout++] = (GraphOutput){arena_strdup(g->arena, name), r};
 }
 
-Ref graph_find_input(const Graph *g, const char *name) {
+Ref graph_find_input(const Graph *g, const char *name)
+{
     Attr attr[MAX_ATTRS] = {{.s = name}};
     Node n = {.op = OP_input, .attr = attr};
     return graph_lookup(g, &n);
 }
 
-Ref graph_find_output(const Graph *g, const char *name) {
+Ref graph_find_output(const Graph *g, const char *name)
+{
     for (uint32_t i = 0; i < g->nout; i++)
-        if (!strcmp(g->out[i].name, name))
-            return g->out[i].ref;
+        if (!strcmp(g->out[i].name, name)) return g->out[i].ref;
     return NOREF;
 }
 
 /* ---- copying between graphs ---- */
 
-static Ref copy_node(Graph *dst, const Graph *src, const Node *n, const Ref *map) {
+static Ref copy_node(Graph *dst, const Graph *src, const Node *n, const Ref *map)
+{
     Ref args[MAX_ARGS];
     if (n->value) {
         Node c = {.op = OP_const, .value = n->value, .type = n->type};
         return put_node(dst, &c, dst->arena == src->arena);
     }
-    for (int i = 0; i < n->nargs; i++)
-        args[i] = map[n->args[i]];
+    for (int i = 0; i < n->nargs; i++) args[i] = map[n->args[i]];
     return graph_node(dst, n->op, n->nargs, args, n->attr);
 }
 
-Ref graph_copy(Graph *dst, const Graph *src, Ref r, const Ref *map) {
+Ref graph_copy(Graph *dst, const Graph *src, Ref r, const Ref *map)
+{
     check(r < src->n);
     Origin before = dst->current;
     graph_take_origin(dst, src, r);

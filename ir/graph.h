@@ -16,7 +16,16 @@ typedef uint32_t Ref; /* index of a node in its graph */
 #define NOREF UINT32_MAX
 
 typedef enum DType {
-    DT_F64, DT_F32, DT_F16, DT_BF16, DT_I64, DT_I32, DT_I8, DT_U8, DT_BOOL, DT_COUNT
+    DT_F64,
+    DT_F32,
+    DT_F16,
+    DT_BF16,
+    DT_I64,
+    DT_I32,
+    DT_I8,
+    DT_U8,
+    DT_BOOL,
+    DT_COUNT
 } DType;
 
 typedef struct Type {
@@ -44,7 +53,14 @@ typedef struct AttrSpec {
 
 /* ---- the op table ---- */
 typedef enum OpClass {
-    CL_SOURCE, CL_ELEMENTWISE, CL_VIEW, CL_JOIN, CL_REDUCE, CL_CONTRACT, CL_INDEX, CL_META
+    CL_SOURCE,
+    CL_ELEMENTWISE,
+    CL_VIEW,
+    CL_JOIN,
+    CL_REDUCE,
+    CL_CONTRACT,
+    CL_INDEX,
+    CL_META
 } OpClass;
 
 typedef enum Op {
@@ -78,7 +94,7 @@ typedef struct Node {
     Op op;
     int nargs;
     const Ref *args;
-    const Attr *attr; /* op_info[op].nattr of them, in schema order */
+    const Attr *attr;   /* op_info[op].nattr of them, in schema order */
     const Const *value; /* OP_const only */
     Type type;
 } Node;
@@ -100,10 +116,10 @@ typedef struct Graph {
     const char *name; /* "forward", "step" ... */
     Node *node;
     uint32_t n, cap;
-    Origin *origin;       /* beside node[]: provenance */
+    Origin *origin; /* beside node[]: provenance */
     uint32_t origin_cap;
-    Origin current;       /* given to nodes made from now on */
-    const char **names;   /* origin names: "Conv_12 (Conv)" */
+    Origin current;     /* given to nodes made from now on */
+    const char **names; /* origin names: "Conv_12 (Conv)" */
     uint32_t nnames, names_cap;
     GraphOutput *out;
     uint32_t nout, out_cap;
@@ -111,25 +127,27 @@ typedef struct Graph {
 } Graph;
 
 Graph *graph_new(Arena *, const char *name);
-/* The one constructor. Checks the attributes, infers the type, returns an equal node if there is one.
- * A shape that does not fit is an err() naming the current origin. attr may be NULL if there are none. */
+/* The one constructor. Checks the attributes, infers the type, returns an equal node if there is
+ * one. A shape that does not fit is an err() naming the current origin. attr may be NULL if there
+ * are none. */
 Ref graph_node(Graph *, Op, int nargs, const Ref *args, const Attr *attr);
-Ref graph_const(Graph *, Type, const void *dense);       /* copies; detects splats */
-Ref graph_splat(Graph *, Type, double value);            /* value converted to the dtype */
+Ref graph_const(Graph *, Type, const void *dense); /* copies; detects splats */
+Ref graph_splat(Graph *, Type, double value);      /* value converted to the dtype */
 void graph_output(Graph *, const char *name, Ref);
-Ref graph_find_input(const Graph *, const char *name);   /* OP_input or OP_param by name, or NOREF */
-Ref graph_find_output(const Graph *, const char *name);  /* or NOREF */
+Ref graph_find_input(const Graph *, const char *name);  /* OP_input or OP_param by name, or NOREF */
+Ref graph_find_output(const Graph *, const char *name); /* or NOREF */
 
-/* Copies node r of src into dst with its arguments already mapped (map[arg] valid), and its origin. */
+/* Copies node r of src into dst with its arguments already mapped (map[arg] valid), and its origin.
+ */
 Ref graph_copy(Graph *dst, const Graph *src, Ref r, const Ref *map);
 /* Sets dst->current to the origin of src's node r (ids are translated by name). */
 void graph_take_origin(Graph *dst, const Graph *src, Ref r);
-void graph_set_origin(Graph *, const char *name);        /* one fresh or known name; NULL clears */
-void graph_mark_grad(Graph *);                           /* current := gradient of current */
+void graph_set_origin(Graph *, const char *name); /* one fresh or known name; NULL clears */
+void graph_mark_grad(Graph *);                    /* current := gradient of current */
 /* "Conv_12 (Conv), gradient of Relu_3 (Relu)"; at most a few, then "and N more". */
 void graph_origin_text(const Graph *, Ref, Str *);
 
-const Attr *node_attr(const Node *, const char *name);   /* die()s if the schema has no such name */
+const Attr *node_attr(const Node *, const char *name); /* die()s if the schema has no such name */
 int64_t node_int(const Node *, const char *name);
 
 /* ---- types ---- */
@@ -142,7 +160,7 @@ Type type_scalar(DType);
 Type type_with(Type, DType);
 bool type_eq(Type, Type);
 bool type_same_dims(Type, Type);
-int64_t type_count(Type);  /* elements; types are checked on construction to fit 2^40 bytes */
+int64_t type_count(Type); /* elements; types are checked on construction to fit 2^40 bytes */
 int64_t type_bytes(Type);
 void type_text(Str *, Type); /* f32[1,3,32,32] */
 
@@ -162,7 +180,8 @@ uint16_t float_to_bf16(float);
 
 /* ---- text: print, read, verify (text.c, verify.c) ---- */
 /* Large constants print as const {hash=0x...}; the reader takes them from the sidecar written by
- * graph_write_consts, small ones (<= 16 elements) and splats print whole. Text in equals text out. */
+ * graph_write_consts, small ones (<= 16 elements) and splats print whole. Text in equals text out.
+ */
 void graph_print(Str *, const Graph *);
 void graph_print_origins(Str *, const Graph *); /* with "; origin" comments, which reading skips */
 Graph *graph_read(Arena *, const char *text, const char *where, const char *sidecar);

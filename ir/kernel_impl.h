@@ -16,16 +16,18 @@ Range range_join(Range, Range);
 Range range_add(Range, Range);
 Range range_scale(Range, int64_t);
 Range range_of(const Kernel *, KRef);
-Range range_of_dtype(DType);                 /* whole for floats */
+Range range_of_dtype(DType); /* whole for floats */
 Range range_of_eval(const Kernel *, Op, DType, int nargs, const KRef *args);
 /* 0 or 1 if the ranges decide a comparison of integers (lt, le, eq), else -1. */
 int range_compare(const Kernel *, Op, KRef, KRef);
 
-static inline int64_t floor_div(int64_t a, int64_t b) { /* b > 0 */
+static inline int64_t floor_div(int64_t a, int64_t b)
+{ /* b > 0 */
     return a / b - (a % b < 0);
 }
 
-static inline int64_t floor_mod(int64_t a, int64_t b) {
+static inline int64_t floor_mod(int64_t a, int64_t b)
+{
     return a % b + (a % b < 0 ? b : 0);
 }
 

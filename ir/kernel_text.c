@@ -27,25 +27,27 @@ static const char *const kind_names[] = {"seq", "par", "vec", "unroll", "red", "
 
 /* ---- axes and parameters ---- */
 
-static void print_axes(Str *s, const Kernel *k) {
+static void print_axes(Str *s, const Kernel *k)
+{
     str_put(s, "  axes");
     for (int i = 0; i < k->naxis; i++) {
         const Axis *a = &k->axis[i];
         bool first_red = a->kind == AX_RED && i && k->axis[i - 1].kind != AX_RED;
         str_put(s, !i ? " " : first_red ? " | " : ", ");
         str_fmt(s, "%s:%s %lld", a->name, kind_names[a->kind], (long long)a->extent);
-        if (a->sample)
-            str_put(s, " sample");
+        if (a->sample) str_put(s, " sample");
     }
     str_put(s, "\n");
 }
 
-static void print_extents(Str *s, const Layout *l) {
+static void print_extents(Str *s, const Layout *l)
+{
     for (int i = 0; i < l->ndigit; i++)
         str_fmt(s, "%s%lld", i ? "x" : " ", (long long)l->digit[i].extent);
 }
 
-static void print_param(Str *s, int i, const KParam *p) {
+static void print_param(Str *s, int i, const KParam *p)
+{
     str_fmt(s, "  p%d %s ", i, dtype_name(p->dtype));
     layout_text(s, &p->layout);
     print_extents(s, &p->layout);
@@ -55,23 +57,23 @@ static void print_param(Str *s, int i, const KParam *p) {
 
 /* ---- the contraction and its claim ---- */
 
-static void print_contract(Printer *p) {
+static void print_contract(Printer *p)
+{
     const Contract *c = &p->k->contract;
-    const int64_t fact[] = {c->batch, c->ic, c->oc, c->groups, c->ih, c->iw, c->oh, c->ow, c->kh,
-                            c->kw, c->sh, c->sw, c->ph, c->pw, c->ph2, c->pw2, c->dh, c->dw};
-    static const char *const name[] = {"n", "ic", " oc", " g", " x", "x", " y", "x", " k", "x",
-                                       " s", "x", " p", ",", ",", ",", " d", "x"};
-    if (c->op == OP_COUNT)
-        return;
+    const int64_t fact[] = {c->batch, c->ic, c->oc, c->groups, c->ih, c->iw,  c->oh,  c->ow, c->kh,
+                            c->kw,    c->sh, c->sw, c->ph,     c->pw, c->ph2, c->pw2, c->dh, c->dw};
+    static const char *const name[] = {"n", "ic", " oc", " g", " x", "x", " y", "x",  " k",
+                                       "x", " s", "x",   " p", ",",  ",", ",",  " d", "x"};
+    if (c->op == OP_COUNT) return;
     str_fmt(p->s, "  contract %s %s ", op_info[c->op].name, dtype_name(c->dtype));
     for (int i = 0; i < COUNT(fact); i++)
         str_fmt(p->s, "%s%s%lld", i == 1 ? " " : "", name[i], (long long)fact[i]);
     str_fmt(p->s, " data %d weight %d\n", p->k->data_param, p->k->weight_param);
 }
 
-static void print_offer(Str *s, const Offer *o) {
-    if (o->claim < 0)
-        return;
+static void print_offer(Str *s, const Offer *o)
+{
+    if (o->claim < 0) return;
     str_fmt(s, "  claim %d in ", o->claim);
     layout_text(s, &o->in);
     print_extents(s, &o->in);
@@ -84,40 +86,40 @@ static void print_offer(Str *s, const Offer *o) {
     str_fmt(s, " lanes %dx%d cost ", o->vec_dim, o->lanes);
     str_double(s, o->cost);
     str_put(s, " plan");
-    for (int i = 0; i < OFFER_NUMBERS; i++)
-        str_fmt(s, " %lld", (long long)o->number[i]);
+    for (int i = 0; i < OFFER_NUMBERS; i++) str_fmt(s, " %lld", (long long)o->number[i]);
     str_put(s, "\n");
 }
 
 /* ---- index arithmetic in place ---- */
 
-static bool is_index(const KExpr *e) {
-    if (e->dtype != DT_I64)
-        return false;
+static bool is_index(const KExpr *e)
+{
+    if (e->dtype != DT_I64) return false;
     return e->kop == K_DIV || e->kop == K_MOD ||
            (e->kop == K_EVAL && (e->op == OP_add || e->op == OP_mul));
 }
 
 /* What is left of the budget after e's nodes; negative if it does not suffice. */
-static int inline_cost(const Printer *p, KRef r, int budget) {
+static int inline_cost(const Printer *p, KRef r, int budget)
+{
     const KExpr *e = &p->k->expr[r];
-    if (budget < 0 || p->number[r] || !is_index(e))
-        return budget - 1;
+    if (budget < 0 || p->number[r] || !is_index(e)) return budget - 1;
     for (int i = 0; i < e->nargs && budget >= 0; i++)
         budget = inline_cost(p, e->arg[i], budget - 1);
     return budget;
 }
 
-static bool is_inline(const Printer *p, KRef r) {
+static bool is_inline(const Printer *p, KRef r)
+{
     KOp kop = p->k->expr[r].kop;
-    if (kop == K_AXIS || kop == K_CONST)
-        return true;
+    if (kop == K_AXIS || kop == K_CONST) return true;
     return is_index(&p->k->expr[r]) && inline_cost(p, r, INLINE_MAX) >= 0;
 }
 
 static void print_ref(Printer *p, KRef r, bool tight);
 
-static void print_const(Printer *p, const KExpr *e) {
+static void print_const(Printer *p, const KExpr *e)
+{
     if (dtype_is_float(e->dtype))
         str_double(p->s, e->imm.f);
     else if (e->dtype == DT_BOOL)
@@ -126,7 +128,8 @@ static void print_const(Printer *p, const KExpr *e) {
         str_fmt(p->s, "%lld", (long long)e->imm.i);
 }
 
-static void print_sum(Printer *p, const KExpr *e) {
+static void print_sum(Printer *p, const KExpr *e)
+{
     int64_t c = 0;
     bool minus = kx_is_int(p->k, e->arg[1], &c) && c < 0 && c != INT64_MIN;
     print_ref(p, e->arg[0], false);
@@ -137,7 +140,8 @@ static void print_sum(Printer *p, const KExpr *e) {
         print_ref(p, e->arg[1], false);
 }
 
-static void print_index(Printer *p, const KExpr *e, bool tight) {
+static void print_index(Printer *p, const KExpr *e, bool tight)
+{
     if (e->kop == K_DIV || e->kop == K_MOD) {
         print_ref(p, e->arg[0], true);
         str_fmt(p->s, "%c%lld", e->kop == K_DIV ? '/' : '%', (long long)e->imm.i);
@@ -154,7 +158,8 @@ static void print_index(Printer *p, const KExpr *e, bool tight) {
     str_put(p->s, tight ? ")" : "");
 }
 
-static void print_ref(Printer *p, KRef r, bool tight) {
+static void print_ref(Printer *p, KRef r, bool tight)
+{
     const KExpr *e = &p->k->expr[r];
     if (p->number[r])
         str_fmt(p->s, "%%%d", p->number[r] - 1);
@@ -166,7 +171,8 @@ static void print_ref(Printer *p, KRef r, bool tight) {
         print_index(p, e, tight);
 }
 
-static void print_refs(Printer *p, int n, const KRef *refs) {
+static void print_refs(Printer *p, int n, const KRef *refs)
+{
     for (int i = 0; i < n; i++) {
         str_put(p->s, i ? ", " : "");
         print_ref(p, refs[i], false);
@@ -175,24 +181,26 @@ static void print_refs(Printer *p, int n, const KRef *refs) {
 
 /* ---- lines ---- */
 
-static void print_cell(Printer *p, int param, int rank, const KRef *index) {
+static void print_cell(Printer *p, int param, int rank, const KRef *index)
+{
     str_fmt(p->s, "p%d[", param);
     print_refs(p, rank, index);
     str_put(p->s, "]");
 }
 
-static void print_load(Printer *p, const KExpr *e) {
+static void print_load(Printer *p, const KExpr *e)
+{
     str_put(p->s, "load ");
     print_cell(p, e->param, e->nargs, e->arg);
-    if (e->guard == NOK)
-        return;
+    if (e->guard == NOK) return;
     str_put(p->s, " if ");
     print_ref(p, e->guard, false);
     str_put(p->s, " else ");
     str_double(p->s, e->fill);
 }
 
-static void print_expr(Printer *p, const KExpr *e) {
+static void print_expr(Printer *p, const KExpr *e)
+{
     switch (e->kop) {
     case K_LOAD: print_load(p, e); return;
     case K_REDUCE: str_fmt(p->s, "reduce %s ", op_info[e->op].name); break;
@@ -204,7 +212,8 @@ static void print_expr(Printer *p, const KExpr *e) {
     print_refs(p, e->nargs, e->arg);
 }
 
-static void print_line(Printer *p, KRef r) {
+static void print_line(Printer *p, KRef r)
+{
     const KExpr *e = &p->k->expr[r];
     str_fmt(p->s, "  %%%d = ", p->lines);
     print_expr(p, e);
@@ -212,7 +221,8 @@ static void print_line(Printer *p, KRef r) {
     p->number[r] = ++p->lines;
 }
 
-static void print_store(Printer *p, const KStore *s) {
+static void print_store(Printer *p, const KStore *s)
+{
     str_put(p->s, "  store ");
     print_cell(p, s->param, s->rank, s->index);
     str_put(p->s, " = ");
@@ -220,19 +230,17 @@ static void print_store(Printer *p, const KStore *s) {
     str_put(p->s, "\n");
 }
 
-void kernel_print(Str *s, const Kernel *k) {
+void kernel_print(Str *s, const Kernel *k)
+{
     Arena *a = scratch_begin();
     Printer p = {.s = s, .k = k, .live = kernel_live(a, k), .number = NEW_N(a, int, k->nexpr)};
     str_fmt(s, "kernel %s\n", k->name);
     print_axes(s, k);
-    for (int i = 0; i < k->nparam; i++)
-        print_param(s, i, &k->param[i]);
+    for (int i = 0; i < k->nparam; i++) print_param(s, i, &k->param[i]);
     print_contract(&p);
     print_offer(s, &k->offer);
     for (KRef r = 0; r < k->nexpr; r++)
-        if (p.live[r] && !is_inline(&p, r))
-            print_line(&p, r);
-    for (int i = 0; i < k->nstore; i++)
-        print_store(&p, &k->store[i]);
+        if (p.live[r] && !is_inline(&p, r)) print_line(&p, r);
+    for (int i = 0; i < k->nstore; i++) print_store(&p, &k->store[i]);
     scratch_end(a);
 }

@@ -13,24 +13,27 @@ typedef struct Verify {
     uint32_t red;
 } Verify;
 
-static _Noreturn void breach(const Verify *v, const char *rule, long long at) {
+static _Noreturn void breach(const Verify *v, const char *rule, long long at)
+{
     Str s = {0};
     kernel_print(&s, v->k);
     die("kernel %s breaks a rule: %s (%lld)\n%s", v->k->name, rule, at, s.s ? s.s : "");
 }
 
-static void rule(const Verify *v, bool ok, const char *what, long long at) {
-    if (!ok)
-        breach(v, what, at);
+static void rule(const Verify *v, bool ok, const char *what, long long at)
+{
+    if (!ok) breach(v, what, at);
 }
 
 /* ---- axes and parameters ---- */
 
-static int axis_phase(AxisKind kind) {
+static int axis_phase(AxisKind kind)
+{
     return kind == AX_RED ? 2 : kind == AX_VEC ? 1 : 0;
 }
 
-static void verify_axes(Verify *v) {
+static void verify_axes(Verify *v)
+{
     int phase = 0, lanes = 0, samples = 0;
     for (int i = 0; i < v->k->naxis; i++) {
         const Axis *a = &v->k->axis[i];
@@ -39,14 +42,14 @@ static void verify_axes(Verify *v) {
         phase = axis_phase(a->kind);
         lanes += a->kind == AX_VEC;
         samples += a->sample;
-        if (a->kind == AX_RED)
-            v->red |= 1u << i;
+        if (a->kind == AX_RED) v->red |= 1u << i;
     }
     rule(v, lanes <= 1, "one axis is lanes", lanes);
     rule(v, samples <= 1, "one axis runs over samples", samples);
 }
 
-static void verify_param(const Verify *v, int i) {
+static void verify_param(const Verify *v, int i)
+{
     const KParam *p = &v->k->param[i];
     const Layout *l = &p->layout;
     rule(v, l->rank >= 0 && l->rank <= MAX_RANK && l->ndigit <= MAX_DIGITS, "a layout's rank", i);
@@ -66,16 +69,17 @@ static void verify_param(const Verify *v, int i) {
 
 /* ---- memory ---- */
 
-static Range digit_range(const Digit *g) { /* of the coarsest digit: logical indices it can hold */
+static Range digit_range(const Digit *g)
+{ /* of the coarsest digit: logical indices it can hold */
     return (Range){-g->low * g->div, (g->extent - g->low) * g->div - 1};
 }
 
-static bool index_fits(const Verify *v, const Layout *l, int dim, KRef index) {
+static bool index_fits(const Verify *v, const Layout *l, int dim, KRef index)
+{
     Range r = range_of(v->k, index);
     for (int d = 0; d < l->ndigit; d++) {
         Range room = digit_range(&l->digit[d]);
-        if (l->digit[d].dim != dim || layout_coarser(l, d))
-            continue;
+        if (l->digit[d].dim != dim || layout_coarser(l, d)) continue;
         if ((r.lo != INT64_MIN && r.lo < room.lo) || (r.hi != INT64_MAX && r.hi > room.hi))
             return false;
     }
@@ -83,7 +87,8 @@ static bool index_fits(const Verify *v, const Layout *l, int dim, KRef index) {
 }
 
 static void verify_cell(const Verify *v, int param, int rank, const KRef *index, bool guarded,
-                        long long at) {
+                        long long at)
+{
     rule(v, param >= 0 && param < v->k->nparam, "memory is a parameter", at);
     const Layout *l = &v->k->param[param].layout;
     rule(v, rank == l->rank, "an index a dimension", at);
@@ -95,46 +100,48 @@ static void verify_cell(const Verify *v, int param, int rank, const KRef *index,
 
 /* ---- expressions ---- */
 
-static DType dtype_at(const Verify *v, KRef r) {
+static DType dtype_at(const Verify *v, KRef r)
+{
     return v->k->expr[r].dtype;
 }
 
-static bool takes_bools(Op op) {
+static bool takes_bools(Op op)
+{
     return op == OP_and || op == OP_or || op == OP_not;
 }
 
-static bool eval_agrees(const Verify *v, const KExpr *e) {
+static bool eval_agrees(const Verify *v, const KExpr *e)
+{
     DType last = dtype_at(v, e->arg[e->nargs - 1]);
     bool compares = e->op == OP_lt || e->op == OP_le || e->op == OP_eq;
     for (int i = e->op == OP_select; i < e->nargs; i++)
-        if (dtype_at(v, e->arg[i]) != last)
-            return false;
-    if (e->op == OP_select && dtype_at(v, e->arg[0]) != DT_BOOL)
-        return false;
-    if (takes_bools(e->op) && last != DT_BOOL)
-        return false;
+        if (dtype_at(v, e->arg[i]) != last) return false;
+    if (e->op == OP_select && dtype_at(v, e->arg[0]) != DT_BOOL) return false;
+    if (takes_bools(e->op) && last != DT_BOOL) return false;
     return e->op == OP_cast || e->dtype == (compares ? DT_BOOL : last);
 }
 
-static bool reduce_agrees(const Verify *v, const KExpr *e) {
+static bool reduce_agrees(const Verify *v, const KExpr *e)
+{
     if (e->op == OP_argmax)
         return e->nargs == 2 && e->dtype == DT_I64 && dtype_at(v, e->arg[1]) == DT_I64;
     return e->nargs == 1 && e->dtype == dtype_at(v, e->arg[0]);
 }
 
-static bool draws_integers(const Verify *v, const KExpr *e) {
+static bool draws_integers(const Verify *v, const KExpr *e)
+{
     for (int i = 0; i < e->nargs; i++)
-        if (dtype_is_float(dtype_at(v, e->arg[i])))
-            return false;
+        if (dtype_is_float(dtype_at(v, e->arg[i]))) return false;
     return e->nargs == 4 && dtype_is_float(e->dtype);
 }
 
-static bool dtypes_agree(const Verify *v, const KExpr *e) {
+static bool dtypes_agree(const Verify *v, const KExpr *e)
+{
     switch (e->kop) {
     case K_AXIS: return e->dtype == DT_I64 && e->imm.i >= 0 && e->imm.i < v->k->naxis;
     case K_CONST: return true;
-    case K_DIV: case K_MOD:
-        return e->dtype == DT_I64 && dtype_at(v, e->arg[0]) == DT_I64 && e->imm.i > 0;
+    case K_DIV:
+    case K_MOD: return e->dtype == DT_I64 && dtype_at(v, e->arg[0]) == DT_I64 && e->imm.i > 0;
     case K_LOAD:
         return e->dtype == v->k->param[e->param].dtype &&
                (e->guard == NOK || dtype_at(v, e->guard) == DT_BOOL);
@@ -145,27 +152,26 @@ static bool dtypes_agree(const Verify *v, const KExpr *e) {
     return false;
 }
 
-static uint32_t axes_of(const Verify *v, const KExpr *e) {
+static uint32_t axes_of(const Verify *v, const KExpr *e)
+{
     uint32_t set = e->kop == K_AXIS ? 1u << e->imm.i : 0;
-    for (int i = 0; i < e->nargs; i++)
-        set |= v->k->expr[e->arg[i]].axes;
-    if (e->guard != NOK)
-        set |= v->k->expr[e->guard].axes;
+    for (int i = 0; i < e->nargs; i++) set |= v->k->expr[e->arg[i]].axes;
+    if (e->guard != NOK) set |= v->k->expr[e->guard].axes;
     return e->kop == K_REDUCE ? set & ~v->red : set;
 }
 
 /* Whether a reduction is needed before e can be computed. */
-static bool reads_reduce(const bool *after, const KExpr *e) {
+static bool reads_reduce(const bool *after, const KExpr *e)
+{
     bool is = e->kop == K_REDUCE || (e->guard != NOK && after[e->guard]);
-    for (int i = 0; i < e->nargs; i++)
-        is |= after[e->arg[i]];
+    for (int i = 0; i < e->nargs; i++) is |= after[e->arg[i]];
     return is;
 }
 
-static void verify_expr(const Verify *v, KRef r, bool *after) {
+static void verify_expr(const Verify *v, KRef r, bool *after)
+{
     const KExpr *e = &v->k->expr[r];
-    for (int i = 0; i < e->nargs; i++)
-        rule(v, e->arg[i] < r, "arguments come first", r);
+    for (int i = 0; i < e->nargs; i++) rule(v, e->arg[i] < r, "arguments come first", r);
     rule(v, e->guard == NOK || e->guard < r, "guards come first", r);
     if (e->kop == K_LOAD) {
         verify_cell(v, e->param, e->nargs, e->arg, e->guard != NOK, r);
@@ -174,14 +180,13 @@ static void verify_expr(const Verify *v, KRef r, bool *after) {
     rule(v, dtypes_agree(v, e), "dtypes agree", r);
     rule(v, e->axes == axes_of(v, e), "an expression knows its axes", r);
     after[r] = reads_reduce(after, e);
-    if (e->kop != K_REDUCE)
-        return;
+    if (e->kop != K_REDUCE) return;
     rule(v, v->red != 0, "a reduction has axes", r);
-    for (int i = 0; i < e->nargs; i++)
-        rule(v, !after[e->arg[i]], "reductions are siblings", r);
+    for (int i = 0; i < e->nargs; i++) rule(v, !after[e->arg[i]], "reductions are siblings", r);
 }
 
-static void verify_store(const Verify *v, int i) {
+static void verify_store(const Verify *v, int i)
+{
     const KStore *s = &v->k->store[i];
     verify_cell(v, s->param, s->rank, s->index, false, i);
     const KParam *p = &v->k->param[s->param];
@@ -192,19 +197,17 @@ static void verify_store(const Verify *v, int i) {
         rule(v, !(v->k->expr[s->index[d]].axes & v->red), "stores are outside reductions", i);
 }
 
-void kernel_verify(const Kernel *k) {
+void kernel_verify(const Kernel *k)
+{
     Verify v = {.k = k};
     verify_axes(&v);
-    for (int i = 0; i < k->nparam; i++)
-        verify_param(&v, i);
+    for (int i = 0; i < k->nparam; i++) verify_param(&v, i);
     Arena *a = scratch_begin();
     const bool *live = kernel_live(a, k);
     bool *after = NEW_N(a, bool, k->nexpr);
     for (KRef r = 0; r < k->nexpr; r++)
-        if (live[r])
-            verify_expr(&v, r, after);
-    for (int i = 0; i < k->nstore; i++)
-        verify_store(&v, i);
+        if (live[r]) verify_expr(&v, r, after);
+    for (int i = 0; i < k->nstore; i++) verify_store(&v, i);
     rule(&v, k->heavy == NOK || k->expr[k->heavy].kop == K_REDUCE, "the contraction reduces", 0);
     scratch_end(a);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What passes hand to targets: kernels, buffers, and programs that call the kernels in order. A
- * program is a slot machine: each worker owns B slots; a free slot takes the next sample (init), every
- * running slot advances (step), a slot that is done is judged (judge) and writes its results
- * (finish). A plain forward or gradient is the same machine with one step and no init, judge, finish. */
+ * program is a slot machine: each worker owns B slots; a free slot takes the next sample (init),
+ * every running slot advances (step), a slot that is done is judged (judge) and writes its results
+ * (finish). A plain forward or gradient is the same machine with one step and no init, judge,
+ * finish. */
 #ifndef ADJ_IR_MODULE_H
 #define ADJ_IR_MODULE_H
 
@@ -21,28 +22,28 @@ typedef struct Buffer {
     BufKind kind;
     DType dtype;
     Layout layout;
-    bool sample;          /* axis 0 is the sample axis */
-    int index;            /* BUF_IO, BUF_HYPER */
+    bool sample; /* axis 0 is the sample axis */
+    int index;   /* BUF_IO, BUF_HYPER */
     int64_t bytes, offset;
-    const Const *value;   /* BUF_CONST */
-    const char *name;     /* for people: "Conv_12 (Conv)" or the state's name */
-    int phase;            /* BUF_TEMP: 0 init, 1 step, 2 judge, 3 finish */
-    int first, last;      /* BUF_TEMP: calls of its phase between which it is alive */
+    const Const *value; /* BUF_CONST */
+    const char *name;   /* for people: "Conv_12 (Conv)" or the state's name */
+    int phase;          /* BUF_TEMP: 0 init, 1 step, 2 judge, 3 finish */
+    int first, last;    /* BUF_TEMP: calls of its phase between which it is alive */
 } Buffer;
 
 typedef struct Call { /* one kernel run on buffers, over a range of slots */
     int kernel;
     int nbuf;
-    const int *buf;       /* a buffer for each kernel parameter */
-    const char *origin;   /* ONNX nodes, for people */
-    int nvalue;           /* graph nodes it stores, in store order: verify compares these */
+    const int *buf;     /* a buffer for each kernel parameter */
+    const char *origin; /* ONNX nodes, for people */
+    int nvalue;         /* graph nodes it stores, in store order: verify compares these */
     const Ref *value;
-    double macs;          /* multiply-adds a sample */
-    double bytes;         /* bytes read and written a sample */
+    double macs;  /* multiply-adds a sample */
+    double bytes; /* bytes read and written a sample */
 } Call;
 
 typedef struct Phase {
-    const Graph *graph;   /* NULL if the phase is empty */
+    const Graph *graph; /* NULL if the phase is empty */
     int ncall;
     Call *call;
 } Phase;
@@ -50,10 +51,10 @@ typedef struct Phase {
 typedef struct ProgIO {
     const char *name;
     DType dtype;
-    int rank;             /* of one sample */
+    int rank; /* of one sample */
     int64_t dim[MAX_RANK];
     bool output;
-    int alias;            /* input: a NULL pointer means io[alias]; -1: must be given. Outputs may be NULL */
+    int alias; /* input: a NULL pointer means io[alias]; -1: must be given. Outputs may be NULL */
     const char *help;
 } ProgIO;
 
@@ -67,19 +68,19 @@ typedef struct ProgHyper {
 enum { MAX_IO = 16, MAX_HYPER = 16 };
 
 typedef struct Program {
-    const char *name;     /* "forward", "gradient", "pgd-linf" */
+    const char *name; /* "forward", "gradient", "pgd-linf" */
     int nio, nhyper;
     ProgIO io[MAX_IO];
     ProgHyper hyper[MAX_HYPER];
-    int slots;            /* B */
+    int slots; /* B */
     Phase init, step, judge, finish;
-    bool loop;            /* runs call->steps steps a sample; false: exactly one */
+    bool loop; /* runs call->steps steps a sample; false: exactly one */
     /* slot tables and states that the loop itself reads or writes; -1: absent */
-    int buf_sample;       /* i64[B]: index of the sample in the caller's arrays (always present) */
-    int buf_id;           /* i64[B]: its identity for the generator */
-    int buf_t;            /* i32[B]: steps taken */
-    int buf_limit;        /* i32[B]: steps to take; init sets call->steps, step may lower it */
-    int buf_done;         /* i32[B]: 0 go on, 1 judge, 2 finish at once; written by step */
+    int buf_sample; /* i64[B]: index of the sample in the caller's arrays (always present) */
+    int buf_id;     /* i64[B]: its identity for the generator */
+    int buf_t;      /* i32[B]: steps taken */
+    int buf_limit;  /* i32[B]: steps to take; init sets call->steps, step may lower it */
+    int buf_done;   /* i32[B]: 0 go on, 1 judge, 2 finish at once; written by step */
     int nbuffer;
     uint32_t buffer_cap;
     Buffer *buffer;
@@ -100,21 +101,21 @@ typedef struct ModConst { /* a constant in one packed layout, shared by all prog
 
 typedef struct Module {
     Arena *arena;
-    const char *prefix;   /* C identifier: exported symbol is <prefix>_model */
-    const char *source;   /* model file name, no folder */
-    uint64_t hash;        /* of graph and options */
+    const char *prefix; /* C identifier: exported symbol is <prefix>_model */
+    const char *source; /* model file name, no folder */
+    uint64_t hash;      /* of graph and options */
     DType precision;
     int nkernel;
     Kernel **kernel;
     const char **kernel_text; /* of each, without its name: finds equal ones */
     int nprogram;
     Program *program;
-    bool embed;           /* constants in the object; else from call->weights */
-    bool trace;           /* entries call env->trace after each call of a phase */
+    bool embed; /* constants in the object; else from call->weights */
+    bool trace; /* entries call env->trace after each call of a phase */
     uint32_t nconst, const_cap;
     ModConst *constant;
     uint32_t kernel_cap, program_cap;
-    uint8_t *consts;      /* the packed constant blob, 64-byte aligned offsets */
+    uint8_t *consts; /* the packed constant blob, 64-byte aligned offsets */
     int64_t const_bytes;
 } Module;
 

@@ -4,7 +4,8 @@
  * never on the batch, thread, chunk or device that asks for it. */
 #include "eval_impl.h"
 
-void philox_block(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
+void philox_block(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
+{
     uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
     uint32_t k0 = key[0], k1 = key[1];
     for (int round = 0; round < 10; round++) {
@@ -23,7 +24,8 @@ void philox_block(const uint32_t counter[4], const uint32_t key[2], uint32_t out
     out[3] = c3;
 }
 
-uint32_t philox_word(uint64_t seed, uint64_t id, uint32_t stream, uint32_t draw, uint64_t element) {
+uint32_t philox_word(uint64_t seed, uint64_t id, uint32_t stream, uint32_t draw, uint64_t element)
+{
     const uint32_t counter[4] = {(uint32_t)(element >> 2), stream << 24 | draw, (uint32_t)id,
                                  (uint32_t)(id >> 32)};
     const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
@@ -32,12 +34,13 @@ uint32_t philox_word(uint64_t seed, uint64_t id, uint32_t stream, uint32_t draw,
     return out[element & 3];
 }
 
-double philox_uniform(uint64_t seed, uint64_t id, uint32_t stream, uint32_t draw,
-                      uint64_t element) {
+double philox_uniform(uint64_t seed, uint64_t id, uint32_t stream, uint32_t draw, uint64_t element)
+{
     return (philox_word(seed, id, stream, draw, element) >> 8) * 0x1p-24;
 }
 
-void eval_rng(const EvalCall *e) {
+void eval_rng(const EvalCall *e)
+{
     const Tensor *id = &e->args[1], *draw = &e->args[2];
     Type t = e->out->type;
     uint64_t seed = (uint64_t)elem_get_int(e->args[0].type.dtype, e->args[0].data, 0);

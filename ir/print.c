@@ -22,17 +22,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool is_bare_name(const char *s) {
+bool is_bare_name(const char *s)
+{
     static const char first[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
-    if (!*s || !strchr(first, *s))
-        return false;
+    if (!*s || !strchr(first, *s)) return false;
     for (; *s; s++)
-        if (!strchr(first, *s) && !strchr("0123456789.", *s))
-            return false;
+        if (!strchr(first, *s) && !strchr("0123456789.", *s)) return false;
     return true;
 }
 
-void quote_text(Str *s, const char *text) {
+void quote_text(Str *s, const char *text)
+{
     str_put(s, "\"");
     for (const unsigned char *p = (const unsigned char *)text; *p; p++)
         if (*p == '"' || *p == '\\')
@@ -44,7 +44,8 @@ void quote_text(Str *s, const char *text) {
     str_put(s, "\"");
 }
 
-static void put_name(Str *s, const char *name) {
+static void put_name(Str *s, const char *name)
+{
     if (is_bare_name(name))
         str_put(s, name);
     else
@@ -53,14 +54,15 @@ static void put_name(Str *s, const char *name) {
 
 /* ---- attributes ---- */
 
-static void put_ints(Str *s, const Attr *a) {
+static void put_ints(Str *s, const Attr *a)
+{
     str_put(s, "[");
-    for (int i = 0; i < a->n; i++)
-        str_fmt(s, i ? ",%lld" : "%lld", (long long)a->i[i]);
+    for (int i = 0; i < a->n; i++) str_fmt(s, i ? ",%lld" : "%lld", (long long)a->i[i]);
     str_put(s, "]");
 }
 
-static void put_attr(Str *s, AttrKind kind, const Attr *a) {
+static void put_attr(Str *s, AttrKind kind, const Attr *a)
+{
     switch (kind) {
     case ATTR_INT: str_fmt(s, "%lld", (long long)a->i[0]); break;
     case ATTR_INTS: put_ints(s, a); break;
@@ -70,11 +72,13 @@ static void put_attr(Str *s, AttrKind kind, const Attr *a) {
     }
 }
 
-bool attr_in_type(const AttrSpec *spec) {
+bool attr_in_type(const AttrSpec *spec)
+{
     return !strcmp(spec->name, "dtype") || !strcmp(spec->name, "shape");
 }
 
-static void put_attrs(Str *s, const Node *n) {
+static void put_attrs(Str *s, const Node *n)
+{
     const OpInfo *info = &op_info[n->op];
     const char *before = " {", *after = "";
     for (int i = 0; i < info->nattr; i++)
@@ -89,14 +93,16 @@ static void put_attrs(Str *s, const Node *n) {
 
 /* ---- constants ---- */
 
-static bool reads_back(DType d, const void *data, int64_t i, const char *text) {
+static bool reads_back(DType d, const void *data, int64_t i, const char *text)
+{
     uint64_t one[1];
     elem_set(d, one, 0, strtod(text, NULL));
     return !memcmp(one, (const char *)data + i * dtype_bytes(d), (size_t)dtype_bytes(d));
 }
 
 /* Integers as such; else the shortest decimal that converts to the same element. */
-static void put_float(Str *s, DType d, const void *data, int64_t i) {
+static void put_float(Str *s, DType d, const void *data, int64_t i)
+{
     double v = elem_get(d, data, i);
     char buf[40];
     if (isnan(v)) {
@@ -109,20 +115,21 @@ static void put_float(Str *s, DType d, const void *data, int64_t i) {
     }
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(buf, sizeof buf, "%.*g", digits, v);
-        if (reads_back(d, data, i, buf))
-            break;
+        if (reads_back(d, data, i, buf)) break;
     }
     str_put(s, buf);
 }
 
-static void put_elem(Str *s, DType d, const void *data, int64_t i) {
+static void put_elem(Str *s, DType d, const void *data, int64_t i)
+{
     if (dtype_is_float(d))
         put_float(s, d, data, i);
     else
         str_fmt(s, "%lld", (long long)elem_get_int(d, data, i));
 }
 
-static void put_const(Str *s, const Const *c) {
+static void put_const(Str *s, const Const *c)
+{
     int64_t n = type_count(c->type);
     if (const_is_large(c)) {
         str_fmt(s, " hash(0x%016llx)", (unsigned long long)c->hash);
@@ -138,37 +145,35 @@ static void put_const(Str *s, const Const *c) {
 
 /* ---- nodes and graphs ---- */
 
-static void put_node(Str *s, const Graph *g, Ref r) {
+static void put_node(Str *s, const Graph *g, Ref r)
+{
     const Node *n = &g->node[r];
     str_fmt(s, "%%%u = %s", r, op_info[n->op].name);
-    for (int i = 0; i < n->nargs; i++)
-        str_fmt(s, i ? ", %%%u" : " %%%u", n->args[i]);
-    if (n->value)
-        put_const(s, n->value);
+    for (int i = 0; i < n->nargs; i++) str_fmt(s, i ? ", %%%u" : " %%%u", n->args[i]);
+    if (n->value) put_const(s, n->value);
     put_attrs(s, n);
     str_put(s, " : ");
     type_text(s, n->type);
 }
 
-static void put_origin(Str *s, const Graph *g, Ref r) {
+static void put_origin(Str *s, const Graph *g, Ref r)
+{
     Str text = {0};
     graph_origin_text(g, r, &text);
     for (char *p = text.s; *p; p++)
-        if ((unsigned char)*p < 32)
-            *p = ' '; /* a comment ends with its line */
-    if (text.n)
-        str_fmt(s, " ; %s", text.s);
+        if ((unsigned char)*p < 32) *p = ' '; /* a comment ends with its line */
+    if (text.n) str_fmt(s, " ; %s", text.s);
     str_free(&text);
 }
 
-static void print(Str *s, const Graph *g, bool origins) {
+static void print(Str *s, const Graph *g, bool origins)
+{
     str_put(s, "graph ");
     put_name(s, g->name);
     str_put(s, " {\n");
     for (Ref r = 0; r < g->n; r++) {
         put_node(s, g, r);
-        if (origins)
-            put_origin(s, g, r);
+        if (origins) put_origin(s, g, r);
         str_put(s, "\n");
     }
     str_put(s, "return");
@@ -180,10 +185,12 @@ static void print(Str *s, const Graph *g, bool origins) {
     str_put(s, "\n}\n");
 }
 
-void graph_print(Str *s, const Graph *g) {
+void graph_print(Str *s, const Graph *g)
+{
     print(s, g, false);
 }
 
-void graph_print_origins(Str *s, const Graph *g) {
+void graph_print_origins(Str *s, const Graph *g)
+{
     print(s, g, true);
 }

@@ -6,16 +6,14 @@
 
 #include <string.h>
 
-const char *shape_matmul(Shape *s) {
+const char *shape_matmul(Shape *s)
+{
     const Type *a = &s->args[0], *b = &s->args[1];
     int r = a->rank;
-    if (r < 2 || b->rank != r)
-        return "operands must have equal ranks of at least 2";
-    if (a->dtype != b->dtype || !is_number(*a))
-        return "operands must have one number type";
+    if (r < 2 || b->rank != r) return "operands must have equal ranks of at least 2";
+    if (a->dtype != b->dtype || !is_number(*a)) return "operands must have one number type";
     for (int i = 0; i < r - 2; i++)
-        if (a->dim[i] != b->dim[i])
-            return SAY("leading extents differ at axis %d", i);
+        if (a->dim[i] != b->dim[i]) return SAY("leading extents differ at axis %d", i);
     if (a->dim[r - 1] != b->dim[r - 2])
         return SAY("inner extents differ: %lld and %lld", (long long)a->dim[r - 1],
                    (long long)b->dim[r - 2]);
@@ -26,24 +24,23 @@ const char *shape_matmul(Shape *s) {
 
 /* ---- convolution ---- */
 
-static const char *conv_frame(Shape *s) { /* strides, pads, dilations, groups */
+static const char *conv_frame(Shape *s)
+{ /* strides, pads, dilations, groups */
     const Attr *a = s->attr;
     const Type *p = &s->args[0], *q = &s->args[1];
     int k = p->rank - 2;
-    if (k < 1 || k > 3 || q->rank != p->rank)
-        return "operands must have equal ranks of 3 to 5";
-    if (p->dtype != q->dtype || !is_number(*p))
-        return "operands must have one number type";
+    if (k < 1 || k > 3 || q->rank != p->rank) return "operands must have equal ranks of 3 to 5";
+    if (p->dtype != q->dtype || !is_number(*p)) return "operands must have one number type";
     if (a[0].n != k || a[1].n != 2 * k || a[2].n != k)
         return "strides, pads and dilations do not have the numbers of spatial axes";
     for (int i = 0; i < 2 * k; i++)
-        if (a[1].i[i] < 0)
-            return "pads must not be negative";
+        if (a[1].i[i] < 0) return "pads must not be negative";
     return a[3].i[0] < 1 ? "groups must be at least 1" : NULL;
 }
 
 /* The extent of spatial axis i of conv(x, w); 0 if the kernel does not fit. */
-static int64_t conv_extent(const Attr *a, int i, int64_t in, int64_t kernel) {
+static int64_t conv_extent(const Attr *a, int i, int64_t in, int64_t kernel)
+{
     int k = a[0].n;
     int64_t n;
     if (in < 1 || __builtin_add_overflow(in, a[1].i[i], &n) ||
@@ -52,12 +49,12 @@ static int64_t conv_extent(const Attr *a, int i, int64_t in, int64_t kernel) {
     return window_extent(n, kernel, a[0].i[i], a[2].i[i], &n) ? n : 0;
 }
 
-const char *shape_conv(Shape *s) {
+const char *shape_conv(Shape *s)
+{
     const Attr *a = s->attr;
     const Type *x = &s->args[0], *w = &s->args[1];
     const char *fault = conv_frame(s);
-    if (fault)
-        return fault;
+    if (fault) return fault;
     int64_t g = a[3].i[0];
     if (x->dim[1] % g || w->dim[0] % g || w->dim[1] != x->dim[1] / g)
         return SAY("%lld channels, weights %lldx%lld and %lld groups do not fit",
@@ -71,7 +68,8 @@ const char *shape_conv(Shape *s) {
 }
 
 /* Checks dy against the forward extents with the missing operand's `extra` (in or kernel). */
-static const char *conv_partial(Shape *s, const Type *dy, const Type *x, const Type *w) {
+static const char *conv_partial(Shape *s, const Type *dy, const Type *x, const Type *w)
+{
     const Attr *extra = &s->attr[4];
     if (extra->n != dy->rank - 2)
         return SAY("%s does not have the numbers of spatial axes", op_info[s->op].attr[4].name);
@@ -86,25 +84,24 @@ static const char *conv_partial(Shape *s, const Type *dy, const Type *x, const T
     return NULL;
 }
 
-const char *shape_conv_dx(Shape *s) {
+const char *shape_conv_dx(Shape *s)
+{
     const Type *dy = &s->args[0], *w = &s->args[1];
     const char *fault = conv_frame(s);
-    if (fault)
-        return fault;
+    if (fault) return fault;
     int64_t g = s->attr[3].i[0];
     if (dy->dim[1] != w->dim[0] || w->dim[0] % g)
         return "channels of dy, weights and groups do not fit";
     *s->out = *dy;
-    if (!mul_ok(w->dim[1], g, &s->out->dim[1]))
-        return "groups are too many";
+    if (!mul_ok(w->dim[1], g, &s->out->dim[1])) return "groups are too many";
     return conv_partial(s, dy, NULL, w);
 }
 
-const char *shape_conv_dw(Shape *s) {
+const char *shape_conv_dw(Shape *s)
+{
     const Type *x = &s->args[0], *dy = &s->args[1];
     const char *fault = conv_frame(s);
-    if (fault)
-        return fault;
+    if (fault) return fault;
     int64_t g = s->attr[3].i[0];
     if (x->dim[0] != dy->dim[0] || x->dim[1] % g || dy->dim[1] % g)
         return "batches or channels of x, dy and groups do not fit";
@@ -116,27 +113,25 @@ const char *shape_conv_dw(Shape *s) {
 
 /* ---- index ---- */
 
-static const char *index_frame(const Type *data, const Type *idx, const Attr *a) {
+static const char *index_frame(const Type *data, const Type *idx, const Attr *a)
+{
     int64_t axis = a[0].i[0], batch = a[1].i[0];
-    if (idx->dtype != DT_I64 && idx->dtype != DT_I32)
-        return "indices must be i64 or i32";
+    if (idx->dtype != DT_I64 && idx->dtype != DT_I32) return "indices must be i64 or i32";
     if (axis < 0 || batch < 0 || batch > axis || batch > idx->rank || axis > data->rank)
         return "axis or batch is outside the rank";
     for (int i = 0; i < batch; i++)
-        if (data->dim[i] != idx->dim[i])
-            return "batch axes differ";
+        if (data->dim[i] != idx->dim[i]) return "batch axes differ";
     return NULL;
 }
 
-const char *shape_gather(Shape *s) { /* axis, batch */
+const char *shape_gather(Shape *s)
+{ /* axis, batch */
     const Type *x = &s->args[0], *idx = &s->args[1];
     const char *fault = index_frame(x, idx, s->attr);
-    if (fault || s->attr[0].i[0] >= x->rank)
-        return fault ? fault : "axis is outside the rank";
+    if (fault || s->attr[0].i[0] >= x->rank) return fault ? fault : "axis is outside the rank";
     int axis = (int)s->attr[0].i[0], batch = (int)s->attr[1].i[0];
     int m = idx->rank - batch, rest = x->rank - axis - 1;
-    if (axis + m + rest > MAX_RANK)
-        return "rank above 8";
+    if (axis + m + rest > MAX_RANK) return "rank above 8";
     *s->out = (Type){.dtype = x->dtype, .rank = axis + m + rest};
     memcpy(s->out->dim, x->dim, sizeof(int64_t) * (size_t)axis);
     memcpy(s->out->dim + axis, idx->dim + batch, sizeof(int64_t) * (size_t)m);
@@ -144,15 +139,14 @@ const char *shape_gather(Shape *s) { /* axis, batch */
     return NULL;
 }
 
-const char *shape_scatter_add(Shape *s) { /* axis, batch, size */
+const char *shape_scatter_add(Shape *s)
+{ /* axis, batch, size */
     const Type *u = &s->args[0], *idx = &s->args[1];
     const char *fault = index_frame(u, idx, s->attr);
-    if (fault)
-        return fault;
+    if (fault) return fault;
     int axis = (int)s->attr[0].i[0], batch = (int)s->attr[1].i[0], m = idx->rank - batch;
     int rest = u->rank - axis - m;
-    if (rest < 0 || axis + 1 + rest > MAX_RANK)
-        return "updates do not have the rank of a gather";
+    if (rest < 0 || axis + 1 + rest > MAX_RANK) return "updates do not have the rank of a gather";
     if (memcmp(u->dim + axis, idx->dim + batch, sizeof(int64_t) * (size_t)m))
         return "updates do not have the extents of the indices";
     *s->out = (Type){.dtype = u->dtype, .rank = axis + 1 + rest};

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What passes may know of a target: facts, and the one hook by which it bids for contractions. Passes
- * and targets never include each other; both meet here. */
+/* What passes may know of a target: facts, and the one hook by which it bids for contractions.
+ * Passes and targets never include each other; both meet here. */
 #ifndef ADJ_IR_TARGET_H
 #define ADJ_IR_TARGET_H
 
 #include "kernel.h"
 
 typedef struct Target {
-    const char *name;      /* "x86-64", "nvptx64" */
+    const char *name; /* "x86-64", "nvptx64" */
     const char *triple;
-    const char *cpu;       /* row of the target's CPU table */
-    int vec_bytes;         /* widest vector register, bytes; 0: scalar code (GPU threads) */
+    const char *cpu; /* row of the target's CPU table */
+    int vec_bytes;   /* widest vector register, bytes; 0: scalar code (GPU threads) */
     int vec_regs;
-    bool fma;              /* multiply-adds round once */
-    bool gpu;              /* loops over outer axes become the grid */
-    int64_t l1, l2;        /* bytes a core */
+    bool fma;       /* multiply-adds round once */
+    bool gpu;       /* loops over outer axes become the grid */
+    int64_t l1, l2; /* bytes a core */
     /* Bids for a contraction; false: generic lowering. */
     bool (*offer)(const struct Target *, const Contract *, Offer *);
-    const void *row;       /* the target's own row */
+    const void *row; /* the target's own row */
 } Target;
 
 static inline int target_lanes(const Target *t, DType d)

@@ -15,19 +15,23 @@ static const struct {
     [DT_I8] = {"i8", 1, false},    [DT_U8] = {"u8", 1, false},   [DT_BOOL] = {"bool", 1, false},
 };
 
-int dtype_bytes(DType d) {
+int dtype_bytes(DType d)
+{
     return dtypes[d].bytes;
 }
 
-const char *dtype_name(DType d) {
+const char *dtype_name(DType d)
+{
     return (unsigned)d < DT_COUNT ? dtypes[d].name : "?";
 }
 
-bool dtype_is_float(DType d) {
+bool dtype_is_float(DType d)
+{
     return dtypes[d].is_float;
 }
 
-bool dtype_by_name(const char *name, DType *out) {
+bool dtype_by_name(const char *name, DType *out)
+{
     for (int d = 0; d < DT_COUNT; d++)
         if (!strcmp(name, dtypes[d].name)) {
             *out = (DType)d;
@@ -36,11 +40,10 @@ bool dtype_by_name(const char *name, DType *out) {
     return false;
 }
 
-const char *type_check(Type t) {
-    if ((unsigned)t.dtype >= DT_COUNT)
-        return "unknown element type";
-    if (t.rank < 0 || t.rank > MAX_RANK)
-        return "rank above 8";
+const char *type_check(Type t)
+{
+    if ((unsigned)t.dtype >= DT_COUNT) return "unknown element type";
+    if (t.rank < 0 || t.rank > MAX_RANK) return "rank above 8";
     int64_t bytes = dtypes[t.dtype].bytes;
     for (int i = 0; i < t.rank; i++)
         if (t.dim[i] < 1)
@@ -50,52 +53,54 @@ const char *type_check(Type t) {
     return NULL;
 }
 
-Type type_of(DType dtype, int rank, const int64_t *dim) {
+Type type_of(DType dtype, int rank, const int64_t *dim)
+{
     Type t = {.dtype = dtype, .rank = rank};
-    for (int i = 0; i < rank && i < MAX_RANK; i++)
-        t.dim[i] = dim[i];
+    for (int i = 0; i < rank && i < MAX_RANK; i++) t.dim[i] = dim[i];
     const char *fault = type_check(t);
-    if (fault)
-        err(NULL, "a tensor type does not work: %s", fault);
+    if (fault) err(NULL, "a tensor type does not work: %s", fault);
     return t;
 }
 
-Type type_scalar(DType d) {
+Type type_scalar(DType d)
+{
     return (Type){.dtype = d};
 }
 
-Type type_with(Type t, DType d) {
+Type type_with(Type t, DType d)
+{
     t.dtype = d;
     return t;
 }
 
-bool type_same_dims(Type a, Type b) {
-    if (a.rank != b.rank)
-        return false;
+bool type_same_dims(Type a, Type b)
+{
+    if (a.rank != b.rank) return false;
     for (int i = 0; i < a.rank; i++)
-        if (a.dim[i] != b.dim[i])
-            return false;
+        if (a.dim[i] != b.dim[i]) return false;
     return true;
 }
 
-bool type_eq(Type a, Type b) {
+bool type_eq(Type a, Type b)
+{
     return a.dtype == b.dtype && type_same_dims(a, b);
 }
 
-int64_t type_count(Type t) {
+int64_t type_count(Type t)
+{
     int64_t n = 1;
-    for (int i = 0; i < t.rank; i++)
-        n *= t.dim[i];
+    for (int i = 0; i < t.rank; i++) n *= t.dim[i];
     return n;
 }
 
-int64_t type_bytes(Type t) {
+int64_t type_bytes(Type t)
+{
     return type_count(t) * dtype_bytes(t.dtype);
 }
 
-void type_text(Str *s, Type t) {
+void type_text(Str *s, Type t)
+{
     str_fmt(s, "%s[", dtype_name(t.dtype));
-    for (int i = 0; i < t.rank; i++)
-        str_fmt(s, i ? ",%lld" : "%lld", (long long)t.dim[i]);
+    for (int i = 0; i < t.rank; i++) str_fmt(s, i ? ",%lld" : "%lld", (long long)t.dim[i]);
     str_put(s, "]");
 }

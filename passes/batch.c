@@ -23,26 +23,31 @@ typedef struct Batch {
     Attr attr[MAX_ATTRS];
 } Batch;
 
-static _Noreturn void coupled(const Batch *p, const char *why) {
+static _Noreturn void coupled(const Batch *p, const char *why)
+{
     err(origin_name(p->src, p->at), "samples are not independent: %s; use --batch none", why);
 }
 
 /* ---- operands ---- */
 
-static bool sampled(const Batch *p, int i) {
+static bool sampled(const Batch *p, int i)
+{
     return p->sampled[p->n->args[i]];
 }
 
-static Type old_type(const Batch *p, int i) {
+static Type old_type(const Batch *p, int i)
+{
     return p->src->node[p->n->args[i]].type;
 }
 
-static Ref shared_or_sampled(const Batch *p, int i) {
+static Ref shared_or_sampled(const Batch *p, int i)
+{
     return p->map[p->n->args[i]];
 }
 
 /* Operand i with the sample axis of extent b, whether or not it depends on the sample. */
-static Ref each_sample(const Batch *p, int i) {
+static Ref each_sample(const Batch *p, int i)
+{
     Ref x = shared_or_sampled(p, i);
     Type t = p->g->node[x].type;
     if (sampled(p, i)) return x;
@@ -52,17 +57,20 @@ static Ref each_sample(const Batch *p, int i) {
 }
 
 /* The node again with these operands and p->attr. */
-static Ref again(const Batch *p, const Ref *args) {
+static Ref again(const Batch *p, const Ref *args)
+{
     return graph_node(p->g, p->n->op, p->n->nargs, args, p->attr);
 }
 
-static Ref again_each(const Batch *p) {
+static Ref again_each(const Batch *p)
+{
     Ref args[MAX_ARGS];
     for (int i = 0; i < p->n->nargs; i++) args[i] = each_sample(p, i);
     return again(p, args);
 }
 
-static Ref again_mixed(const Batch *p) {
+static Ref again_mixed(const Batch *p)
+{
     Ref args[MAX_ARGS];
     for (int i = 0; i < p->n->nargs; i++) args[i] = shared_or_sampled(p, i);
     return again(p, args);
@@ -70,7 +78,8 @@ static Ref again_mixed(const Batch *p) {
 
 /* ---- sources and elementwise ---- */
 
-static Ref batch_typed(Batch *p) {
+static Ref batch_typed(Batch *p)
+{
     Attr *shape = &p->attr[2];
     if (shape->n && shape->i[0] != 1)
         err(p->attr[0].s, "the leading extent of an input must be 1 to be rebound, not %lld",
@@ -79,97 +88,113 @@ static Ref batch_typed(Batch *p) {
     return again(p, NULL);
 }
 
-static Ref batch_rng(Batch *p) {
+static Ref batch_rng(Batch *p)
+{
     if (sampled(p, 0)) coupled(p, "the seed of the generator differs by sample");
     return again(p, (Ref[]){shared_or_sampled(p, 0), each_sample(p, 1), each_sample(p, 2)});
 }
 
-static Ref batch_elementwise(Batch *p) {
+static Ref batch_elementwise(Batch *p)
+{
     if (p->n->op == OP_allreduce) coupled(p, "allreduce adds what other ranks hold");
     return again_each(p);
 }
 
 /* ---- views and joins ---- */
 
-static Ref batch_reshape(Batch *p) {
+static Ref batch_reshape(Batch *p)
+{
     Attr *shape = &p->attr[0];
     if (shape->n == 0 || shape->i[0] != 1) coupled(p, "reshape mixes the sample axis with others");
     shape->i[0] = p->b;
     return again_each(p);
 }
 
-static Ref batch_transpose(Batch *p) {
+static Ref batch_transpose(Batch *p)
+{
     if (p->attr[0].i[0] != 0) coupled(p, "transpose moves the sample axis");
     return again_each(p);
 }
 
-static Ref batch_broadcast(Batch *p) {
+static Ref batch_broadcast(Batch *p)
+{
     if (p->attr[0].i[0] != 1) coupled(p, "broadcast repeats the sample axis");
     p->attr[0].i[0] = p->b;
     return again_each(p);
 }
 
-static Ref batch_slice(Batch *p) {
+static Ref batch_slice(Batch *p)
+{
     p->attr[1].i[0] = p->b; /* all that an extent of 1 leaves to choose is the step */
     p->attr[2].i[0] = 1;
     return again_each(p);
 }
 
-static Ref batch_pad(Batch *p) {
+static Ref batch_pad(Batch *p)
+{
     if (p->attr[0].i[0] || p->attr[1].i[0]) coupled(p, "pad adds samples");
     p->attr[2].i[0] = 0;
     return again_each(p);
 }
 
-static Ref batch_reverse(Batch *p) {
+static Ref batch_reverse(Batch *p)
+{
     if (has_axis(&p->attr[0], 0)) coupled(p, "reverse of the sample axis");
     return again_each(p);
 }
 
-static Ref batch_window(Batch *p) {
+static Ref batch_window(Batch *p)
+{
     if (old_type(p, 0).rank == p->attr[0].n) coupled(p, "windows over the sample axis");
     return again_each(p);
 }
 
-static Ref batch_fold(Batch *p) {
+static Ref batch_fold(Batch *p)
+{
     if (old_type(p, 0).rank == 2 * p->attr[0].n) coupled(p, "fold over the sample axis");
     return again_each(p);
 }
 
 /* Of the attributes of concat, scan and argsort, axis comes first. */
-static Ref batch_concat(Batch *p) {
+static Ref batch_concat(Batch *p)
+{
     if (p->attr[0].i[0] == 0) coupled(p, "an operation along the sample axis");
     return again_each(p);
 }
 
 /* ---- reductions ---- */
 
-static Ref batch_reduce(Batch *p) {
+static Ref batch_reduce(Batch *p)
+{
     if (has_axis(&p->attr[0], 0)) coupled(p, "a reduction over the sample axis");
     return again_each(p);
 }
 
 /* ---- contractions ---- */
 
-static Ref batch_matmul(Batch *p) {
+static Ref batch_matmul(Batch *p)
+{
     if (old_type(p, 0).rank > 2) return again_each(p);
     if (sampled(p, 1)) coupled(p, "matmul contracts the sample axis");
     return again_mixed(p);
 }
 
-static Ref batch_conv(Batch *p) {
+static Ref batch_conv(Batch *p)
+{
     if (sampled(p, 1)) coupled(p, "the weights of a convolution depend on the sample");
     return again_mixed(p);
 }
 
-static Ref batch_conv_dw(Batch *p) {
+static Ref batch_conv_dw(Batch *p)
+{
     coupled(p, "a gradient of weights sums over samples");
 }
 
 /* ---- index ---- */
 
 /* Without batch axes either the data or, along axis 0, the indices may be sampled, not both. */
-static Ref batch_gather(Batch *p) {
+static Ref batch_gather(Batch *p)
+{
     int64_t axis = p->attr[0].i[0], batch = p->attr[1].i[0];
     if (batch > 0) return again_each(p);
     if (sampled(p, 0) && sampled(p, 1)) coupled(p, "gather picks from other samples");
@@ -178,7 +203,8 @@ static Ref batch_gather(Batch *p) {
     return again_mixed(p);
 }
 
-static Ref batch_scatter_add(Batch *p) {
+static Ref batch_scatter_add(Batch *p)
+{
     int64_t axis = p->attr[0].i[0], batch = p->attr[1].i[0];
     if (batch > 0) return again_each(p);
     if (sampled(p, 1) || axis == 0) coupled(p, "scatter_add adds up samples");
@@ -207,14 +233,16 @@ static Ref (*const rules[OP_COUNT])(Batch *) = {
 #undef OP
 };
 
-static bool depends_on_sample(const Batch *p) {
+static bool depends_on_sample(const Batch *p)
+{
     if (p->n->op == OP_input) return p->n->type.rank > 0;
     for (int i = 0; i < p->n->nargs; i++)
         if (sampled(p, i)) return true;
     return false;
 }
 
-static void batch_node(Batch *p, Ref r) {
+static void batch_node(Batch *p, Ref r)
+{
     p->at = r;
     p->n = &p->src->node[r];
     p->sampled[r] = depends_on_sample(p);
@@ -229,7 +257,8 @@ static void batch_node(Batch *p, Ref r) {
     check(p->n->type.rank > 0 && p->g->node[p->map[r]].type.dim[0] == p->b);
 }
 
-Graph *pass_batch(Arena *a, const Graph *src, int64_t b) {
+Graph *pass_batch(Arena *a, const Graph *src, int64_t b)
+{
     Batch p = {.src = src, .b = b};
     if (b < 1) err(NULL, "a batch has at least one sample, not %lld", (long long)b);
     p.g = rebuild_start(a, src, &p.map);

@@ -3,7 +3,8 @@
 #include "passes/passes.h"
 #include "passes/rewrite.h"
 
-Graph *pass_dce(Arena *a, const Graph *src) {
+Graph *pass_dce(Arena *a, const Graph *src)
+{
     Ref *map;
     Graph *g = rebuild_start(a, src, &map);
     const bool *live = live_nodes(a, src);

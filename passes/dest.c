@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where each group's values go: temporaries for values that other groups read, the caller's tensors,
- * and states. A state is overwritten in place when nobody can still want its old value: every reader
- * runs before the writer, and the writer itself reads it only at the index that it writes. Otherwise
- * the new value waits in a temporary and is copied after the last kernel. */
+/* Where each group's values go: temporaries for values that other groups read, the caller's
+ * tensors, and states. A state is overwritten in place when nobody can still want its old value:
+ * every reader runs before the writer, and the writer itself reads it only at the index that it
+ * writes. Otherwise the new value waits in a temporary and is copied after the last kernel. */
 #include <string.h>
 
 #include "lowering.h"
@@ -18,8 +18,11 @@ static int temp_buffer(Lowering *l, Ref r)
     Type t = l->g->node[r].type;
     Str name = {0};
     graph_origin_text(l->g, r, &name);
-    Buffer b = {.kind = BUF_TEMP, .dtype = t.dtype, .layout = value_layout(l, r),
-                .sample = l->batched[r], .name = arena_strdup(l->arena, name.s ? name.s : "")};
+    Buffer b = {.kind = BUF_TEMP,
+                .dtype = t.dtype,
+                .layout = value_layout(l, r),
+                .sample = l->batched[r],
+                .name = arena_strdup(l->arena, name.s ? name.s : "")};
     str_free(&name);
     b.bytes = layout_bytes(&b.layout, b.dtype);
     b.first = b.last = -1;
@@ -42,8 +45,7 @@ static void see(void *arg, Ref r)
 static bool reads(const Lowering *l, Ref from, int group, Ref what)
 {
     Seen s = {what, false};
-    if (from == what && group != l->group_of[what])
-        return true;
+    if (from == what && group != l->group_of[what]) return true;
     fuse_leaves(l, from, group, see, &s);
     return s.yes;
 }
@@ -52,8 +54,7 @@ static bool group_reads(const Lowering *l, int group, Ref state)
 {
     const Group *gr = &l->group[group];
     for (uint32_t m = 0; m < gr->nmember; m++)
-        if (reads(l, gr->member[m], group, state))
-            return true;
+        if (reads(l, gr->member[m], group, state)) return true;
     return false;
 }
 
@@ -61,18 +62,14 @@ static bool group_reads(const Lowering *l, int group, Ref state)
 static bool reads_elsewhere(const Lowering *l, int group, Ref state)
 {
     const Group *gr = &l->group[group];
-    if (gr->copy)
-        return gr->member[0] != state && group_reads(l, group, state);
+    if (gr->copy) return gr->member[0] != state && group_reads(l, group, state);
     for (uint32_t m = 0; m < gr->nmember; m++) {
         const Node *n = &l->g->node[gr->member[m]];
         for (int a = 0; a < n->nargs; a++) {
             Ref arg = n->args[a];
-            if (arg == state && gr->member[m] != gr->heavy)
-                continue; /* elementwise, same index */
-            if (l->group_of[arg] == group)
-                continue;
-            if (reads(l, arg, group, state))
-                return true;
+            if (arg == state && gr->member[m] != gr->heavy) continue; /* elementwise, same index */
+            if (l->group_of[arg] == group) continue;
+            if (reads(l, arg, group, state)) return true;
         }
     }
     return false;
@@ -80,11 +77,9 @@ static bool reads_elsewhere(const Lowering *l, int group, Ref state)
 
 static bool in_place(const Lowering *l, int writer, Ref state)
 {
-    if (state == NOREF)
-        return true;
+    if (state == NOREF) return true;
     for (uint32_t i = (uint32_t)writer + 1; i < l->ngroup; i++)
-        if (!l->group[i].melted && group_reads(l, (int)i, state))
-            return false;
+        if (!l->group[i].melted && group_reads(l, (int)i, state)) return false;
     return !reads_elsewhere(l, writer, state);
 }
 
@@ -94,16 +89,14 @@ static bool in_place(const Lowering *l, int writer, Ref state)
 static void fix_layout(Lowering *l, int buffer, Ref r)
 {
     Buffer *b = &l->prog->buffer[buffer];
-    if (b->layout.ndigit || b->layout.rank)
-        return;
+    if (b->layout.ndigit || b->layout.rank) return;
     b->layout = value_layout(l, r);
     b->bytes = layout_bytes(&b->layout, b->dtype);
 }
 
 static void check_output(const Lowering *l, const GraphOutput *o, int buffer)
 {
-    if (buffer < 0)
-        die("%s: no tensor or state named %s", l->prog->name, o->name);
+    if (buffer < 0) die("%s: no tensor or state named %s", l->prog->name, o->name);
     if (l->prog->buffer[buffer].dtype != l->g->node[o->ref].type.dtype)
         die("%s: %s is stored with another element type", l->prog->name, o->name);
 }
@@ -114,8 +107,7 @@ static void place_output(Lowering *l, uint32_t i, Dests *dests, StateCopy *late,
     int group = l->out_group[i];
     int to = buffer_bind(l->module, l->prog, o->name, l->g->node[o->ref].type, true);
     check_output(l, o, to);
-    if (group < 0)
-        return;
+    if (group < 0) return;
     bool state = l->prog->buffer[to].kind == BUF_STATE;
     if (!state || in_place(l, group, graph_find_input(l->g, o->name))) {
         fix_layout(l, to, o->ref);
@@ -128,8 +120,7 @@ static void place_output(Lowering *l, uint32_t i, Dests *dests, StateCopy *late,
     if (temp < 0) {
         temp = temp_buffer(l, o->ref);
         add_dest(l, &dests[group], o->ref, temp);
-        if (l->group_of[o->ref] == group)
-            l->buffer_of[o->ref] = temp;
+        if (l->group_of[o->ref] == group) l->buffer_of[o->ref] = temp;
     }
     late[(*nlate)++] = (StateCopy){temp, to, o->ref};
 }
@@ -138,13 +129,11 @@ static void place_output(Lowering *l, uint32_t i, Dests *dests, StateCopy *late,
 Dests *lower_dests(Lowering *l, StateCopy *late, int *nlate)
 {
     Dests *dests = NEW_N(l->arena, Dests, l->ngroup + 1);
-    for (uint32_t i = 0; i < l->g->nout; i++)
-        place_output(l, i, dests, late, nlate);
+    for (uint32_t i = 0; i < l->g->nout; i++) place_output(l, i, dests, late, nlate);
     for (uint32_t i = 0; i < l->ngroup; i++)
         for (uint32_t m = 0; m < l->group[i].nmember && !l->group[i].melted; m++) {
             Ref r = l->group[i].member[m];
-            if (!l->stored[r] || l->group_of[r] != (int)i || l->buffer_of[r] >= 0)
-                continue;
+            if (!l->stored[r] || l->group_of[r] != (int)i || l->buffer_of[r] >= 0) continue;
             l->buffer_of[r] = temp_buffer(l, r);
             add_dest(l, &dests[i], r, l->buffer_of[r]);
         }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rewrites rows that have no kernel of their own into rows that have. argsort: the rank of element i is
- * the number of elements that come before it; position p holds the index whose rank is p. Both are
- * plain reductions over a square, fine for the class axes that argsort serves. */
+/* Rewrites rows that have no kernel of their own into rows that have. argsort: the rank of element
+ * i is the number of elements that come before it; position p holds the index whose rank is p. Both
+ * are plain reductions over a square, fine for the class axes that argsort serves. */
 #include "ir/build.h"
 #include "lowering.h"
 
@@ -12,11 +12,9 @@ static Ref square(Graph *g, Ref x, int axis, bool rows)
     int64_t dim[MAX_RANK];
     int rank = 0;
     for (int d = 0; d < t.rank; d++) {
-        if (d == axis && rows)
-            dim[rank++] = 1;
+        if (d == axis && rows) dim[rank++] = 1;
         dim[rank++] = t.dim[d];
-        if (d == axis && !rows)
-            dim[rank++] = 1;
+        if (d == axis && !rows) dim[rank++] = 1;
     }
     x = b_reshape(g, x, rank, dim);
     dim[axis] = dim[axis + 1] = t.dim[axis];
@@ -29,8 +27,7 @@ static Ref squeeze_axis(Graph *g, Ref x, int axis)
     int64_t dim[MAX_RANK];
     int rank = 0;
     for (int d = 0; d < t.rank; d++)
-        if (d != axis)
-            dim[rank++] = t.dim[d];
+        if (d != axis) dim[rank++] = t.dim[d];
     return b_reshape(g, x, rank, dim);
 }
 

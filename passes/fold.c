@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-static void release(void *arena) {
+static void release(void *arena)
+{
     arena_free(arena);
 }
 
@@ -24,30 +25,36 @@ static const bool is_foldable_class[] = {
     [CL_REDUCE] = true,  [CL_CONTRACT] = true,    [CL_INDEX] = true, [CL_META] = false,
 };
 
-static Known *known_of(Fold *f, Ref r) {
+static Known *known_of(Fold *f, Ref r)
+{
     GROW(f->temp, f->known, r, f->known_cap);
     return &f->known[r];
 }
 
-uint32_t *fold_uses(Fold *f, Ref r) {
+uint32_t *fold_uses(Fold *f, Ref r)
+{
     GROW(f->temp, f->uses, r, f->uses_cap);
     return &f->uses[r];
 }
 
-static Type wide_type(Type t) {
+static Type wide_type(Type t)
+{
     return dtype_is_float(t.dtype) ? type_with(t, DT_F64) : t;
 }
 
-static int64_t stored_bytes(const Node *n) {
+static int64_t stored_bytes(const Node *n)
+{
     return n->value->splat ? dtype_bytes(n->type.dtype) : type_bytes(n->type);
 }
 
-static bool within_bytes(const Node *n) {
+static bool within_bytes(const Node *n)
+{
     return type_bytes(wide_type(n->type)) <= FOLD_VALUE_BYTES;
 }
 
 /* Arguments come first in the graph and are asked first, so this does not recurse deeply. */
-bool fold_known(Fold *f, Ref r) {
+bool fold_known(Fold *f, Ref r)
+{
     Known k = *known_of(f, r);
     const Node *n = &f->g->node[r];
     if (k.state) return k.state > 0;
@@ -66,18 +73,21 @@ bool fold_known(Fold *f, Ref r) {
 
 /* ---- values ---- */
 
-static Tensor tensor_new(Fold *f, Type t) {
+static Tensor tensor_new(Fold *f, Type t)
+{
     return (Tensor){t, arena_alloc(f->scratch, (size_t)type_bytes(t))};
 }
 
-static Tensor convert(Fold *f, Tensor x, DType to) {
+static Tensor convert(Fold *f, Tensor x, DType to)
+{
     Tensor y = tensor_new(f, type_with(x.type, to));
     int64_t n = type_count(x.type);
     for (int64_t i = 0; i < n; i++) elem_set(to, y.data, i, elem_get(x.type.dtype, x.data, i));
     return y;
 }
 
-static Tensor widen(Fold *f, Tensor x) {
+static Tensor widen(Fold *f, Tensor x)
+{
     bool narrow = dtype_is_float(x.type.dtype) && x.type.dtype != DT_F64;
     return narrow ? convert(f, x, DT_F64) : x;
 }
@@ -85,14 +95,16 @@ static Tensor widen(Fold *f, Tensor x) {
 static Tensor value_of(Fold *f, Ref r);
 
 /* The operand as the op must see it. */
-static Tensor operand_value(Fold *f, const Node *n, int i) {
+static Tensor operand_value(Fold *f, const Node *n, int i)
+{
     Tensor x = value_of(f, n->args[i]);
     DType own = f->g->node[n->args[i]].type.dtype;
     return is_discontinuous[n->op] && x.type.dtype != own ? convert(f, x, own) : x;
 }
 
 /* Sources, casts and the discontinuous compute in their own dtype, all others in f64. */
-static Tensor compute(Fold *f, Ref r) {
+static Tensor compute(Fold *f, Ref r)
+{
     const Node *n = &f->g->node[r];
     Tensor args[MAX_ARGS];
     for (int i = 0; i < n->nargs; i++) args[i] = operand_value(f, n, i);
@@ -102,7 +114,8 @@ static Tensor compute(Fold *f, Ref r) {
     return widen(f, out);
 }
 
-static Tensor value_of(Fold *f, Ref r) {
+static Tensor value_of(Fold *f, Ref r)
+{
     Known *k = known_of(f, r);
     if (!k->wide.data) {
         Tensor wide = compute(f, r);
@@ -120,20 +133,23 @@ typedef struct Cost {
     int64_t bytes, work;
 } Cost;
 
-static int64_t times(int64_t a, int64_t b) {
+static int64_t times(int64_t a, int64_t b)
+{
     int64_t out;
     return mul_ok(a, b, &out) ? out : FOLD_MULTIPLY_ADDS + 1;
 }
 
 /* A convolution of any kind multiplies each element of y by a filter of w: O filters in w. */
-static int64_t contract_work(const Node *n, Type a, Type b) {
+static int64_t contract_work(const Node *n, Type a, Type b)
+{
     Type y = n->op == OP_conv ? n->type : n->op == OP_conv_dx ? a : b;
     Type w = n->op == OP_conv_dw ? n->type : b;
     if (n->op == OP_matmul) return times(type_count(n->type), a.dim[a.rank - 1]);
     return times(type_count(y), type_count(w) / w.dim[0]);
 }
 
-static int64_t node_work(const Graph *g, const Node *n) {
+static int64_t node_work(const Graph *g, const Node *n)
+{
     if (!n->nargs) return type_count(n->type);
     Type a = g->node[n->args[0]].type;
     OpClass cls = op_info[n->op].cls;
@@ -142,7 +158,8 @@ static int64_t node_work(const Graph *g, const Node *n) {
 }
 
 /* A value used twice below r counts twice: an upper bound, and one that ends early. */
-static Cost cost_of(Fold *f, Ref r) {
+static Cost cost_of(Fold *f, Ref r)
+{
     const Node *n = &f->g->node[r];
     Cost c = {0};
     if (known_of(f, r)->wide.data) return c;
@@ -155,14 +172,16 @@ static Cost cost_of(Fold *f, Ref r) {
     return c;
 }
 
-static bool worth_storing(Fold *f, Ref r) {
+static bool worth_storing(Fold *f, Ref r)
+{
     const Node *n = &f->g->node[r];
     if (n->op == OP_const || n->op == OP_iota || n->op == OP_broadcast) return false;
     return type_count(n->type) <= FOLD_SMALL || type_bytes(n->type) <= known_of(f, r)->source;
 }
 
 /* The wide value stays with the constant, so that the next operation does not see the rounding. */
-static void keep_wide(Fold *f, Ref made, Tensor wide, int64_t source) {
+static void keep_wide(Fold *f, Ref made, Tensor wide, int64_t source)
+{
     Known *k = known_of(f, made);
     int64_t bytes = type_bytes(wide.type);
     if (k->state) return;
@@ -172,13 +191,15 @@ static void keep_wide(Fold *f, Ref made, Tensor wide, int64_t source) {
     k->wide = (Tensor){wide.type, arena_dup(f->temp, wide.data, (size_t)bytes)};
 }
 
-static void scratch_drop(Fold *f) {
+static void scratch_drop(Fold *f)
+{
     while (f->ncomputed) known_of(f, f->computed[--f->ncomputed])->wide.data = NULL;
     err_keep(f->scratch);
     arena_free(f->scratch);
 }
 
-static Ref store(Fold *f, Ref r) {
+static Ref store(Fold *f, Ref r)
+{
     f->scratch = arena_new();
     err_defer(release, f->scratch);
     Type t = f->g->node[r].type;
@@ -191,7 +212,8 @@ static Ref store(Fold *f, Ref r) {
 }
 
 /* An elementwise operation on splats is one scalar, whatever the extents. */
-static Ref fold_splats(Fold *f, Ref r) {
+static Ref fold_splats(Fold *f, Ref r)
+{
     Node n = f->g->node[r];
     Tensor args[MAX_ARGS];
     if (op_info[n.op].cls != CL_ELEMENTWISE) return NOREF;
@@ -206,7 +228,8 @@ static Ref fold_splats(Fold *f, Ref r) {
     return splat_resize(f->g, graph_const(f->g, out.type, &buffer), n.type);
 }
 
-Ref fold_settle(Fold *f, Ref r) {
+Ref fold_settle(Fold *f, Ref r)
+{
     if (!fold_known(f, r)) return r;
     Ref splat = fold_splats(f, r);
     if (splat != NOREF) return splat;
@@ -219,13 +242,15 @@ Ref fold_settle(Fold *f, Ref r) {
 
 /* ---- the pass ---- */
 
-static void count_uses(const Graph *src, const bool *live, uint32_t *uses) {
+static void count_uses(const Graph *src, const bool *live, uint32_t *uses)
+{
     for (Ref r = 0; r < src->n; r++)
         for (int i = 0; live[r] && i < src->node[r].nargs; i++) uses[src->node[r].args[i]]++;
     for (uint32_t i = 0; i < src->nout; i++) uses[src->out[i].ref]++;
 }
 
-static Ref fold_one(Fold *f, const Graph *src, Ref r, const Ref *map) {
+static Ref fold_one(Fold *f, const Graph *src, Ref r, const Ref *map)
+{
     Ref made = graph_copy(f->g, src, r, map);
     graph_take_origin(f->g, src, r);
     made = fold_settle(f, made);
@@ -233,7 +258,8 @@ static Ref fold_one(Fold *f, const Graph *src, Ref r, const Ref *map) {
     return made;
 }
 
-Graph *pass_fold(Arena *a, const Graph *src) {
+Graph *pass_fold(Arena *a, const Graph *src)
+{
     Ref *map;
     Fold f = {.g = rebuild_start(a, src, &map), .temp = arena_new()};
     f.kept = FOLD_KEPT_BYTES;

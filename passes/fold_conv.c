@@ -11,18 +11,21 @@
 
 /* ---- scales ---- */
 
-static bool single_use(Fold *f, Ref r) {
+static bool single_use(Fold *f, Ref r)
+{
     return *fold_uses(f, r) == 1;
 }
 
-static bool is_channel_type(Type t) {
+static bool is_channel_type(Type t)
+{
     for (int i = 0; i < t.rank; i++)
         if (i != 1 && t.dim[i] != 1) return false;
     return t.rank >= 2;
 }
 
 /* A known value of an activation's shape that depends on the channel alone, as a vector [C]. */
-static Ref channel_vector(Fold *f, Ref s) {
+static Ref channel_vector(Fold *f, Ref s)
+{
     Graph *g = f->g;
     if (!fold_known(f, s)) return NOREF;
     int64_t channels = g->node[s].type.dim[1];
@@ -35,7 +38,8 @@ static Ref channel_vector(Fold *f, Ref s) {
 }
 
 /* [C] -> [1, C, 1, ..] and then the extents of `like`. */
-static Ref along_channels(Fold *f, Ref vector, Type like) {
+static Ref along_channels(Fold *f, Ref vector, Type like)
+{
     int64_t dim[MAX_RANK];
     for (int i = 0; i < like.rank; i++) dim[i] = i == 1 ? like.dim[1] : 1;
     Ref channels = fold_settle(f, b_reshape(f->g, vector, like.rank, dim));
@@ -45,7 +49,8 @@ static Ref along_channels(Fold *f, Ref vector, Type like) {
 /* ---- scaled weights ---- */
 
 /* Filter o of w times (or divided by) s[o]. */
-static Ref scale_out(Graph *g, Op op, Ref w, Ref s) {
+static Ref scale_out(Graph *g, Op op, Ref w, Ref s)
+{
     Type t = g->node[w].type;
     int64_t dim[MAX_RANK];
     for (int i = 0; i < t.rank; i++) dim[i] = i == 0 ? t.dim[0] : 1;
@@ -54,7 +59,8 @@ static Ref scale_out(Graph *g, Op op, Ref w, Ref s) {
 }
 
 /* Input channel c of w, which belongs to group c / (C / groups), times s[c]. */
-static Ref scale_in(Graph *g, Op op, Ref w, Ref s, int64_t groups) {
+static Ref scale_in(Graph *g, Op op, Ref w, Ref s, int64_t groups)
+{
     Type t = g->node[w].type;
     int64_t grouped[MAX_RANK] = {groups, t.dim[0] / groups}, dim[MAX_RANK] = {groups, 1, t.dim[1]};
     for (int i = 1; i < t.rank; i++) grouped[i + 1] = t.dim[i];
@@ -64,7 +70,8 @@ static Ref scale_in(Graph *g, Op op, Ref w, Ref s, int64_t groups) {
     return b_reshape(g, scaled, t.rank, t.dim);
 }
 
-static bool all_finite(const Const *c) {
+static bool all_finite(const Const *c)
+{
     int64_t n = c->splat ? 1 : type_count(c->type);
     for (int64_t i = 0; i < n; i++)
         if (!isfinite(elem_get(c->type.dtype, c->data, i))) return false;
@@ -72,13 +79,15 @@ static bool all_finite(const Const *c) {
 }
 
 /* Folded to a finite constant: else the rewrite would cost more, or change the result. */
-static Ref as_constant(Fold *f, Ref r) {
+static Ref as_constant(Fold *f, Ref r)
+{
     r = fold_settle(f, r);
     const Node *n = &f->g->node[r];
     return n->op == OP_const && all_finite(n->value) ? r : NOREF;
 }
 
-static Ref scaled_weights(Fold *f, Op op, const Node *conv, Ref s, bool out) {
+static Ref scaled_weights(Fold *f, Op op, const Node *conv, Ref s, bool out)
+{
     Ref w = conv->args[1];
     if (!fold_known(f, w)) return NOREF;
     Ref scaled =
@@ -86,12 +95,14 @@ static Ref scaled_weights(Fold *f, Op op, const Node *conv, Ref s, bool out) {
     return as_constant(f, scaled);
 }
 
-static bool has_weights(const Node *n) {
+static bool has_weights(const Node *n)
+{
     return n->op == OP_conv || n->op == OP_conv_dx;
 }
 
 /* The same convolution of x with scaled weights. `after`: the scale is on the result's channels. */
-static Ref rescaled(Fold *f, Op op, Node conv, Ref x, Ref s, bool after) {
+static Ref rescaled(Fold *f, Op op, Node conv, Ref x, Ref s, bool after)
+{
     bool out = (conv.op == OP_conv) == after; /* filters make conv's result and conv_dx's operand */
     Ref w = scaled_weights(f, op, &conv, s, out);
     if (w == NOREF) return NOREF;
@@ -101,7 +112,8 @@ static Ref rescaled(Fold *f, Op op, Node conv, Ref x, Ref s, bool after) {
 /* ---- the patterns ---- */
 
 /* conv(x, w) * s = conv(x, w s) */
-static Ref scale_conv(Fold *f, Op op, Ref conv, Ref s) {
+static Ref scale_conv(Fold *f, Op op, Ref conv, Ref s)
+{
     Node n = f->g->node[conv];
     if (!has_weights(&n) || !single_use(f, conv)) return NOREF;
     origin_include(f->g, conv);
@@ -109,7 +121,8 @@ static Ref scale_conv(Fold *f, Op op, Ref conv, Ref s) {
 }
 
 /* (conv(x, w) + b) * s = conv(x, w s) + b s */
-static Ref scale_shifted(Fold *f, Op op, Ref sum, Ref s) {
+static Ref scale_shifted(Fold *f, Op op, Ref sum, Ref s)
+{
     Graph *g = f->g;
     Node n = g->node[sum];
     if ((n.op != OP_add && n.op != OP_sub) || !single_use(f, sum)) return NOREF;
@@ -126,7 +139,8 @@ static Ref scale_shifted(Fold *f, Op op, Ref sum, Ref s) {
     return NOREF;
 }
 
-static Ref scale_after(Fold *f, const Node *n) {
+static Ref scale_after(Fold *f, const Node *n)
+{
     for (int i = 0; i < (n->op == OP_mul ? 2 : 1); i++) {
         if (n->type.rank < 3 || fold_known(f, n->args[i])) continue;
         Ref s = channel_vector(f, n->args[1 - i]);
@@ -138,7 +152,8 @@ static Ref scale_after(Fold *f, const Node *n) {
 }
 
 /* conv(x * s, w) = conv(x, w s) */
-static Ref scale_before(Fold *f, const Node *n) {
+static Ref scale_before(Fold *f, const Node *n)
+{
     Node x = f->g->node[n->args[0]];
     if ((x.op != OP_mul && x.op != OP_div) || !single_use(f, n->args[0])) return NOREF;
     for (int i = 0; i < (x.op == OP_mul ? 2 : 1); i++) {
@@ -157,7 +172,8 @@ static Ref (*const patterns[OP_COUNT])(Fold *, const Node *) = {
     [OP_conv_dx] = scale_before,
 };
 
-Ref fold_scale(Fold *f, Ref r) {
+Ref fold_scale(Fold *f, Ref r)
+{
     Node n = f->g->node[r];
     if (!patterns[n.op] || !dtype_is_float(n.type.dtype)) return NOREF;
     return patterns[n.op](f, &n);

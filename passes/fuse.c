@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fusion: which nodes share a kernel. Views, joins and sources melt into loads. A heavy node (reduce,
- * contract, scatter) opens a group; an elementwise node joins the latest group among its operands if it
- * reads that group only at its own index; otherwise it opens a group. Since groups are numbered in
- * order of opening and a member depends only on groups up to its own, running them in that order is
- * right and no cycle can arise. An elementwise group with one consumer is recomputed there instead of
- * stored when that is cheap. Values that a claimed contraction reads must be in memory: a view or an
- * input gets a copy group. */
+/* Fusion: which nodes share a kernel. Views, joins and sources melt into loads. A heavy node
+ * (reduce, contract, scatter) opens a group; an elementwise node joins the latest group among its
+ * operands if it reads that group only at its own index; otherwise it opens a group. Since groups
+ * are numbered in order of opening and a member depends only on groups up to its own, running them
+ * in that order is right and no cycle can arise. An elementwise group with one consumer is
+ * recomputed there instead of stored when that is cheap. Values that a claimed contraction reads
+ * must be in memory: a view or an input gets a copy group. */
 #include <string.h>
 
 #include "lowering.h"
@@ -26,12 +26,10 @@ static bool is_elementwise(const Node *n)
 static void mark_live(Lowering *l)
 {
     const Graph *g = l->g;
-    for (uint32_t i = 0; i < g->nout; i++)
-        l->live[g->out[i].ref] = true;
+    for (uint32_t i = 0; i < g->nout; i++) l->live[g->out[i].ref] = true;
     for (Ref r = g->n; r-- > 0;)
         if (l->live[r])
-            for (int a = 0; a < g->node[r].nargs; a++)
-                l->live[g->node[r].args[a]] = true;
+            for (int a = 0; a < g->node[r].nargs; a++) l->live[g->node[r].args[a]] = true;
 }
 
 /* A node's axis 0 is the sample axis if any operand's is; passes/batch has proved the rest. */
@@ -40,8 +38,7 @@ static void mark_batched(Lowering *l)
     for (Ref r = 0; r < l->g->n; r++) {
         const Node *n = &l->g->node[r];
         bool b = n->op == OP_rng || (n->op == OP_input && n->type.rank > 0);
-        for (int a = 0; a < n->nargs; a++)
-            b |= l->batched[n->args[a]];
+        for (int a = 0; a < n->nargs; a++) b |= l->batched[n->args[a]];
         l->batched[r] = b;
     }
 }
@@ -76,8 +73,7 @@ static int operands_dep(const Lowering *l, const Node *n)
 {
     int d = -1;
     for (int a = 0; a < n->nargs; a++)
-        if (l->dep[n->args[a]] > d)
-            d = l->dep[n->args[a]];
+        if (l->dep[n->args[a]] > d) d = l->dep[n->args[a]];
     return d;
 }
 
@@ -87,8 +83,7 @@ static int joinable(const Lowering *l, Ref r)
     const Node *n = &l->g->node[r];
     int latest = operands_dep(l, n);
     bool direct = false;
-    if (latest < 0 || l->group[latest].copy || n->op == OP_rng)
-        return -1;
+    if (latest < 0 || l->group[latest].copy || n->op == OP_rng) return -1;
     for (int a = 0; a < n->nargs; a++) {
         Ref arg = n->args[a];
         if (l->group_of[arg] == latest)
@@ -96,16 +91,14 @@ static int joinable(const Lowering *l, Ref r)
         else if (l->dep[arg] >= latest)
             return -1;
     }
-    if (!direct || !type_same_dims(n->type, l->g->node[l->group[latest].root].type))
-        return -1;
+    if (!direct || !type_same_dims(n->type, l->g->node[l->group[latest].root].type)) return -1;
     return latest;
 }
 
 /* r must exist in memory before the group opened next. */
 static void materialise(Lowering *l, Ref r)
 {
-    if (l->group_of[r] >= 0)
-        return;
+    if (l->group_of[r] >= 0) return;
     int gr = open_group(l, r);
     l->group[gr].copy = true;
     join(l, gr, r);
@@ -114,13 +107,10 @@ static void materialise(Lowering *l, Ref r)
 
 static bool usable_in_place(const Lowering *l, Ref data, const Layout *need)
 {
-    if (l->group_of[data] >= 0)
-        return true;
-    if (l->g->node[data].op != OP_input || l->bound[data] < 0)
-        return false;
+    if (l->group_of[data] >= 0) return true;
+    if (l->g->node[data].op != OP_input || l->bound[data] < 0) return false;
     const Buffer *b = &l->prog->buffer[l->bound[data]];
-    if (b->kind != BUF_STATE)
-        return false;
+    if (b->kind != BUF_STATE) return false;
     return b->layout.ndigit == 0 || layout_covers(&b->layout, need); /* 0 digits: still open */
 }
 
@@ -130,8 +120,7 @@ static void place_heavy(Lowering *l, Ref r)
     Offer offer;
     bool claimed = (n->op == OP_conv || n->op == OP_conv_dx) && contract_offer(l, r, &offer);
     if (claimed) {
-        if (!usable_in_place(l, n->args[0], &offer.in))
-            materialise(l, n->args[0]);
+        if (!usable_in_place(l, n->args[0], &offer.in)) materialise(l, n->args[0]);
         layout_need_halo(l, n->args[0], &offer.in);
     }
     int gr = open_group(l, r);
@@ -167,8 +156,7 @@ void fuse_leaves(const Lowering *l, Ref r, int own, void (*fn)(void *, Ref), voi
         fn(arg, r);
         return;
     }
-    if (n->op == OP_input)
-        fn(arg, r);
+    if (n->op == OP_input) fn(arg, r);
     for (int a = 0; a < n->nargs; a++)
         if (!(gr >= 0 && l->group_of[n->args[a]] == own && gr == own))
             fuse_leaves(l, n->args[a], own, fn, arg);
@@ -195,35 +183,39 @@ typedef struct Consumers {
     int own, ngroup, first; /* groups that use the group's values */
     Ref used;               /* the one member used outside, NOREF if several */
     bool several;
-    bool by_heavy;          /* a heavy node itself reads it, not only its epilogue */
+    bool by_heavy; /* a heavy node itself reads it, not only its epilogue */
 } Consumers;
 
 static bool cheap_op(Op op)
 {
     switch (op) {
-    case OP_exp: case OP_log: case OP_log1p: case OP_tanh: case OP_erf: case OP_pow: case OP_div:
+    case OP_exp:
+    case OP_log:
+    case OP_log1p:
+    case OP_tanh:
+    case OP_erf:
+    case OP_pow:
+    case OP_div:
     case OP_sqrt: return false;
     default: return op != OP_rng;
     }
 }
 
-/* Which groups read the group's members, directly or through views. user[r]: a bit of state a node. */
+/* Which groups read the group's members, directly or through views. user[r]: a bit of state a node.
+ */
 static void find_consumers(Lowering *l, int own, Consumers *c, bool *reach)
 {
     const Graph *g = l->g;
     const Group *gr = &l->group[own];
     Ref from = gr->member[0];
-    for (Ref r = from; r < g->n; r++)
-        reach[r] = false;
+    for (Ref r = from; r < g->n; r++) reach[r] = false;
     for (Ref r = from; r < g->n; r++) {
-        if (!l->live[r])
-            continue;
+        if (!l->live[r]) continue;
         int mine = l->group_of[r];
         bool in = mine == own;
         for (int a = 0; a < g->node[r].nargs && !in; a++) {
             Ref arg = g->node[r].args[a];
-            if (arg < from || !reach[arg])
-                continue;
+            if (arg < from || !reach[arg]) continue;
             if (l->group_of[arg] == own) {
                 c->several |= c->used != NOREF && c->used != arg;
                 c->used = arg;
@@ -239,31 +231,26 @@ static void find_consumers(Lowering *l, int own, Consumers *c, bool *reach)
         reach[r] = in;
     }
     for (uint32_t i = 0; i < g->nout; i++)
-        if (g->out[i].ref >= from && reach[g->out[i].ref])
-            c->ngroup = 99;
+        if (g->out[i].ref >= from && reach[g->out[i].ref]) c->ngroup = 99;
 }
 
 static bool may_melt(Lowering *l, int own, bool *reach)
 {
     Group *gr = &l->group[own];
-    if (gr->heavy != NOREF || gr->copy)
-        return false;
+    if (gr->heavy != NOREF || gr->copy) return false;
     Consumers c = {.l = l, .own = own, .first = -1, .used = NOREF};
     find_consumers(l, own, &c, reach);
-    if (c.ngroup != 1 || c.several)
-        return false;
+    if (c.ngroup != 1 || c.several) return false;
     const Group *to = &l->group[c.first];
     Op heavy = to->heavy == NOREF ? OP_COUNT : l->g->node[to->heavy].op;
     bool contract = heavy != OP_COUNT && op_info[heavy].cls != CL_REDUCE;
-    if (to->copy || (contract && c.by_heavy))
-        return false;
+    if (to->copy || (contract && c.by_heavy)) return false;
     int64_t mine = type_count(l->g->node[gr->root].type);
     int64_t space = type_count(l->g->node[to->root].type);
     if (heavy != OP_COUNT && c.by_heavy)
         space = type_count(l->g->node[l->g->node[to->heavy].args[0]].type);
     bool cheap = gr->nmember <= 4;
-    for (uint32_t m = 0; m < gr->nmember; m++)
-        cheap &= cheap_op(l->g->node[gr->member[m]].op);
+    for (uint32_t m = 0; m < gr->nmember; m++) cheap &= cheap_op(l->g->node[gr->member[m]].op);
     return cheap || (mine >= space && !contract && heavy != OP_fold && heavy != OP_scan);
 }
 
@@ -271,8 +258,7 @@ static bool may_melt(Lowering *l, int own, bool *reach)
 static void melt(Lowering *l)
 {
     bool *reach = NEW_N(l->arena, bool, l->g->n + 1);
-    for (uint32_t i = l->ngroup; i-- > 0;)
-        l->group[i].melted = may_melt(l, (int)i, reach);
+    for (uint32_t i = l->ngroup; i-- > 0;) l->group[i].melted = may_melt(l, (int)i, reach);
 }
 
 /* An output that no group computes at its own index needs a copy group to be stored from. It comes
@@ -283,8 +269,7 @@ static void place_outputs(Lowering *l)
         Ref r = l->g->out[i].ref;
         const Node *n = &l->g->node[r];
         l->out_group[i] = l->group_of[r];
-        if (l->group_of[r] >= 0)
-            continue;
+        if (l->group_of[r] >= 0) continue;
         if (n->op == OP_input && !strcmp(node_attr(n, "name")->s, l->g->out[i].name))
             continue; /* a state that does not change */
         int gr = l->out_group[i] = open_group(l, r);
@@ -301,8 +286,7 @@ void lower_fuse(Lowering *l)
         l->group_of[r] = l->dep[r] = -1;
     }
     for (Ref r = 0; r < l->g->n; r++)
-        if (l->live[r])
-            place(l, r);
+        if (l->live[r]) place(l, r);
     place_outputs(l);
     melt(l);
     mark_stored(l);

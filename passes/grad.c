@@ -19,35 +19,42 @@ static VjpRule *const rules[OP_COUNT] = {
 #undef OP
 };
 
-Ref arg_of(const Vjp *v, int arg) {
+Ref arg_of(const Vjp *v, int arg)
+{
     return v->node.args[arg];
 }
 
-Type type_of_arg(const Vjp *v, int arg) {
+Type type_of_arg(const Vjp *v, int arg)
+{
     return v->g->node[v->node.args[arg]].type;
 }
 
-bool wants(const Vjp *v, int arg) {
+bool wants(const Vjp *v, int arg)
+{
     return v->wanted[v->node.args[arg]];
 }
 
-static void add_adjoint(Graph *g, Ref *slot, Ref cot) {
+static void add_adjoint(Graph *g, Ref *slot, Ref cot)
+{
     *slot = *slot == NOREF ? cot : b_binary(g, OP_add, *slot, cot);
 }
 
-void accumulate(Vjp *v, int arg, Ref cot) {
+void accumulate(Vjp *v, int arg, Ref cot)
+{
     if (!wants(v, arg)) return;
     check(type_eq(v->g->node[cot].type, type_of_arg(v, arg)));
     add_adjoint(v->g, &v->adjoint[arg_of(v, arg)], cot);
 }
 
-static bool any_wanted(const Node *n, const bool *wanted) {
+static bool any_wanted(const Node *n, const bool *wanted)
+{
     for (int i = 0; i < n->nargs; i++)
         if (wanted[n->args[i]]) return true;
     return false;
 }
 
-static bool *find_wanted(const Graph *g, int nwrt, const Ref *wrt) {
+static bool *find_wanted(const Graph *g, int nwrt, const Ref *wrt)
+{
     bool *wanted = NEW_N(g->arena, bool, g->n + 1);
     for (int i = 0; i < nwrt; i++) {
         check(dtype_is_float(g->node[wrt[i]].type.dtype));
@@ -61,14 +68,16 @@ static bool *find_wanted(const Graph *g, int nwrt, const Ref *wrt) {
     return wanted;
 }
 
-static void seed(Graph *g, const bool *wanted, Ref *adjoint, Ref out, Ref cot) {
+static void seed(Graph *g, const bool *wanted, Ref *adjoint, Ref out, Ref cot)
+{
     if (!wanted[out] || (cot != NOREF && is_splat_of(g, cot, 0))) return;
     if (cot == NOREF) cot = b_like(g, out, 1);
     check(type_eq(g->node[cot].type, g->node[out].type));
     add_adjoint(g, &adjoint[out], cot);
 }
 
-static void pull_back(Graph *g, Ref r, const bool *wanted, Ref *adjoint) {
+static void pull_back(Graph *g, Ref r, const bool *wanted, Ref *adjoint)
+{
     Vjp v = {g, g->node[r], r, adjoint[r], wanted, adjoint};
     if (!any_wanted(&v.node, wanted)) return; /* r is in wrt, and nothing before it */
     graph_take_origin(g, g, r);
@@ -77,7 +86,8 @@ static void pull_back(Graph *g, Ref r, const bool *wanted, Ref *adjoint) {
 }
 
 void grad_append(Graph *g, int nout, const Ref *out, const Ref *cot, int nwrt, const Ref *wrt,
-                 Ref *result) {
+                 Ref *result)
+{
     uint32_t n = g->n;
     Origin current = g->current;
     const bool *wanted = find_wanted(g, nwrt, wrt);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Groups to kernels and calls. A kernel names parameters, not buffers, so that equal layers share one:
- * a module keeps a kernel once, found by its text. */
+/* Groups to kernels and calls. A kernel names parameters, not buffers, so that equal layers share
+ * one: a module keeps a kernel once, found by its text. */
 #include <string.h>
 
 #include "lowering.h"
@@ -11,10 +11,11 @@ int body_param(Body *b, int buffer, bool out)
 {
     const Buffer *buf = &b->l->prog->buffer[buffer];
     int p = 0;
-    while (p < b->k->nparam && b->buf[p] != buffer)
-        p++;
+    while (p < b->k->nparam && b->buf[p] != buffer) p++;
     if (p == b->k->nparam) {
-        KParam kp = {.dtype = buf->dtype, .layout = buf->layout, .sample = buf->sample,
+        KParam kp = {.dtype = buf->dtype,
+                     .layout = buf->layout,
+                     .sample = buf->sample,
                      .io = buf->kind == BUF_IO || buf->kind == BUF_HYPER};
         if (p == MAX_PARAMS)
             err(b->l->prog->name, "a fused kernel needs more than %d buffers", MAX_PARAMS);
@@ -43,7 +44,8 @@ static void open_axes(Body *b, const Group *gr, bool sample)
     }
 }
 
-/* A claim reads its operands whole; they are parameters of the kernel in the layouts it asked for. */
+/* A claim reads its operands whole; they are parameters of the kernel in the layouts it asked for.
+ */
 static void bind_claim(Body *b, const Group *gr)
 {
     const Node *n = &b->l->g->node[gr->heavy];
@@ -74,10 +76,8 @@ static void body_stores(Body *b, const Group *gr, const Dests *d)
 static const char *group_name(Lowering *l, const Group *gr)
 {
     const char *last = op_info[l->g->node[gr->member[gr->nmember - 1]].op].name;
-    if (gr->copy)
-        return arena_printf(l->module->arena, "copy_%s", last);
-    if (gr->heavy == NOREF)
-        return arena_printf(l->module->arena, "map_%s", last);
+    if (gr->copy) return arena_printf(l->module->arena, "copy_%s", last);
+    if (gr->heavy == NOREF) return arena_printf(l->module->arena, "map_%s", last);
     const char *heavy = op_info[l->g->node[gr->heavy].op].name;
     return gr->nmember == 1 ? heavy : arena_printf(l->module->arena, "%s_%s", heavy, last);
 }
@@ -85,8 +85,7 @@ static const char *group_name(Lowering *l, const Group *gr)
 static bool stores_samples(const Lowering *l, const Dests *d)
 {
     for (uint32_t i = 0; i < d->n; i++)
-        if (l->prog->buffer[d->dest[i].buffer].sample)
-            return true;
+        if (l->prog->buffer[d->dest[i].buffer].sample) return true;
     return false;
 }
 
@@ -119,20 +118,17 @@ int module_kernel(Module *m, Kernel *k)
 static double buffer_traffic(const Buffer *b)
 {
     double bytes = (double)b->bytes;
-    if (!bytes)
-        bytes = (double)layout_bytes(&b->layout, b->dtype);
+    if (!bytes) bytes = (double)layout_bytes(&b->layout, b->dtype);
     return b->sample ? bytes / (double)b->layout.digit[0].extent : bytes;
 }
 
 static double contract_macs(const Graph *g, Ref heavy)
 {
-    if (heavy == NOREF || op_info[g->node[heavy].op].cls != CL_CONTRACT)
-        return 0;
+    if (heavy == NOREF || op_info[g->node[heavy].op].cls != CL_CONTRACT) return 0;
     const Node *n = &g->node[heavy];
     Type w = g->node[n->args[1]].type, x = g->node[n->args[0]].type;
     double batch = n->type.rank ? (double)n->type.dim[0] : 1;
-    if (n->op == OP_matmul)
-        return (double)type_count(n->type) * (double)x.dim[x.rank - 1] / batch;
+    if (n->op == OP_matmul) return (double)type_count(n->type) * (double)x.dim[x.rank - 1] / batch;
     Type y = n->op == OP_conv ? n->type : n->op == OP_conv_dx ? x : w;
     double per = n->op == OP_conv_dw ? (double)type_count(n->type) / (double)n->type.dim[0]
                                      : (double)type_count(w) / (double)w.dim[0];
@@ -178,13 +174,10 @@ static void lower_group(Lowering *l, int i, const Dests *d)
     Ref value[MAX_STORES];
     body_kernel(l, &b, i, group_name(l, gr));
     open_axes(&b, gr, l->batched[gr->root] || stores_samples(l, d));
-    if (gr->claimed)
-        bind_claim(&b, gr);
-    if (gr->heavy != NOREF)
-        b.heavy_value = b.k->heavy = body_heavy(&b, gr->heavy);
+    if (gr->claimed) bind_claim(&b, gr);
+    if (gr->heavy != NOREF) b.heavy_value = b.k->heavy = body_heavy(&b, gr->heavy);
     body_stores(&b, gr, d);
-    for (uint32_t s = 0; s < d->n; s++)
-        value[s] = d->dest[s].node;
+    for (uint32_t s = 0; s < d->n; s++) value[s] = d->dest[s].node;
     Kernel *k = lower_schedule(l->module->arena, l->target, b.k);
     double macs = contract_macs(l->g, gr->heavy);
     add_call(l, k, &b, gr->heavy != NOREF ? gr->heavy : gr->root, value);
@@ -210,13 +203,10 @@ void lower_kernels(Lowering *l)
 {
     StateCopy late[64];
     int nlate = 0;
-    if (l->g->nout > (uint32_t)COUNT(late))
-        die("more outputs than a phase can have");
+    if (l->g->nout > (uint32_t)COUNT(late)) die("more outputs than a phase can have");
     Dests *dests = lower_dests(l, late, &nlate);
     l->phase->call = NEW_N(l->module->arena, Call, l->ngroup + (uint32_t)nlate + 1);
     for (uint32_t i = 0; i < l->ngroup; i++)
-        if (!l->group[i].melted && dests[i].n)
-            lower_group(l, (int)i, &dests[i]);
-    for (int i = 0; i < nlate; i++)
-        lower_state_copy(l, &late[i]);
+        if (!l->group[i].melted && dests[i].n) lower_group(l, (int)i, &dests[i]);
+    for (int i = 0; i < nlate; i++) lower_state_copy(l, &late[i]);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The driver of the lowering: a program's phases one by one, step first because it decides the layouts
- * of the states, then its arena, and at the end the module's constants. */
+/* The driver of the lowering: a program's phases one by one, step first because it decides the
+ * layouts of the states, then its arena, and at the end the module's constants. */
 #include "lower.h"
 
 #include <string.h>
@@ -22,8 +22,8 @@ static Lowering lowering_new(Module *m, Program *p, const Target *t, Phase *phas
 {
     Arena *a = m->arena;
     uint32_t n = phase->graph->n + 1;
-    Lowering l = {.arena = a, .module = m, .prog = p, .target = t, .g = phase->graph,
-                  .phase = phase};
+    Lowering l = {
+        .arena = a, .module = m, .prog = p, .target = t, .g = phase->graph, .phase = phase};
     l.live = NEW_N(a, bool, n);
     l.batched = NEW_N(a, bool, n);
     l.stored = NEW_N(a, bool, n);
@@ -33,10 +33,8 @@ static Lowering lowering_new(Module *m, Program *p, const Target *t, Phase *phas
     l.buffer_of = NEW_N(a, int, n);
     l.halo = arena_alloc(a, sizeof *l.halo * n);
     l.out_group = NEW_N(a, int, phase->graph->nout + 1);
-    for (uint32_t i = 0; i < n; i++)
-        l.bound[i] = l.buffer_of[i] = -1;
-    for (uint32_t i = 0; i < phase->graph->nout; i++)
-        l.out_group[i] = -1;
+    for (uint32_t i = 0; i < n; i++) l.bound[i] = l.buffer_of[i] = -1;
+    for (uint32_t i = 0; i < phase->graph->nout; i++) l.out_group[i] = -1;
     return l;
 }
 
@@ -44,12 +42,10 @@ static void bind_inputs(Lowering *l)
 {
     for (Ref r = 0; r < l->g->n; r++) {
         const Node *n = &l->g->node[r];
-        if (n->op != OP_input)
-            continue;
+        if (n->op != OP_input) continue;
         const char *name = node_attr(n, "name")->s;
         l->bound[r] = buffer_bind(l->module, l->prog, name, n->type, false);
-        if (l->bound[r] < 0)
-            die("%s: nothing is named %s", l->prog->name, name);
+        if (l->bound[r] < 0) die("%s: nothing is named %s", l->prog->name, name);
         if (l->prog->buffer[l->bound[r]].dtype != n->type.dtype)
             die("%s: %s is read with another element type", l->prog->name, name);
     }
@@ -59,20 +55,18 @@ static void bind_inputs(Lowering *l)
 static void fix_states(Lowering *l)
 {
     for (Ref r = 0; r < l->g->n; r++) {
-        if (l->bound[r] < 0)
-            continue;
+        if (l->bound[r] < 0) continue;
         Buffer *b = &l->prog->buffer[l->bound[r]];
-        if (b->layout.ndigit || b->layout.rank || b->kind != BUF_STATE)
-            continue;
+        if (b->layout.ndigit || b->layout.rank || b->kind != BUF_STATE) continue;
         b->layout = value_layout(l, r);
         b->bytes = layout_bytes(&b->layout, b->dtype);
     }
 }
 
-static void lower_phase(Module *m, Program *p, const Target *t, Phase *phase, const Graph *g, int id)
+static void lower_phase(Module *m, Program *p, const Target *t, Phase *phase, const Graph *g,
+                        int id)
 {
-    if (!g)
-        return;
+    if (!g) return;
     phase->graph = pass_expand(m->arena, g);
     int first = p->nbuffer;
     Lowering l = lowering_new(m, p, t, phase);
@@ -80,8 +74,7 @@ static void lower_phase(Module *m, Program *p, const Target *t, Phase *phase, co
     lower_fuse(&l);
     fix_states(&l);
     lower_kernels(&l);
-    for (int i = first; i < p->nbuffer; i++)
-        p->buffer[i].phase = id;
+    for (int i = first; i < p->nbuffer; i++) p->buffer[i].phase = id;
 }
 
 static int own_table(Module *m, Program *p, const char *name, DType dtype)
@@ -104,9 +97,14 @@ void lower_program(Module *m, const Target *t, const ProgramSpec *s)
     uint32_t n = (uint32_t)m->nprogram;
     GROW(m->arena, m->program, n, m->program_cap);
     Program *p = &m->program[m->nprogram++];
-    *p = (Program){.name = s->name, .nio = s->nio, .nhyper = s->nhyper, .slots = s->slots,
-                   .loop = s->loop, .step_forwards = s->step_forwards,
-                   .step_backwards = s->step_backwards, .judge_forwards = s->judge_forwards};
+    *p = (Program){.name = s->name,
+                   .nio = s->nio,
+                   .nhyper = s->nhyper,
+                   .slots = s->slots,
+                   .loop = s->loop,
+                   .step_forwards = s->step_forwards,
+                   .step_backwards = s->step_backwards,
+                   .judge_forwards = s->judge_forwards};
     memcpy(p->io, s->io, sizeof p->io);
     memcpy(p->hyper, s->hyper, sizeof p->hyper);
     add_tables(m, p);
@@ -124,8 +122,7 @@ static void pack_const(Module *m, const ModConst *c)
     if (c->value->splat) {
         size_t size = (size_t)dtype_bytes(t.dtype);
         uint8_t *all = arena_alloc(m->arena, (size_t)type_bytes(t) + 1);
-        for (int64_t i = 0; i < type_count(t); i++)
-            memcpy(all + (size_t)i * size, dense, size);
+        for (int64_t i = 0; i < type_count(t); i++) memcpy(all + (size_t)i * size, dense, size);
         dense = all;
     }
     layout_pack(&c->layout, t, dense, m->consts + c->offset);
@@ -135,6 +132,5 @@ void module_finish(Module *m)
 {
     uintptr_t at = (uintptr_t)arena_alloc(m->arena, (size_t)m->const_bytes + 64);
     m->consts = (uint8_t *)((at + 63) / 64 * 64); /* as callers must align weights */
-    for (uint32_t i = 0; i < m->nconst; i++)
-        pack_const(m, &m->constant[i]);
+    for (uint32_t i = 0; i < m->nconst; i++) pack_const(m, &m->constant[i]);
 }

@@ -3,9 +3,9 @@
  * graphs; lower_program adds its kernels, buffers and calls to the module.
  *
  * Names bind graphs to the slot machine. Inputs: the name of an io tensor ([B, dims]) or of a
- * hyperparameter ([B]); "seed" i64[]; "id" i64[B]; "t", "limit", "done" i32[B]; "state.NAME" ([B, ..]).
- * Outputs: the name of an io output, "state.NAME", "limit", "done". Every "state.NAME" that a graph
- * reads is written by init. */
+ * hyperparameter ([B]); "seed" i64[]; "id" i64[B]; "t", "limit", "done" i32[B]; "state.NAME" ([B,
+ * ..]). Outputs: the name of an io output, "state.NAME", "limit", "done". Every "state.NAME" that a
+ * graph reads is written by init. */
 #ifndef ADJ_PASSES_LOWER_H
 #define ADJ_PASSES_LOWER_H
 

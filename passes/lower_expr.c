@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A node's value at an index, as kernel expressions: the class lowerings. A value in memory becomes a
- * load; elementwise rows become one expression; views rewrite the index; a heavy row becomes one
+/* A node's value at an index, as kernel expressions: the class lowerings. A value in memory becomes
+ * a load; elementwise rows become one expression; views rewrite the index; a heavy row becomes one
  * reduction over axes that it opens. A guard travels down to the loads, so that nothing outside a
  * buffer is touched where a pad's condition is false; the pad itself selects its fill. */
 #include <string.h>
@@ -36,8 +36,7 @@ static bool in_memory(const Body *b, Ref r)
 /* A claim reads its weights packed; the kernel's own definition then reads the same copy. */
 static bool is_claimed_weight(const Body *b, Ref r)
 {
-    if (b->group < 0 || !b->l->group[b->group].claimed)
-        return false;
+    if (b->group < 0 || !b->l->group[b->group].claimed) return false;
     return node_of(b, b->l->group[b->group].heavy)->args[1] == r;
 }
 
@@ -67,8 +66,7 @@ static KRef value_source(Body *b, Ref r, const KRef *index, KRef guard)
 static KRef linear(Body *b, Type t, const KRef *index, int from, int to)
 {
     KRef e = kx_int(b->k, 0);
-    for (int d = from; d < to; d++)
-        e = kx_add(b->k, kx_mulc(b->k, e, t.dim[d]), index[d]);
+    for (int d = from; d < to; d++) e = kx_add(b->k, kx_mulc(b->k, e, t.dim[d]), index[d]);
     return e;
 }
 
@@ -86,17 +84,15 @@ static KRef value_rng(Body *b, Ref r, const KRef *index, KRef guard)
 static KRef value_elementwise(Body *b, Ref r, const KRef *index, KRef guard)
 {
     const Node *n = node_of(b, r);
-    if (n->op == OP_rng)
-        return value_rng(b, r, index, guard);
+    if (n->op == OP_rng) return value_rng(b, r, index, guard);
     KRef arg[3];
-    for (int i = 0; i < n->nargs; i++)
-        arg[i] = operand(b, n, i, index, guard);
+    for (int i = 0; i < n->nargs; i++) arg[i] = operand(b, n, i, index, guard);
     return kx_eval(b->k, n->op, n->type.dtype, n->nargs, arg);
 }
 
 /* ---- views: index maps ----
- * One builder call a statement wherever two would build: C leaves the order of arguments open, and the
- * text of a kernel must not depend on the compiler that compiled us. */
+ * One builder call a statement wherever two would build: C leaves the order of arguments open, and
+ * the text of a kernel must not depend on the compiler that compiled us. */
 
 /* x * stride + y * dilation */
 static KRef walk_sum(Body *b, KRef x, int64_t stride, KRef y, int64_t dilation)
@@ -126,8 +122,7 @@ static KRef view_transpose(Body *b, const Node *n, const KRef *index, KRef guard
 {
     const Attr *perm = node_attr(n, "perm");
     KRef at[MAX_RANK];
-    for (int d = 0; d < n->type.rank; d++)
-        at[perm->i[d]] = index[d];
+    for (int d = 0; d < n->type.rank; d++) at[perm->i[d]] = index[d];
     return operand(b, n, 0, at, guard);
 }
 
@@ -152,12 +147,10 @@ static KRef view_slice(Body *b, const Node *n, const KRef *index, KRef guard)
 /* The value, or fill where cond is false. */
 static KRef guarded(Body *b, DType t, KRef cond, KRef value, double fill)
 {
-    if (cond == NOK)
-        return value;
+    if (cond == NOK) return value;
     KExpr *e = &b->k->expr[value];
     if (e->kop == K_LOAD && e->guard == cond) /* the load itself knows what to answer */
-        return e->fill == fill ? value
-                               : kx_load(b->k, e->param, e->nargs, e->arg, cond, fill);
+        return e->fill == fill ? value : kx_load(b->k, e->param, e->nargs, e->arg, cond, fill);
     KRef arg[3] = {cond, value, kx_const(b->k, t, fill)};
     return kx_eval(b->k, OP_select, t, 3, arg);
 }
@@ -170,8 +163,7 @@ static KRef view_pad(Body *b, const Node *n, const KRef *index, KRef guard)
     for (int d = 0; d < from.rank; d++) {
         int64_t step = inner->i[d] + 1;
         KRef e = kx_addc(b->k, index[d], -low->i[d]);
-        if (step > 1)
-            inside = kx_and(b->k, inside, kx_in_range(b->k, kx_mod(b->k, e, step), 0, 1));
+        if (step > 1) inside = kx_and(b->k, inside, kx_in_range(b->k, kx_mod(b->k, e, step), 0, 1));
         at[d] = kx_div(b->k, e, step);
         inside = kx_and(b->k, inside, kx_in_range(b->k, at[d], 0, from.dim[d]));
     }
@@ -203,10 +195,13 @@ static KRef view_window(Body *b, const Node *n, const KRef *index, KRef guard)
 }
 
 typedef KRef ViewFn(Body *, const Node *, const KRef *, KRef);
-static ViewFn *const view_fn[OP_COUNT] = {
-    [OP_reshape] = view_reshape, [OP_transpose] = view_transpose, [OP_broadcast] = view_broadcast,
-    [OP_slice] = view_slice, [OP_pad] = view_pad, [OP_reverse] = view_reverse,
-    [OP_window] = view_window};
+static ViewFn *const view_fn[OP_COUNT] = {[OP_reshape] = view_reshape,
+                                          [OP_transpose] = view_transpose,
+                                          [OP_broadcast] = view_broadcast,
+                                          [OP_slice] = view_slice,
+                                          [OP_pad] = view_pad,
+                                          [OP_reverse] = view_reverse,
+                                          [OP_window] = view_window};
 
 static KRef value_view(Body *b, Ref r, const KRef *index, KRef guard)
 {
@@ -214,7 +209,8 @@ static KRef value_view(Body *b, Ref r, const KRef *index, KRef guard)
     return view_fn[n->op](b, n, index, guard);
 }
 
-/* ---- join: the operand that covers the index, chosen by selects from the last to the first ---- */
+/* ---- join: the operand that covers the index, chosen by selects from the last to the first ----
+ */
 
 static KRef value_join(Body *b, Ref r, const KRef *index, KRef guard)
 {
@@ -230,8 +226,7 @@ static KRef value_join(Body *b, Ref r, const KRef *index, KRef guard)
         KRef in = kx_in_range(b->k, at[axis], 0, extent);
         KRef v = operand(b, n, i, at, kx_and(b->k, guard, in));
         KRef arg[3] = {in, v, value};
-        value = value == NOK || in == NOK ? v
-                                          : kx_eval(b->k, OP_select, n->type.dtype, 3, arg);
+        value = value == NOK || in == NOK ? v : kx_eval(b->k, OP_select, n->type.dtype, 3, arg);
     }
     return value;
 }
@@ -240,8 +235,7 @@ static KRef value_join(Body *b, Ref r, const KRef *index, KRef guard)
 
 static KRef clamp_index(Body *b, KRef i, DType t, int64_t extent)
 {
-    if (t != DT_I64)
-        i = kx_eval(b->k, OP_cast, DT_I64, 1, &i);
+    if (t != DT_I64) i = kx_eval(b->k, OP_cast, DT_I64, 1, &i);
     KRef lo[2] = {i, kx_int(b->k, 0)};
     i = kx_eval(b->k, OP_max2, DT_I64, 2, lo);
     KRef hi[2] = {i, kx_int(b->k, extent - 1)};
@@ -255,10 +249,8 @@ static KRef value_index(Body *b, Ref r, const KRef *index, KRef guard)
     int axis = (int)node_int(n, "axis"), batch = (int)node_int(n, "batch");
     KRef at[MAX_RANK], where[MAX_RANK];
     int span = idx.rank - batch; /* result axes [axis, axis + span) run over the indices */
-    for (int d = 0; d < batch; d++)
-        where[d] = index[d];
-    for (int d = 0; d < span; d++)
-        where[batch + d] = index[axis + d];
+    for (int d = 0; d < batch; d++) where[d] = index[d];
+    for (int d = 0; d < span; d++) where[batch + d] = index[axis + d];
     KRef i = body_value(b, n->args[1], where, guard);
     for (int d = 0; d < data.rank; d++)
         at[d] = d < axis ? index[d] : index[d + span - 1 < 0 ? 0 : d + span - 1];
@@ -271,8 +263,7 @@ static KRef value_index(Body *b, Ref r, const KRef *index, KRef guard)
 static KRef value_meta(Body *b, Ref r, const KRef *index, KRef guard)
 {
     const Node *n = node_of(b, r);
-    if (n->op == OP_allreduce)
-        err(b->l->prog->name, "allreduce belongs to training programs only");
+    if (n->op == OP_allreduce) err(b->l->prog->name, "allreduce belongs to training programs only");
     return operand(b, n, 0, index, guard);
 }
 
@@ -318,11 +309,11 @@ static KRef heavy_scan(Body *b, const Node *n)
 
 static const char *const kernel_names[] = {"kd", "kh", "kw"};
 
-/* (position - offset) / stride where it divides and lies in [0, extent): the adjoint of a strided walk */
+/* (position - offset) / stride where it divides and lies in [0, extent): the adjoint of a strided
+ * walk */
 static KRef unstride(Body *b, KRef e, int64_t stride, int64_t extent, KRef *guard)
 {
-    if (stride > 1)
-        *guard = kx_and(b->k, *guard, kx_in_range(b->k, kx_mod(b->k, e, stride), 0, 1));
+    if (stride > 1) *guard = kx_and(b->k, *guard, kx_in_range(b->k, kx_mod(b->k, e, stride), 0, 1));
     KRef o = kx_div(b->k, e, stride);
     *guard = kx_and(b->k, *guard, kx_in_range(b->k, o, 0, extent));
     return o;
@@ -454,33 +445,29 @@ static KRef heavy_scatter_add(Body *b, const Node *n)
         else
             at[d] = b->axis[d - span + 1];
     }
-    for (int d = 0; d < batch; d++)
-        where[d] = b->axis[d];
-    for (int d = 0; d < span; d++)
-        where[batch + d] = at[axis + d];
+    for (int d = 0; d < batch; d++) where[d] = b->axis[d];
+    for (int d = 0; d < span; d++) where[batch + d] = at[axis + d];
     KRef i = operand(b, n, 1, where, NOK);
-    if (idx.dtype != DT_I64)
-        i = kx_eval(b->k, OP_cast, DT_I64, 1, &i);
+    if (idx.dtype != DT_I64) i = kx_eval(b->k, OP_cast, DT_I64, 1, &i);
     KRef pair[2] = {i, b->axis[axis]};
     KRef hit = kx_eval(b->k, OP_eq, DT_BOOL, 2, pair);
-    if (span == 0)
-        red_axis(b, "r0", 1);
+    if (span == 0) red_axis(b, "r0", 1);
     return reduce_sum(b, n->type.dtype, hit, operand(b, n, 0, at, NOK));
 }
 
 typedef KRef HeavyFn(Body *, const Node *);
 static HeavyFn *const heavy_fn[OP_COUNT] = {
-    [OP_sum] = heavy_reduce, [OP_prod] = heavy_reduce, [OP_max] = heavy_reduce,
-    [OP_min] = heavy_reduce, [OP_argmax] = heavy_reduce, [OP_scan] = heavy_scan,
-    [OP_fold] = heavy_fold, [OP_matmul] = heavy_matmul, [OP_conv] = heavy_conv,
-    [OP_conv_dx] = heavy_conv_dx, [OP_conv_dw] = heavy_conv_dw,
-    [OP_scatter_add] = heavy_scatter_add};
+    [OP_sum] = heavy_reduce,      [OP_prod] = heavy_reduce,
+    [OP_max] = heavy_reduce,      [OP_min] = heavy_reduce,
+    [OP_argmax] = heavy_reduce,   [OP_scan] = heavy_scan,
+    [OP_fold] = heavy_fold,       [OP_matmul] = heavy_matmul,
+    [OP_conv] = heavy_conv,       [OP_conv_dx] = heavy_conv_dx,
+    [OP_conv_dw] = heavy_conv_dw, [OP_scatter_add] = heavy_scatter_add};
 
 KRef body_heavy(Body *b, Ref r)
 {
     const Node *n = node_of(b, r);
-    if (!heavy_fn[n->op])
-        die("no kernel lowering for %s", op_info[n->op].name);
+    if (!heavy_fn[n->op]) die("no kernel lowering for %s", op_info[n->op].name);
     return heavy_fn[n->op](b, n);
 }
 
@@ -497,17 +484,16 @@ static KRef value_heavy(Body *b, Ref r, const KRef *index, KRef guard)
 
 typedef KRef ClassFn(Body *, Ref, const KRef *, KRef);
 static ClassFn *const class_fn[] = {
-    [CL_SOURCE] = value_source, [CL_ELEMENTWISE] = value_elementwise, [CL_VIEW] = value_view,
-    [CL_JOIN] = value_join, [CL_REDUCE] = value_heavy, [CL_CONTRACT] = value_heavy,
-    [CL_INDEX] = value_index, [CL_META] = value_meta};
+    [CL_SOURCE] = value_source, [CL_ELEMENTWISE] = value_elementwise,
+    [CL_VIEW] = value_view,     [CL_JOIN] = value_join,
+    [CL_REDUCE] = value_heavy,  [CL_CONTRACT] = value_heavy,
+    [CL_INDEX] = value_index,   [CL_META] = value_meta};
 
 KRef body_define(Body *b, Ref r, const KRef *index, KRef guard)
 {
     const Node *n = node_of(b, r);
-    if (n->op == OP_rng)
-        return value_rng(b, r, index, guard);
-    if (n->op == OP_scatter_add)
-        return value_heavy(b, r, index, guard);
+    if (n->op == OP_rng) return value_rng(b, r, index, guard);
+    if (n->op == OP_scatter_add) return value_heavy(b, r, index, guard);
     return class_fn[op_info[n->op].cls](b, r, index, guard);
 }
 
@@ -525,16 +511,13 @@ static Memo *find_memo(Body *b, Ref r, const KRef *index, KRef guard, int rank)
 KRef body_value(Body *b, Ref r, const KRef *index, KRef guard)
 {
     int rank = node_of(b, r)->type.rank;
-    if (in_memory(b, r))
-        return load_buffer(b, r, b->l->buffer_of[r], index, guard, 0);
+    if (in_memory(b, r)) return load_buffer(b, r, b->l->buffer_of[r], index, guard, 0);
     Memo *m = find_memo(b, r, index, guard, rank);
-    if (m)
-        return m->value;
+    if (m) return m->value;
     KRef v = body_define(b, r, index, guard);
     GROW(b->l->arena, b->memo, b->nmemo, b->memo_cap);
     m = &b->memo[b->nmemo++];
     *m = (Memo){.node = r, .guard = guard, .value = v};
-    if (rank)
-        memcpy(m->index, index, sizeof *index * (size_t)rank);
+    if (rank) memcpy(m->index, index, sizeof *index * (size_t)rank);
     return v;
 }

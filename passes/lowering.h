@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside the lowering: what fuse, value layout, expressions, schedule and plan share. One Lowering is
- * one phase of one program on its way from graph to calls. */
+/* Inside the lowering: what fuse, value layout, expressions, schedule and plan share. One Lowering
+ * is one phase of one program on its way from graph to calls. */
 #ifndef ADJ_PASSES_LOWERING_H
 #define ADJ_PASSES_LOWERING_H
 
 #include "lower.h"
 
-/* A group becomes one kernel. Members share the space (the dims of root), at most one is heavy; a copy
- * group has only its root, a view or source that must exist in memory. */
+/* A group becomes one kernel. Members share the space (the dims of root), at most one is heavy; a
+ * copy group has only its root, a view or source that must exist in memory. */
 typedef struct Group {
-    Ref root, heavy;  /* heavy: NOREF if none */
-    Ref *member;      /* in graph order */
+    Ref root, heavy; /* heavy: NOREF if none */
+    Ref *member;     /* in graph order */
     uint32_t nmember, cap;
     bool copy;
-    bool melted;      /* recomputed inside its one consumer: no kernel */
+    bool melted; /* recomputed inside its one consumer: no kernel */
     bool claimed;
     Contract contract;
     Offer offer;
@@ -32,13 +32,13 @@ typedef struct Lowering {
     const Graph *g;
     Phase *phase;
     bool *live, *batched, *stored;
-    int *group_of;    /* node -> group, or -1 */
-    int *dep;         /* node -> latest group its value needs, or -1 */
+    int *group_of; /* node -> group, or -1 */
+    int *dep;      /* node -> latest group its value needs, or -1 */
     Group *group;
     uint32_t ngroup, group_cap;
-    int *out_group;   /* graph output -> group that stores it, or -1: a state left as it is */
-    int *bound;       /* input node -> the buffer it stands for, or -1 */
-    int *buffer_of;   /* stored node -> buffer, or -1 */
+    int *out_group;     /* graph output -> group that stores it, or -1: a state left as it is */
+    int *bound;         /* input node -> the buffer it stands for, or -1 */
+    int *buffer_of;     /* stored node -> buffer, or -1 */
     int64_t (*halo)[6]; /* node -> least halo: low of 3 spatial axes, high of 3 */
 } Lowering;
 
@@ -64,10 +64,10 @@ typedef struct Body {
     Lowering *l;
     Kernel *k;
     int group;
-    KRef axis[MAX_RANK];   /* the group's space as index expressions */
+    KRef axis[MAX_RANK]; /* the group's space as index expressions */
     int rank;
-    KRef heavy_value;      /* of the group's heavy node, once built */
-    int buf[MAX_PARAMS];   /* buffer of each parameter */
+    KRef heavy_value;    /* of the group's heavy node, once built */
+    int buf[MAX_PARAMS]; /* buffer of each parameter */
     Memo *memo;
     uint32_t nmemo, memo_cap;
 } Body;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Buffers and their places in a worker's arena:
  *
- *   states | states and pools with a halo (zeroed once a call) | temporaries | one spare sample | phases
+ *   states | states and pools with a halo (zeroed once a call) | temporaries | one spare sample |
+ * phases
  *
- * A halo is zeroed once and never written, so a buffer with a halo shares its place only with buffers of
- * the very same geometry: those form a pool, and pools do not overlap. Other temporaries are placed
- * first-fit by lifetime. Phases never run at the same time on a worker and share all of it. */
+ * A halo is zeroed once and never written, so a buffer with a halo shares its place only with
+ * buffers of the very same geometry: those form a pool, and pools do not overlap. Other temporaries
+ * are placed first-fit by lifetime. Phases never run at the same time on a worker and share all of
+ * it. */
 #include <string.h>
 
 #include "lowering.h"
@@ -48,11 +50,14 @@ int buffer_const(Lowering *l, const Const *value, const Layout *lay)
     ModConst *c = module_const(l->module, value, lay);
     Program *p = l->prog;
     for (int i = 0; i < p->nbuffer; i++)
-        if (p->buffer[i].kind == BUF_CONST && p->buffer[i].offset == c->offset)
-            return i;
+        if (p->buffer[i].kind == BUF_CONST && p->buffer[i].offset == c->offset) return i;
     return buffer_add(l->module->arena, p,
-                      (Buffer){.kind = BUF_CONST, .dtype = value->type.dtype, .layout = *lay,
-                               .bytes = c->bytes, .offset = c->offset, .value = c->value,
+                      (Buffer){.kind = BUF_CONST,
+                               .dtype = value->type.dtype,
+                               .layout = *lay,
+                               .bytes = c->bytes,
+                               .offset = c->offset,
+                               .value = c->value,
                                .name = "constant"});
 }
 
@@ -61,17 +66,18 @@ int buffer_const(Lowering *l, const Const *value, const Layout *lay)
 static int find_named(const Program *p, BufKind kind, const char *name)
 {
     for (int i = 0; i < p->nbuffer; i++)
-        if (p->buffer[i].kind == kind && !strcmp(p->buffer[i].name, name))
-            return i;
+        if (p->buffer[i].kind == kind && !strcmp(p->buffer[i].name, name)) return i;
     return -1;
 }
 
 static int add_named(Module *m, Program *p, BufKind kind, const char *name, int index, Type t)
 {
-    Buffer b = {.kind = kind, .dtype = t.dtype, .index = index, .sample = t.rank > 0,
+    Buffer b = {.kind = kind,
+                .dtype = t.dtype,
+                .index = index,
+                .sample = t.rank > 0,
                 .name = arena_strdup(m->arena, name)};
-    if (kind != BUF_STATE || t.rank <= 1)
-        b.layout = layout_plain(t);
+    if (kind != BUF_STATE || t.rank <= 1) b.layout = layout_plain(t);
     b.bytes = type_bytes(t);
     return buffer_add(m->arena, p, b);
 }
@@ -80,8 +86,7 @@ static bool is_state(const char *name)
 {
     static const char *const own[] = {"id", "t", "limit", "done", "sample"};
     for (int i = 0; i < COUNT(own); i++)
-        if (!strcmp(name, own[i]))
-            return true;
+        if (!strcmp(name, own[i])) return true;
     return !strncmp(name, "state.", 6);
 }
 
@@ -97,10 +102,8 @@ int buffer_bind(Module *m, Program *p, const char *name, Type t, bool output)
         if (!strcmp(p->io[i].name, name) && p->io[i].output == output)
             return bind(m, p, BUF_IO, name, i, t);
     for (int i = 0; i < p->nhyper && !output; i++)
-        if (!strcmp(p->hyper[i].name, name))
-            return bind(m, p, BUF_HYPER, name, i, t);
-    if (!strcmp(name, "seed") && !output)
-        return bind(m, p, BUF_SEED, name, 0, t);
+        if (!strcmp(p->hyper[i].name, name)) return bind(m, p, BUF_HYPER, name, i, t);
+    if (!strcmp(name, "seed") && !output) return bind(m, p, BUF_SEED, name, 0, t);
     return is_state(name) ? bind(m, p, BUF_STATE, name, 0, t) : -1;
 }
 
@@ -110,8 +113,7 @@ static int64_t place_states(Program *p, bool halo, int64_t at)
 {
     for (int i = 0; i < p->nbuffer; i++) {
         Buffer *b = &p->buffer[i];
-        if (b->kind != BUF_STATE || layout_has_halo(&b->layout) != halo)
-            continue;
+        if (b->kind != BUF_STATE || layout_has_halo(&b->layout) != halo) continue;
         b->offset = at;
         at = align_up(at + b->bytes);
     }
@@ -128,14 +130,14 @@ static bool same_geometry(const Buffer *a, const Buffer *b)
     return a->dtype == b->dtype && layout_eq(&a->layout, &b->layout);
 }
 
-/* Finds a place in b's pool that is free during b's life, or opens one. Buffers before b are placed. */
+/* Finds a place in b's pool that is free during b's life, or opens one. Buffers before b are
+ * placed. */
 static int64_t place_in_pool(Program *p, int b, int64_t end)
 {
     Buffer *me = &p->buffer[b];
     for (int i = 0; i < b; i++) {
         Buffer *slot = &p->buffer[i];
-        if (slot->kind != BUF_TEMP || !layout_has_halo(&slot->layout) ||
-            !same_geometry(slot, me))
+        if (slot->kind != BUF_TEMP || !layout_has_halo(&slot->layout) || !same_geometry(slot, me))
             continue;
         bool free = true;
         for (int j = 0; j < b && free; j++) {
@@ -161,8 +163,7 @@ static void place_first_fit(Program *p, int b, int64_t base)
         moved = false;
         for (int i = 0; i < b; i++) {
             Buffer *o = &p->buffer[i];
-            if (o->kind != BUF_TEMP || layout_has_halo(&o->layout) || !overlap(o, me))
-                continue;
+            if (o->kind != BUF_TEMP || layout_has_halo(&o->layout) || !overlap(o, me)) continue;
             if (at < o->offset + o->bytes && o->offset < at + me->bytes) {
                 at = align_up(o->offset + o->bytes);
                 moved = true;
@@ -177,10 +178,8 @@ static int64_t spare_sample(const Program *p)
     int64_t most = 0;
     for (int i = 0; i < p->nio; i++) {
         int64_t n = dtype_bytes(p->io[i].dtype);
-        for (int d = 0; d < p->io[i].rank; d++)
-            n *= p->io[i].dim[d];
-        if (p->io[i].output && n > most)
-            most = n;
+        for (int d = 0; d < p->io[i].rank; d++) n *= p->io[i].dim[d];
+        if (p->io[i].output && n > most) most = n;
     }
     return most;
 }
@@ -198,11 +197,9 @@ void lower_plan(Module *m, Program *p)
     int64_t base = at;
     for (int i = 0; i < p->nbuffer; i++) {
         Buffer *b = &p->buffer[i];
-        if (b->kind != BUF_TEMP || layout_has_halo(&b->layout))
-            continue;
+        if (b->kind != BUF_TEMP || layout_has_halo(&b->layout)) continue;
         place_first_fit(p, i, base);
-        if (b->offset + b->bytes > at)
-            at = align_up(b->offset + b->bytes);
+        if (b->offset + b->bytes > at) at = align_up(b->offset + b->bytes);
     }
     p->scratch_offset = at;
     p->phase_offset = align_up(at + spare_sample(p));

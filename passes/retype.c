@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-static Ref retype_const(Graph *g, const Const *c, DType to) {
+static Ref retype_const(Graph *g, const Const *c, DType to)
+{
     DType from = c->type.dtype;
     if (c->splat) return graph_splat(g, type_with(c->type, to), elem_get(from, c->data, 0));
     int64_t n = type_count(c->type);
@@ -15,7 +16,8 @@ static Ref retype_const(Graph *g, const Const *c, DType to) {
     return graph_const(g, type_with(c->type, to), data);
 }
 
-static Ref retype_node(Graph *g, const Node *n, const Ref *map, DType from, DType to) {
+static Ref retype_node(Graph *g, const Node *n, const Ref *map, DType from, DType to)
+{
     const OpInfo *info = &op_info[n->op];
     Attr attr[MAX_ATTRS];
     Ref args[MAX_ARGS];
@@ -28,7 +30,8 @@ static Ref retype_node(Graph *g, const Node *n, const Ref *map, DType from, DTyp
     return graph_node(g, n->op, n->nargs, args, attr);
 }
 
-Graph *pass_retype(Arena *a, const Graph *src, DType from, DType to) {
+Graph *pass_retype(Arena *a, const Graph *src, DType from, DType to)
+{
     Ref *map;
     Graph *g = rebuild_start(a, src, &map);
     const bool *live = live_nodes(a, src);

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Schedules by rule. A claim says which axis of its result are the lanes. Otherwise: if any parameter
- * is blocked by channels, the channel axis is split by that block and its inner part becomes the
- * lanes, so that loads and stores of blocked values are whole vectors; else the last axis is split by
- * the widest vector that divides it. Targets without vectors (a GPU's threads) keep scalar code. */
+/* Schedules by rule. A claim says which axis of its result are the lanes. Otherwise: if any
+ * parameter is blocked by channels, the channel axis is split by that block and its inner part
+ * becomes the lanes, so that loads and stores of blocked values are whole vectors; else the last
+ * axis is split by the widest vector that divides it. Targets without vectors (a GPU's threads)
+ * keep scalar code. */
 #include "lowering.h"
 
 static Kernel *split_lanes(Arena *a, Kernel *k, int axis, int64_t lanes)
 {
     Kernel *s = kernel_split(a, k, axis, lanes);
     int inner = 0;
-    while (inner < s->naxis && s->axis[inner].kind != AX_RED)
-        inner++;
+    while (inner < s->naxis && s->axis[inner].kind != AX_RED) inner++;
     s->axis[inner - 1].kind = AX_VEC;
     return s;
 }
@@ -18,30 +18,26 @@ static Kernel *split_lanes(Arena *a, Kernel *k, int axis, int64_t lanes)
 static int loops(const Kernel *k)
 {
     int n = 0;
-    while (n < k->naxis && k->axis[n].kind != AX_RED)
-        n++;
+    while (n < k->naxis && k->axis[n].kind != AX_RED) n++;
     return n;
 }
 
 /* The block of a blocked layout: its innermost digit is part of axis 1. */
 static int64_t block_of(const Layout *lay)
 {
-    if (lay->ndigit < 2)
-        return 0;
+    if (lay->ndigit < 2) return 0;
     const Digit *last = &lay->digit[lay->ndigit - 1];
     for (int i = 0; i + 1 < lay->ndigit; i++)
-        if (lay->digit[i].dim == last->dim && last->dim == 1)
-            return last->extent;
+        if (lay->digit[i].dim == last->dim && last->dim == 1) return last->extent;
     return 0;
 }
 
 static int64_t blocked_lanes(const Kernel *k)
 {
     for (int p = 0; p < k->nparam; p++) {
-        int64_t b = k->param[p].sample && k->param[p].layout.rank == 4
-                        ? block_of(&k->param[p].layout) : 0;
-        if (b > 1 && loops(k) == 4 && k->axis[1].extent % b == 0)
-            return b;
+        int64_t b =
+            k->param[p].sample && k->param[p].layout.rank == 4 ? block_of(&k->param[p].layout) : 0;
+        if (b > 1 && loops(k) == 4 && k->axis[1].extent % b == 0) return b;
     }
     return 0;
 }
@@ -49,11 +45,9 @@ static int64_t blocked_lanes(const Kernel *k)
 static int64_t plain_lanes(const Target *t, const Kernel *k)
 {
     int n = loops(k);
-    if (n < 2 || k->axis[n - 1].sample)
-        return 0;
+    if (n < 2 || k->axis[n - 1].sample) return 0;
     for (int64_t v = target_lanes(t, DT_F32); v >= 4; v /= 2)
-        if (k->axis[n - 1].extent % v == 0)
-            return v;
+        if (k->axis[n - 1].extent % v == 0) return v;
     return 0;
 }
 
@@ -61,11 +55,9 @@ Kernel *lower_schedule(Arena *a, const Target *t, Kernel *k)
 {
     if (k->offer.claim >= 0)
         return k->offer.lanes > 1 ? split_lanes(a, k, k->offer.vec_dim, k->offer.lanes) : k;
-    if (!t->vec_bytes)
-        return k;
+    if (!t->vec_bytes) return k;
     int64_t v = blocked_lanes(k);
-    if (v)
-        return split_lanes(a, k, 1, v);
+    if (v) return split_lanes(a, k, 1, v);
     v = plain_lanes(t, k);
     return v ? split_lanes(a, k, loops(k) - 1, v) : k;
 }

@@ -20,11 +20,13 @@ static const Rule rules[] = {
 #undef CLASS_RULE
 };
 
-static bool rule_fits(const Rule *rule, Op op) {
+static bool rule_fits(const Rule *rule, Op op)
+{
     return rule->op == op || (rule->op == OP_COUNT && rule->cls == op_info[op].cls);
 }
 
-static Ref try_rules(Graph *g, Ref r, const char **law) {
+static Ref try_rules(Graph *g, Ref r, const char **law)
+{
     for (int i = 0; i < COUNT(rules); i++) {
         Node n = g->node[r];
         Ref better = rule_fits(&rules[i], n.op) ? rules[i].fn(g, &n) : NOREF;
@@ -34,7 +36,8 @@ static Ref try_rules(Graph *g, Ref r, const char **law) {
     return NOREF;
 }
 
-Ref simplify(Graph *g, Ref r) {
+Ref simplify(Graph *g, Ref r)
+{
     const char *law = NULL;
     for (int steps = 0; steps < 1000; steps++) {
         Ref better = try_rules(g, r, &law);
@@ -44,7 +47,8 @@ Ref simplify(Graph *g, Ref r) {
     die("simplify does not end at: %s", law);
 }
 
-Graph *pass_simplify(Arena *a, const Graph *src) {
+Graph *pass_simplify(Arena *a, const Graph *src)
+{
     Ref *map;
     Graph *g = rebuild_start(a, src, &map);
     const bool *live = live_nodes(a, src);

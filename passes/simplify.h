@@ -19,11 +19,13 @@ typedef Ref SimplifyRule(Graph *, const Node *);
 Ref simplify(Graph *, Ref);
 
 /* Operand i as a node: valid until the next node is built, so copy what is needed after that. */
-static inline const Node *operand(const Graph *g, const Node *n, int i) {
+static inline const Node *operand(const Graph *g, const Node *n, int i)
+{
     return &g->node[n->args[i]];
 }
 
-static inline bool operand_is(const Graph *g, const Node *n, int i, Op op) {
+static inline bool operand_is(const Graph *g, const Node *n, int i, Op op)
+{
     return operand(g, n, i)->op == op;
 }
 

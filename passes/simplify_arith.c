@@ -5,44 +5,52 @@
 #include <math.h>
 #include <stdlib.h>
 
-static Ref binary(Graph *g, Op op, Ref a, Ref b) {
+static Ref binary(Graph *g, Op op, Ref a, Ref b)
+{
     return simplify(g, b_binary(g, op, a, b));
 }
 
 /* The operand that stands beside one for which `is` holds, or NOREF. */
-static Ref beside_splat(const Graph *g, const Node *n, double value) {
+static Ref beside_splat(const Graph *g, const Node *n, double value)
+{
     if (is_splat_of(g, n->args[1], value)) return n->args[0];
     return is_splat_of(g, n->args[0], value) ? n->args[1] : NOREF;
 }
 
 /* ---- neg, add, sub ---- */
 
-Ref simp_neg_neg(Graph *g, const Node *n) {
+Ref simp_neg_neg(Graph *g, const Node *n)
+{
     return operand_is(g, n, 0, OP_neg) ? operand(g, n, 0)->args[0] : NOREF;
 }
 
-Ref simp_add_zero(Graph *g, const Node *n) {
+Ref simp_add_zero(Graph *g, const Node *n)
+{
     return beside_splat(g, n, 0);
 }
 
-Ref simp_add_neg(Graph *g, const Node *n) {
+Ref simp_add_neg(Graph *g, const Node *n)
+{
     for (int i = 0; i < 2; i++)
         if (operand_is(g, n, i, OP_neg) && !is_constant(g, n->args[i]))
             return b_binary(g, OP_sub, n->args[1 - i], operand(g, n, i)->args[0]);
     return NOREF;
 }
 
-Ref simp_sub_zero(Graph *g, const Node *n) {
+Ref simp_sub_zero(Graph *g, const Node *n)
+{
     return is_splat_of(g, n->args[1], 0) ? n->args[0] : NOREF;
 }
 
-Ref simp_sub_neg(Graph *g, const Node *n) {
+Ref simp_sub_neg(Graph *g, const Node *n)
+{
     if (!operand_is(g, n, 1, OP_neg)) return NOREF;
     return b_binary(g, OP_add, n->args[0], operand(g, n, 1)->args[0]);
 }
 
 /* So that terms meet as terms: add_constants merges them. */
-Ref simp_sub_constant(Graph *g, const Node *n) {
+Ref simp_sub_constant(Graph *g, const Node *n)
+{
     double c;
     bool constant = is_constant(g, n->args[1]) && !is_constant(g, n->args[0]);
     if (!constant || !dtype_is_float(n->type.dtype)) return NOREF;
@@ -52,13 +60,15 @@ Ref simp_sub_constant(Graph *g, const Node *n) {
 }
 
 /* Which operand is constant, the other being none; -1 if both or neither are. */
-static int constant_side(const Graph *g, const Node *n) {
+static int constant_side(const Graph *g, const Node *n)
+{
     bool a = is_constant(g, n->args[0]), b = is_constant(g, n->args[1]);
     return a == b ? -1 : b;
 }
 
 /* (x op c) op d = x op (c op d), for add and mul. */
-static Ref merge_constants(Graph *g, const Node *n) {
+static Ref merge_constants(Graph *g, const Node *n)
+{
     int d = constant_side(g, n);
     if (d < 0 || !operand_is(g, n, 1 - d, n->op)) return NOREF;
     Node inner = *operand(g, n, 1 - d);
@@ -68,28 +78,33 @@ static Ref merge_constants(Graph *g, const Node *n) {
     return b_binary(g, n->op, inner.args[1 - c], both);
 }
 
-Ref simp_add_constants(Graph *g, const Node *n) {
+Ref simp_add_constants(Graph *g, const Node *n)
+{
     return merge_constants(g, n);
 }
 
 /* ---- mul, div, pow ---- */
 
-Ref simp_mul_one(Graph *g, const Node *n) {
+Ref simp_mul_one(Graph *g, const Node *n)
+{
     return beside_splat(g, n, 1);
 }
 
-Ref simp_mul_minus_one(Graph *g, const Node *n) {
+Ref simp_mul_minus_one(Graph *g, const Node *n)
+{
     Ref x = beside_splat(g, n, -1);
     return x == NOREF ? NOREF : b_unary(g, OP_neg, x);
 }
 
-Ref simp_mul_negs(Graph *g, const Node *n) {
+Ref simp_mul_negs(Graph *g, const Node *n)
+{
     if (!operand_is(g, n, 0, OP_neg) || !operand_is(g, n, 1, OP_neg)) return NOREF;
     return b_binary(g, OP_mul, operand(g, n, 0)->args[0], operand(g, n, 1)->args[0]);
 }
 
 /* Only beside a splat: negating it needs no work at run time. */
-Ref simp_mul_neg_constant(Graph *g, const Node *n) {
+Ref simp_mul_neg_constant(Graph *g, const Node *n)
+{
     double c;
     for (int i = 0; i < 2; i++)
         if (operand_is(g, n, i, OP_neg) && splat_value(g, n->args[1 - i], &c) &&
@@ -98,16 +113,19 @@ Ref simp_mul_neg_constant(Graph *g, const Node *n) {
     return NOREF;
 }
 
-Ref simp_mul_constants(Graph *g, const Node *n) {
+Ref simp_mul_constants(Graph *g, const Node *n)
+{
     return merge_constants(g, n);
 }
 
-Ref simp_div_one(Graph *g, const Node *n) {
+Ref simp_div_one(Graph *g, const Node *n)
+{
     return is_splat_of(g, n->args[1], 1) ? n->args[0] : NOREF;
 }
 
 /* Exact, and a factor can merge with others. Up to 2^14 the reciprocal is normal in every dtype. */
-Ref simp_div_power_of_two(Graph *g, const Node *n) {
+Ref simp_div_power_of_two(Graph *g, const Node *n)
+{
     double c;
     int exponent;
     if (!dtype_is_float(n->type.dtype) || !splat_value(g, n->args[1], &c)) return NOREF;
@@ -115,48 +133,57 @@ Ref simp_div_power_of_two(Graph *g, const Node *n) {
     return b_binary(g, OP_mul, n->args[0], graph_splat(g, n->type, 1 / c));
 }
 
-Ref simp_pow_one(Graph *g, const Node *n) {
+Ref simp_pow_one(Graph *g, const Node *n)
+{
     return is_splat_of(g, n->args[1], 1) ? n->args[0] : NOREF;
 }
 
-Ref simp_pow_two(Graph *g, const Node *n) {
+Ref simp_pow_two(Graph *g, const Node *n)
+{
     if (!is_splat_of(g, n->args[1], 2)) return NOREF;
     return b_binary(g, OP_mul, n->args[0], n->args[0]);
 }
 
 /* ---- max2, min2, logic, select ---- */
 
-Ref simp_same_operands(Graph *g, const Node *n) {
+Ref simp_same_operands(Graph *g, const Node *n)
+{
     (void)g;
     return n->args[0] == n->args[1] ? n->args[0] : NOREF;
 }
 
-Ref simp_clamp_again(Graph *g, const Node *n) {
+Ref simp_clamp_again(Graph *g, const Node *n)
+{
     if (!operand_is(g, n, 0, n->op)) return NOREF;
     return operand(g, n, 0)->args[1] == n->args[1] ? n->args[0] : NOREF;
 }
 
-Ref simp_not_not(Graph *g, const Node *n) {
+Ref simp_not_not(Graph *g, const Node *n)
+{
     return operand_is(g, n, 0, OP_not) ? operand(g, n, 0)->args[0] : NOREF;
 }
 
-Ref simp_select_constant(Graph *g, const Node *n) {
+Ref simp_select_constant(Graph *g, const Node *n)
+{
     double c;
     return splat_value(g, n->args[0], &c) ? n->args[c != 0 ? 1 : 2] : NOREF;
 }
 
-Ref simp_select_same(Graph *g, const Node *n) {
+Ref simp_select_same(Graph *g, const Node *n)
+{
     (void)g;
     return n->args[1] == n->args[2] ? n->args[1] : NOREF;
 }
 
-Ref simp_select_not(Graph *g, const Node *n) {
+Ref simp_select_not(Graph *g, const Node *n)
+{
     if (!operand_is(g, n, 0, OP_not)) return NOREF;
     return b_select(g, operand(g, n, 0)->args[0], n->args[2], n->args[1]);
 }
 
 /* An arm that asks the same question again knows the answer: arm 1 means yes, arm 2 means no. */
-Ref simp_select_nested(Graph *g, const Node *n) {
+Ref simp_select_nested(Graph *g, const Node *n)
+{
     for (int arm = 1; arm <= 2; arm++) {
         if (!operand_is(g, n, arm, OP_select)) continue;
         const Ref *inner = operand(g, n, arm)->args;
@@ -170,7 +197,8 @@ Ref simp_select_nested(Graph *g, const Node *n) {
 
 /* ---- cast ---- */
 
-Ref simp_cast_same(Graph *g, const Node *n) {
+Ref simp_cast_same(Graph *g, const Node *n)
+{
     return operand(g, n, 0)->type.dtype == n->type.dtype ? n->args[0] : NOREF;
 }
 
@@ -186,13 +214,15 @@ static const struct Holds {
     [DT_BOOL] = {1, 0, false, false},
 };
 
-static bool lossless(DType from, DType to) {
+static bool lossless(DType from, DType to)
+{
     struct Holds a = holds[from], b = holds[to];
     return a.digits <= b.digits && a.range <= b.range && a.negative <= b.negative &&
            a.fraction <= b.fraction;
 }
 
-Ref simp_cast_cast(Graph *g, const Node *n) {
+Ref simp_cast_cast(Graph *g, const Node *n)
+{
     const Node *inner = operand(g, n, 0);
     if (inner->op != OP_cast) return NOREF;
     Ref x = inner->args[0];
@@ -203,7 +233,8 @@ Ref simp_cast_cast(Graph *g, const Node *n) {
 /* ---- the class ---- */
 
 /* Finds the shape that all operands are broadcast from; splats adapt to any. */
-static bool common_source(const Graph *g, const Node *n, Type *source) {
+static bool common_source(const Graph *g, const Node *n, Type *source)
+{
     bool found = false;
     for (int i = 0; i < n->nargs; i++) {
         const Node *a = operand(g, n, i);
@@ -217,7 +248,8 @@ static bool common_source(const Graph *g, const Node *n, Type *source) {
     return found;
 }
 
-Ref simp_below_broadcast(Graph *g, const Node *n) {
+Ref simp_below_broadcast(Graph *g, const Node *n)
+{
     Type source;
     Ref args[MAX_ARGS];
     if (!common_source(g, n, &source)) return NOREF;

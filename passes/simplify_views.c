@@ -4,25 +4,29 @@
 #include "passes/simplify.h"
 
 /* A view, or a reduction, that changes no extent. Not for transpose and reverse, which may. */
-Ref simp_same_shape(Graph *g, const Node *n) {
+Ref simp_same_shape(Graph *g, const Node *n)
+{
     return type_same_dims(operand(g, n, 0)->type, n->type) ? n->args[0] : NOREF;
 }
 
-Ref simp_view_of_splat(Graph *g, const Node *n) {
+Ref simp_view_of_splat(Graph *g, const Node *n)
+{
     double v;
     if (!splat_value(g, n->args[0], &v)) return NOREF;
     if (n->op == OP_pad && node_attr(n, "value")->f != v) return NOREF;
     return splat_resize(g, n->args[0], n->type);
 }
 
-Ref simp_reshape_reshape(Graph *g, const Node *n) {
+Ref simp_reshape_reshape(Graph *g, const Node *n)
+{
     if (!operand_is(g, n, 0, OP_reshape)) return NOREF;
     return b_reshape(g, operand(g, n, 0)->args[0], n->type.rank, n->type.dim);
 }
 
 /* ---- transpose ---- */
 
-Ref simp_transpose_identity(Graph *g, const Node *n) {
+Ref simp_transpose_identity(Graph *g, const Node *n)
+{
     const Attr *perm = node_attr(n, "perm");
     (void)g;
     for (int i = 0; i < perm->n; i++)
@@ -30,7 +34,8 @@ Ref simp_transpose_identity(Graph *g, const Node *n) {
     return n->args[0];
 }
 
-Ref simp_transpose_transpose(Graph *g, const Node *n) {
+Ref simp_transpose_transpose(Graph *g, const Node *n)
+{
     if (!operand_is(g, n, 0, OP_transpose)) return NOREF;
     const Node *inner = operand(g, n, 0);
     const Attr *first = node_attr(inner, "perm"), *second = node_attr(n, "perm");
@@ -39,13 +44,15 @@ Ref simp_transpose_transpose(Graph *g, const Node *n) {
     return b_transpose(g, inner->args[0], perm);
 }
 
-Ref simp_transpose_broadcast(Graph *g, const Node *n) {
+Ref simp_transpose_broadcast(Graph *g, const Node *n)
+{
     if (!operand_is(g, n, 0, OP_broadcast)) return NOREF;
     Ref small = graph_node(g, OP_transpose, 1, operand(g, n, 0)->args, n->attr);
     return b_broadcast(g, simplify(g, small), n->type.rank, n->type.dim);
 }
 
-Ref simp_broadcast_broadcast(Graph *g, const Node *n) {
+Ref simp_broadcast_broadcast(Graph *g, const Node *n)
+{
     if (!operand_is(g, n, 0, OP_broadcast)) return NOREF;
     return b_broadcast(g, operand(g, n, 0)->args[0], n->type.rank, n->type.dim);
 }
@@ -56,7 +63,8 @@ typedef struct Cut { /* the attributes of a slice */
     int64_t start[MAX_RANK], size[MAX_RANK], step[MAX_RANK];
 } Cut;
 
-static Cut cut_of(const Node *n) {
+static Cut cut_of(const Node *n)
+{
     Cut c;
     for (int i = 0; i < n->type.rank; i++) {
         c.start[i] = node_attr(n, "starts")->i[i];
@@ -66,11 +74,13 @@ static Cut cut_of(const Node *n) {
     return c;
 }
 
-static Ref cut(Graph *g, Ref x, const Cut *c) {
+static Ref cut(Graph *g, Ref x, const Cut *c)
+{
     return b_slice(g, x, c->start, c->size, c->step);
 }
 
-Ref simp_slice_slice(Graph *g, const Node *n) {
+Ref simp_slice_slice(Graph *g, const Node *n)
+{
     if (!operand_is(g, n, 0, OP_slice)) return NOREF;
     Cut outer = cut_of(n), inner = cut_of(operand(g, n, 0));
     for (int i = 0; i < n->type.rank; i++) {
@@ -81,7 +91,8 @@ Ref simp_slice_slice(Graph *g, const Node *n) {
 }
 
 /* Rebases one axis of a slice of a padded axis onto the axis itself, if it takes elements only. */
-static bool unpad_axis(Cut *c, int i, int64_t low, int64_t inner, int64_t extent) {
+static bool unpad_axis(Cut *c, int i, int64_t low, int64_t inner, int64_t extent)
+{
     int64_t pitch = inner + 1, at = c->start[i] - low;
     if (at < 0 || at % pitch || c->step[i] % (c->size[i] > 1 ? pitch : 1)) return false;
     c->start[i] = at / pitch;
@@ -89,7 +100,8 @@ static bool unpad_axis(Cut *c, int i, int64_t low, int64_t inner, int64_t extent
     return c->start[i] + (c->size[i] - 1) * c->step[i] < extent;
 }
 
-Ref simp_slice_pad(Graph *g, const Node *n) {
+Ref simp_slice_pad(Graph *g, const Node *n)
+{
     const Node *pad = operand(g, n, 0);
     if (pad->op != OP_pad) return NOREF;
     Ref x = pad->args[0];
@@ -100,7 +112,8 @@ Ref simp_slice_pad(Graph *g, const Node *n) {
     return cut(g, x, &c);
 }
 
-Ref simp_slice_concat(Graph *g, const Node *n) {
+Ref simp_slice_concat(Graph *g, const Node *n)
+{
     const Node *join = operand(g, n, 0);
     if (join->op != OP_concat) return NOREF;
     int axis = (int)node_int(join, "axis");
@@ -116,7 +129,8 @@ Ref simp_slice_concat(Graph *g, const Node *n) {
     return NOREF;
 }
 
-Ref simp_slice_broadcast(Graph *g, const Node *n) {
+Ref simp_slice_broadcast(Graph *g, const Node *n)
+{
     if (!operand_is(g, n, 0, OP_broadcast)) return NOREF;
     Ref x = operand(g, n, 0)->args[0];
     Type small = g->node[x].type, all = operand(g, n, 0)->type;
@@ -128,7 +142,8 @@ Ref simp_slice_broadcast(Graph *g, const Node *n) {
 
 /* ---- pad, reverse, the rest ---- */
 
-Ref simp_pad_pad(Graph *g, const Node *n) {
+Ref simp_pad_pad(Graph *g, const Node *n)
+{
     const Node *in = operand(g, n, 0);
     if (in->op != OP_pad || node_attr(in, "value")->f != node_attr(n, "value")->f) return NOREF;
     const Attr *inner = node_attr(n, "inner");
@@ -141,7 +156,8 @@ Ref simp_pad_pad(Graph *g, const Node *n) {
     return b_pad(g, in->args[0], low, high, node_attr(in, "inner")->i, node_attr(in, "value")->f);
 }
 
-Ref simp_reverse_unit(Graph *g, const Node *n) {
+Ref simp_reverse_unit(Graph *g, const Node *n)
+{
     const Attr *axes = node_attr(n, "axes");
     (void)g;
     for (int i = 0; i < axes->n; i++)
@@ -149,7 +165,8 @@ Ref simp_reverse_unit(Graph *g, const Node *n) {
     return n->args[0];
 }
 
-Ref simp_reverse_reverse(Graph *g, const Node *n) {
+Ref simp_reverse_reverse(Graph *g, const Node *n)
+{
     if (!operand_is(g, n, 0, OP_reverse)) return NOREF;
     const Attr *a = node_attr(n, "axes"), *b = node_attr(operand(g, n, 0), "axes");
     for (int i = 0; i < a->n; i++)
@@ -157,11 +174,13 @@ Ref simp_reverse_reverse(Graph *g, const Node *n) {
     return a->n == b->n ? operand(g, n, 0)->args[0] : NOREF;
 }
 
-Ref simp_concat_one(Graph *g, const Node *n) {
+Ref simp_concat_one(Graph *g, const Node *n)
+{
     (void)g;
     return n->nargs == 1 ? n->args[0] : NOREF;
 }
 
-Ref simp_stop_stop(Graph *g, const Node *n) {
+Ref simp_stop_stop(Graph *g, const Node *n)
+{
     return operand_is(g, n, 0, OP_stop) ? n->args[0] : NOREF;
 }

@@ -6,28 +6,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-static Graph *run_simplify(Arena *a, const Graph *g, const char *arg) {
+static Graph *run_simplify(Arena *a, const Graph *g, const char *arg)
+{
     (void)arg;
     return pass_simplify(a, g);
 }
 
-static Graph *run_fold(Arena *a, const Graph *g, const char *arg) {
+static Graph *run_fold(Arena *a, const Graph *g, const char *arg)
+{
     (void)arg;
     return pass_fold(a, g);
 }
 
-static Graph *run_dce(Arena *a, const Graph *g, const char *arg) {
+static Graph *run_dce(Arena *a, const Graph *g, const char *arg)
+{
     (void)arg;
     return pass_dce(a, g);
 }
 
-static Graph *run_verify(Arena *a, const Graph *g, const char *arg) {
+static Graph *run_verify(Arena *a, const Graph *g, const char *arg)
+{
     (void)arg;
     graph_verify(g, "verify");
     return pass_dce(a, g);
 }
 
-static Graph *run_batch(Arena *a, const Graph *g, const char *arg) {
+static Graph *run_batch(Arena *a, const Graph *g, const char *arg)
+{
     char *end;
     long long b = strtoll(arg, &end, 10);
     if (*end || end == arg) err(NULL, "batch=%s: not a number", arg);
@@ -35,7 +40,8 @@ static Graph *run_batch(Arena *a, const Graph *g, const char *arg) {
 }
 
 /* "f64" retypes f32; "i64:i32" says both. */
-static Graph *run_retype(Arena *a, const Graph *g, const char *arg) {
+static Graph *run_retype(Arena *a, const Graph *g, const char *arg)
+{
     const char *colon = strchr(arg, ':');
     char *name = arena_strdup(a, arg);
     DType from = DT_F32, to;
@@ -46,7 +52,8 @@ static Graph *run_retype(Arena *a, const Graph *g, const char *arg) {
     return pass_retype(a, g, from, to);
 }
 
-static Graph *run_grad(Arena *a, const Graph *src, const char *arg) {
+static Graph *run_grad(Arena *a, const Graph *src, const char *arg)
+{
     Graph *g = pass_dce(a, src);
     char *out_name = arena_strdup(a, arg), *in_name = strchr(out_name, ':');
     if (!in_name) err(NULL, "grad=%s: two names are needed, OUT:IN", arg);
@@ -71,7 +78,8 @@ const PassRow pass_rows[] = {
 };
 const int pass_nrows = COUNT(pass_rows);
 
-const PassRow *pass_find(const char *spec) {
+const PassRow *pass_find(const char *spec)
+{
     size_t n = strcspn(spec, "=");
     for (int i = 0; i < pass_nrows; i++)
         if (strlen(pass_rows[i].name) == n && !strncmp(pass_rows[i].name, spec, n))
@@ -79,7 +87,8 @@ const PassRow *pass_find(const char *spec) {
     return NULL;
 }
 
-Graph *pass_by_spec(Arena *a, const Graph *g, const char *spec) {
+Graph *pass_by_spec(Arena *a, const Graph *g, const char *spec)
+{
     const PassRow *row = pass_find(spec);
     const char *arg = strchr(spec, '=');
     if (!row) err(NULL, "%s: no such pass", spec);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which physical layout a value in memory has. One rule decides, so that producers and consumers agree
- * without negotiation: a rank-4 sample value whose channels fill vector registers is blocked by
- * channels, everything else is row-major; claims add the halo that they need (they accept more). A
- * bool in blocked layout is stored as bits. */
+/* Which physical layout a value in memory has. One rule decides, so that producers and consumers
+ * agree without negotiation: a rank-4 sample value whose channels fill vector registers is blocked
+ * by channels, everything else is row-major; claims add the halo that they need (they accept more).
+ * A bool in blocked layout is stored as bits. */
 #include <string.h>
 
 #include "lowering.h"
@@ -30,21 +30,33 @@ Contract contract_of(const Graph *g, Ref r)
     faces(g, n, &x, &w, &y);
     const Attr *st = node_attr(n, "strides"), *pad = node_attr(n, "pads");
     const Attr *dil = node_attr(n, "dilations");
-    return (Contract){
-        .op = n->op, .dtype = n->type.dtype, .batch = x.dim[0], .ic = x.dim[1], .oc = y.dim[1],
-        .groups = node_int(n, "groups"), .ih = x.dim[2], .iw = x.dim[3], .oh = y.dim[2],
-        .ow = y.dim[3], .kh = w.dim[2], .kw = w.dim[3], .sh = at(st, 0, 1), .sw = at(st, 1, 1),
-        .ph = at(pad, 0, 0), .pw = at(pad, 1, 0), .ph2 = at(pad, 2, 0), .pw2 = at(pad, 3, 0),
-        .dh = at(dil, 0, 1), .dw = at(dil, 1, 1)};
+    return (Contract){.op = n->op,
+                      .dtype = n->type.dtype,
+                      .batch = x.dim[0],
+                      .ic = x.dim[1],
+                      .oc = y.dim[1],
+                      .groups = node_int(n, "groups"),
+                      .ih = x.dim[2],
+                      .iw = x.dim[3],
+                      .oh = y.dim[2],
+                      .ow = y.dim[3],
+                      .kh = w.dim[2],
+                      .kw = w.dim[3],
+                      .sh = at(st, 0, 1),
+                      .sw = at(st, 1, 1),
+                      .ph = at(pad, 0, 0),
+                      .pw = at(pad, 1, 0),
+                      .ph2 = at(pad, 2, 0),
+                      .pw2 = at(pad, 3, 0),
+                      .dh = at(dil, 0, 1),
+                      .dw = at(dil, 1, 1)};
 }
 
 bool contract_offer(const Lowering *l, Ref r, Offer *offer)
 {
     const Node *n = &l->g->node[r];
-    if (!l->target->offer || n->type.rank != 4 || !l->batched[r])
-        return false;
-    if (l->g->node[n->args[1]].op != OP_const)
-        return false; /* packed at compile time */
+    if (!l->target->offer || n->type.rank != 4 || !l->batched[r]) return false;
+    if (l->g->node[n->args[1]].op != OP_const) return false; /* packed at compile time */
     Contract c = contract_of(l->g, r);
     *offer = (Offer){.claim = -1};
     return l->target->offer(l->target, &c, offer) && offer->claim >= 0;
@@ -55,8 +67,7 @@ bool contract_offer(const Lowering *l, Ref r, Offer *offer)
 static const Digit *spatial_digit(const Layout *lay, int dim)
 {
     for (int i = 0; i < lay->ndigit; i++)
-        if (lay->digit[i].dim == dim)
-            return &lay->digit[i];
+        if (lay->digit[i].dim == dim) return &lay->digit[i];
     return NULL;
 }
 
@@ -67,18 +78,15 @@ void layout_need_halo(Lowering *l, Ref value, const Layout *need)
     for (int d = 2; d < t.rank && d < 5; d++) {
         const Digit *g = spatial_digit(need, d);
         int64_t high = g->extent - g->low - t.dim[d];
-        if (g->low > l->halo[value][d - 2])
-            l->halo[value][d - 2] = g->low;
-        if (high > l->halo[value][d + 1])
-            l->halo[value][d + 1] = high;
+        if (g->low > l->halo[value][d - 2]) l->halo[value][d - 2] = g->low;
+        if (high > l->halo[value][d + 1]) l->halo[value][d + 1] = high;
     }
 }
 
 /* Same digits, and at least as much halo on both sides. */
 bool layout_covers(const Layout *have, const Layout *need)
 {
-    if (have->ndigit != need->ndigit || have->bits != need->bits)
-        return false;
+    if (have->ndigit != need->ndigit || have->bits != need->bits) return false;
     for (int i = 0; i < have->ndigit; i++) {
         const Digit *h = &have->digit[i], *n = &need->digit[i];
         if (h->dim != n->dim || h->div != n->div || h->low < n->low ||
@@ -102,8 +110,7 @@ Layout value_layout(const Lowering *l, Ref r)
     Type t = l->g->node[r].type;
     const int64_t *low = l->halo[r], *high = l->halo[r] + 3;
     int lanes = target_lanes(l->target, l->module->precision);
-    if (!blocked_by(l, r, lanes))
-        return t.rank > 2 ? layout_halo(t, low, high) : layout_plain(t);
+    if (!blocked_by(l, r, lanes)) return t.rank > 2 ? layout_halo(t, low, high) : layout_plain(t);
     Layout lay = layout_blocked(t, lanes, low, high);
     lay.bits = t.dtype == DT_BOOL && lanes >= 8;
     return lay;

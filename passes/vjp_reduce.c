@@ -4,17 +4,20 @@
 #include "passes/rewrite.h"
 #include "passes/vjp.h"
 
-static Ref spread(Vjp *v, Ref small) {
+static Ref spread(Vjp *v, Ref small)
+{
     Type x = type_of_arg(v, 0);
     return b_broadcast(v->g, small, x.rank, x.dim);
 }
 
-void vjp_sum(Vjp *v) {
+void vjp_sum(Vjp *v)
+{
     accumulate(v, 0, spread(v, v->cot));
 }
 
 /* Row-major position of each element of x within the reduced axes, as i64 of x's shape. */
-static Ref positions(Vjp *v, const Attr *axes) {
+static Ref positions(Vjp *v, const Attr *axes)
+{
     Type x = type_of_arg(v, 0);
     int64_t dim[MAX_RANK], count = 1;
     for (int i = 0; i < x.rank; i++) {
@@ -25,7 +28,8 @@ static Ref positions(Vjp *v, const Attr *axes) {
     return spread(v, b_reshape(v->g, flat, x.rank, dim));
 }
 
-static void extremum(Vjp *v, Ref ranked) {
+static void extremum(Vjp *v, Ref ranked)
+{
     const Attr *axes = node_attr(&v->node, "axes");
     Ref best = graph_node(v->g, OP_argmax, 1, &ranked, v->node.attr);
     Ref where = positions(v, axes); /* one builder a statement: C leaves argument order open */
@@ -35,16 +39,19 @@ static void extremum(Vjp *v, Ref ranked) {
     accumulate(v, 0, b_select(v->g, here, cot, zero));
 }
 
-void vjp_max(Vjp *v) {
+void vjp_max(Vjp *v)
+{
     extremum(v, arg_of(v, 0));
 }
 
-void vjp_min(Vjp *v) {
+void vjp_min(Vjp *v)
+{
     extremum(v, b_unary(v->g, OP_neg, arg_of(v, 0)));
 }
 
 /* perm moves the axes that are not reduced to the front; returns how many elements are reduced. */
-static int64_t reduced_last(Type x, const Attr *axes, int *perm, Type *moved) {
+static int64_t reduced_last(Type x, const Attr *axes, int *perm, Type *moved)
+{
     int64_t count = 1;
     int n = 0;
     for (int last = 0; last < 2; last++)
@@ -60,7 +67,8 @@ static int64_t reduced_last(Type x, const Attr *axes, int *perm, Type *moved) {
 
 /* [R, K] -> [R, K]: the product of the others. Element i of row r is the product over j of a K x K
  * table that holds x[r, j], but 1 at j = i: no division, so zeros are no special case. */
-static Ref product_of_others(Graph *g, Ref x, int64_t rows, int64_t k) {
+static Ref product_of_others(Graph *g, Ref x, int64_t rows, int64_t k)
+{
     int64_t row[] = {rows, 1, k}, table[] = {rows, k, k}, flat[] = {rows, k};
     DType t = g->node[x].type.dtype;
     Type index = type_of(DT_I64, 3, table);
@@ -71,7 +79,8 @@ static Ref product_of_others(Graph *g, Ref x, int64_t rows, int64_t k) {
     return b_reshape(g, b_reduce(g, OP_prod, others, 1, (int[]){2}), 2, flat);
 }
 
-void vjp_prod(Vjp *v) {
+void vjp_prod(Vjp *v)
+{
     Graph *g = v->g;
     Type x = type_of_arg(v, 0), moved;
     int perm[MAX_RANK], inverse[MAX_RANK];
@@ -84,7 +93,8 @@ void vjp_prod(Vjp *v) {
     accumulate(v, 0, b_binary(g, OP_mul, spread(v, v->cot), others));
 }
 
-void vjp_scan(Vjp *v) {
+void vjp_scan(Vjp *v)
+{
     int axis = (int)node_int(&v->node, "axis");
     bool reverse = node_int(&v->node, "reverse"), exclusive = node_int(&v->node, "exclusive");
     accumulate(v, 0, b_scan(v->g, v->cot, axis, !reverse, exclusive));

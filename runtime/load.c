@@ -13,7 +13,8 @@ struct AdjLoaded {
 };
 
 /* A name without a slash would be searched for in the system's folders. */
-static void *open_file(const char *path, char *msg, size_t size) {
+static void *open_file(const char *path, char *msg, size_t size)
+{
     size_t n = strlen(path) + 3;
     char *here = malloc(n);
     if (!here) return snprintf(msg, size, "%s: out of memory", path), NULL;
@@ -25,7 +26,8 @@ static void *open_file(const char *path, char *msg, size_t size) {
 }
 
 static const AdjModel *find_model(void *library, const char *path, const char *prefix, char *msg,
-                                  size_t size) {
+                                  size_t size)
+{
     char symbol[256];
     int n = snprintf(symbol, sizeof symbol, "%s_model", prefix);
     const AdjModel *m = n > 0 && n < (int)sizeof symbol ? dlsym(library, symbol) : NULL;
@@ -39,7 +41,8 @@ static const AdjModel *find_model(void *library, const char *path, const char *p
     return m;
 }
 
-AdjLoaded *adj_load(const char *path, const char *prefix, char *msg, size_t size) {
+AdjLoaded *adj_load(const char *path, const char *prefix, char *msg, size_t size)
+{
     AdjLoaded *l = calloc(1, sizeof *l);
     if (!l) return snprintf(msg, size, "%s: out of memory", path), NULL;
     l->library = open_file(path, msg, size);
@@ -49,11 +52,13 @@ AdjLoaded *adj_load(const char *path, const char *prefix, char *msg, size_t size
     return NULL;
 }
 
-const AdjModel *adj_loaded_model(const AdjLoaded *l) {
+const AdjModel *adj_loaded_model(const AdjLoaded *l)
+{
     return l->model;
 }
 
-void adj_unload(AdjLoaded *l) {
+void adj_unload(AdjLoaded *l)
+{
     if (!l) return;
     if (l->library) dlclose(l->library);
     free(l);
@@ -61,25 +66,29 @@ void adj_unload(AdjLoaded *l) {
 
 /* ---- lookups ---- */
 
-const AdjEntry *adj_entry(const AdjModel *m, const char *name) {
+const AdjEntry *adj_entry(const AdjModel *m, const char *name)
+{
     for (uint32_t i = 0; i < m->nentry; i++)
         if (!strcmp(m->entry[i].name, name)) return &m->entry[i];
     return NULL;
 }
 
-int adj_io(const AdjEntry *e, const char *name) {
+int adj_io(const AdjEntry *e, const char *name)
+{
     for (int i = 0; i < e->nio; i++)
         if (!strcmp(e->io[i].name, name)) return i;
     return -1;
 }
 
-int adj_hyper(const AdjEntry *e, const char *name) {
+int adj_hyper(const AdjEntry *e, const char *name)
+{
     for (int i = 0; i < e->nhyper; i++)
         if (!strcmp(e->hyper[i].name, name)) return i;
     return -1;
 }
 
-size_t adj_tensor_bytes(const AdjTensor *t) {
+size_t adj_tensor_bytes(const AdjTensor *t)
+{
     static const size_t bytes[] = {
         [ADJ_F64] = 8, [ADJ_F32] = 4, [ADJ_F16] = 2, [ADJ_BF16] = 2, [ADJ_I64] = 8,
         [ADJ_I32] = 4, [ADJ_I8] = 1,  [ADJ_U8] = 1,  [ADJ_BOOL] = 1};

@@ -23,7 +23,8 @@ struct AdjPool {
 };
 
 /* Runs indices of the job until none is left to deal. The lock is held at entry and exit. */
-static void deal(AdjPool *p) {
+static void deal(AdjPool *p)
+{
     while (p->next < p->n) {
         int i = p->next++;
         pthread_mutex_unlock(&p->lock);
@@ -33,7 +34,8 @@ static void deal(AdjPool *p) {
     }
 }
 
-static void *thread_main(void *arg) {
+static void *thread_main(void *arg)
+{
     AdjPool *p = arg;
     pthread_mutex_lock(&p->lock);
     while (!p->quit) {
@@ -44,12 +46,14 @@ static void *thread_main(void *arg) {
     return NULL;
 }
 
-static int online(void) {
+static int online(void)
+{
     long n = sysconf(_SC_NPROCESSORS_ONLN);
     return n > 0 ? (int)n : 1;
 }
 
-static bool start(AdjPool *p, int nthread) {
+static bool start(AdjPool *p, int nthread)
+{
     while (p->nthread < nthread) {
         if (pthread_create(&p->thread[p->nthread], NULL, thread_main, p)) return false;
         p->nthread++;
@@ -57,7 +61,8 @@ static bool start(AdjPool *p, int nthread) {
     return true;
 }
 
-AdjPool *adj_pool_new(int workers) {
+AdjPool *adj_pool_new(int workers)
+{
     int nthread = (workers < 1 ? online() : workers) - 1;
     AdjPool *p = calloc(1, sizeof *p + sizeof(pthread_t) * (size_t)nthread);
     if (!p) return NULL;
@@ -69,7 +74,8 @@ AdjPool *adj_pool_new(int workers) {
     return NULL;
 }
 
-void adj_pool_free(AdjPool *p) {
+void adj_pool_free(AdjPool *p)
+{
     if (!p) return;
     pthread_mutex_lock(&p->lock);
     p->quit = true;
@@ -82,18 +88,21 @@ void adj_pool_free(AdjPool *p) {
     free(p);
 }
 
-int adj_pool_workers(const AdjPool *p) {
+int adj_pool_workers(const AdjPool *p)
+{
     return p->nthread + 1;
 }
 
 /* ---- as an AdjEnv ---- */
 
-static int run_alone(int n, void (*fn)(void *, int), void *arg) {
+static int run_alone(int n, void (*fn)(void *, int), void *arg)
+{
     for (int i = 0; i < n; i++) fn(arg, i);
     return 0;
 }
 
-static void open_job(AdjPool *p, int n, void (*fn)(void *, int), void *arg) {
+static void open_job(AdjPool *p, int n, void (*fn)(void *, int), void *arg)
+{
     p->busy = true;
     p->fn = fn;
     p->arg = arg;
@@ -102,7 +111,8 @@ static void open_job(AdjPool *p, int n, void (*fn)(void *, int), void *arg) {
     pthread_cond_broadcast(&p->work);
 }
 
-int adj_pool_parallel(void *user, int n, void (*fn)(void *, int), void *arg) {
+int adj_pool_parallel(void *user, int n, void (*fn)(void *, int), void *arg)
+{
     AdjPool *p = user;
     if (n <= 0) return 0;
     pthread_mutex_lock(&p->lock);
@@ -118,17 +128,20 @@ int adj_pool_parallel(void *user, int n, void (*fn)(void *, int), void *arg) {
     return 0;
 }
 
-void adj_pool_env(AdjPool *p, AdjEnv *env) {
+void adj_pool_env(AdjPool *p, AdjEnv *env)
+{
     *env = (AdjEnv){.size = sizeof *env,
                     .workers = adj_pool_workers(p),
                     .user = p,
                     .parallel = adj_pool_parallel};
 }
 
-void adj_pool_set_user(AdjPool *p, void *user) {
+void adj_pool_set_user(AdjPool *p, void *user)
+{
     p->user = user;
 }
 
-void *adj_pool_user(const AdjPool *p) {
+void *adj_pool_user(const AdjPool *p)
+{
     return p->user;
 }

@@ -13,18 +13,21 @@ struct Loaded {
     LLVMOrcLLJITRef jit;
 };
 
-void object_unload(Loaded *l) {
+void object_unload(Loaded *l)
+{
     if (!l) return;
     if (l->jit) LLVMConsumeError(LLVMOrcDisposeLLJIT(l->jit));
     free(l);
 }
 
-static void release(void *l) {
+static void release(void *l)
+{
     object_unload(l);
 }
 
 /* err()s unwind, so LLVM's text is copied out first. */
-static void succeed(LLVMErrorRef e, const char *what) {
+static void succeed(LLVMErrorRef e, const char *what)
+{
     char text[512];
     if (!e) return;
     char *message = LLVMGetErrorMessage(e);
@@ -34,27 +37,31 @@ static void succeed(LLVMErrorRef e, const char *what) {
     err(NULL, "%s: %s", what, text);
 }
 
-static LLVMOrcCSymbolMapPair import(Loaded *l, const char *name, const void *address) {
+static LLVMOrcCSymbolMapPair import(Loaded *l, const char *name, const void *address)
+{
     LLVMJITEvaluatedSymbol s = {(LLVMOrcExecutorAddress)(uintptr_t)address,
                                 {LLVMJITSymbolGenericFlagsExported, 0}};
     return (LLVMOrcCSymbolMapPair){LLVMOrcLLJITMangleAndIntern(l->jit, name), s};
 }
 
-static void add_imports(Loaded *l) {
+static void add_imports(Loaded *l)
+{
     LLVMOrcCSymbolMapPair pair[] = {import(l, "memcpy", (const void *)(uintptr_t)memcpy),
                                     import(l, "memset", (const void *)(uintptr_t)memset)};
     LLVMOrcMaterializationUnitRef unit = LLVMOrcAbsoluteSymbols(pair, COUNT(pair));
     succeed(LLVMOrcJITDylibDefine(LLVMOrcLLJITGetMainJITDylib(l->jit), unit), "loading");
 }
 
-static void add_object(Loaded *l, const Bytes *object) {
+static void add_object(Loaded *l, const Bytes *object)
+{
     LLVMMemoryBufferRef buffer = LLVMCreateMemoryBufferWithMemoryRangeCopy(
         (const char *)object->data, object->size, "object");
     LLVMOrcJITDylibRef main = LLVMOrcLLJITGetMainJITDylib(l->jit);
     succeed(LLVMOrcLLJITAddObjectFile(l->jit, main, buffer), "loading the object");
 }
 
-Loaded *object_load(const Bytes *object, const char *symbol, void **address) {
+Loaded *object_load(const Bytes *object, const char *symbol, void **address)
+{
     llvm_start();
     Loaded *l = calloc(1, sizeof *l);
     if (!l) err(NULL, "out of memory");

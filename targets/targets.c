@@ -21,7 +21,8 @@ static const CpuRow ptx_rows[] = {
 
 /* ---- bids ---- */
 
-static bool offer_cpu(const Target *t, const Contract *c, Offer *o) {
+static bool offer_cpu(const Target *t, const Contract *c, Offer *o)
+{
     for (int i = 0; i < cpu_nclaims; i++) {
         if (cpu_claims[i].offer(t, c, o)) {
             o->claim = i;
@@ -31,7 +32,8 @@ static bool offer_cpu(const Target *t, const Contract *c, Offer *o) {
     return false;
 }
 
-static bool offer_none(const Target *t, const Contract *c, Offer *o) {
+static bool offer_none(const Target *t, const Contract *c, Offer *o)
+{
     (void)t, (void)c, (void)o;
     return false;
 }
@@ -53,7 +55,8 @@ static const Family families[] = {
     {"nvptx64", "nvptx64", "nvptx64-nvidia-cuda", ptx_rows, COUNT(ptx_rows), true, offer_none},
 };
 
-void target_list(Str *s) {
+void target_list(Str *s)
+{
     for (int i = 0; i < COUNT(families); i++) {
         const Family *f = &families[i];
         str_fmt(s, "%s (%s):", f->name, f->triple);
@@ -62,11 +65,13 @@ void target_list(Str *s) {
     }
 }
 
-static void release_str(void *s) {
+static void release_str(void *s)
+{
     str_free(s);
 }
 
-_Noreturn static void unknown(const char *what, const char *name) {
+_Noreturn static void unknown(const char *what, const char *name)
+{
     Str s = {0};
     err_defer(release_str, &s);
     target_list(&s);
@@ -75,25 +80,29 @@ _Noreturn static void unknown(const char *what, const char *name) {
 
 /* ---- the family of a triple ---- */
 
-static bool is_arch(const char *triple, const char *arch) {
+static bool is_arch(const char *triple, const char *arch)
+{
     size_t n = strlen(arch);
     return !strncmp(triple, arch, n) && (triple[n] == '-' || !triple[n]);
 }
 
-static const Family *family_of(const char *triple) {
+static const Family *family_of(const char *triple)
+{
     for (int i = 0; i < COUNT(families); i++)
         if (is_arch(triple, families[i].arch) || !strcmp(triple, families[i].name))
             return &families[i];
     unknown("target", triple);
 }
 
-static void copy_message(Arena *a, char *llvm, char **out) {
+static void copy_message(Arena *a, char *llvm, char **out)
+{
     *out = arena_strdup(a, llvm);
     LLVMDisposeMessage(llvm);
 }
 
 /* The triple of this machine, of which only the architecture counts: the rest is the family's. */
-static const Family *host_family(Arena *a) {
+static const Family *host_family(Arena *a)
+{
     char *triple;
     copy_message(a, LLVMGetDefaultTargetTriple(), &triple);
     return family_of(triple);
@@ -102,13 +111,15 @@ static const Family *host_family(Arena *a) {
 /* ---- the row of a CPU ---- */
 
 /* features: "+avx2,-avx512f,..." */
-static bool has_feature(const char *features, const char *name, size_t n) {
+static bool has_feature(const char *features, const char *name, size_t n)
+{
     for (const char *p = features; (p = strchr(p, '+')) != NULL; p++)
         if (!strncmp(p + 1, name, n) && (p[1 + n] == ',' || !p[1 + n])) return true;
     return false;
 }
 
-static bool has_all(const char *features, const char *needs) {
+static bool has_all(const char *features, const char *needs)
+{
     while (*needs) {
         size_t n = strcspn(needs, ",");
         if (!has_feature(features, needs, n)) return false;
@@ -117,7 +128,8 @@ static bool has_all(const char *features, const char *needs) {
     return true;
 }
 
-static const CpuRow *native_row(Arena *a, const Family *f) {
+static const CpuRow *native_row(Arena *a, const Family *f)
+{
     char *cpu, *features;
     copy_message(a, LLVMGetHostCPUName(), &cpu);
     copy_message(a, LLVMGetHostCPUFeatures(), &features);
@@ -131,14 +143,16 @@ static const CpuRow *native_row(Arena *a, const Family *f) {
     return best;
 }
 
-static const CpuRow *named_row(const Family *f, const char *name) {
+static const CpuRow *named_row(const Family *f, const char *name)
+{
     for (int i = 0; i < f->nrow; i++)
         if (!strcmp(f->row[i].name, name)) return &f->row[i];
     unknown("CPU", name);
 }
 
 /* Another machine than this one has no native row: the least, or for a GPU the latest. */
-static const CpuRow *row_of(Arena *a, const Family *f, const char *name) {
+static const CpuRow *row_of(Arena *a, const Family *f, const char *name)
+{
     if (name && strcmp(name, "native")) return named_row(f, name);
     if (f->gpu) return &f->row[f->nrow - 1];
     return f == host_family(a) ? native_row(a, f) : &f->row[0];
@@ -146,7 +160,8 @@ static const CpuRow *row_of(Arena *a, const Family *f, const char *name) {
 
 /* ---- targets ---- */
 
-const Target *target_find(Arena *a, const char *triple, const char *cpu) {
+const Target *target_find(Arena *a, const char *triple, const char *cpu)
+{
     const Family *f = triple ? family_of(triple) : host_family(a);
     const CpuRow *r = row_of(a, f, cpu);
     Target *t = NEW(a, Target);

@@ -36,7 +36,8 @@ typedef struct Attack {
 
 /* ---- parameters ---- */
 
-static void store(Number *n, int dtype, double v) {
+static void store(Number *n, int dtype, double v)
+{
     if (dtype == ADJ_F64)
         n->f64 = v;
     else if (dtype == ADJ_F32)
@@ -45,7 +46,8 @@ static void store(Number *n, int dtype, double v) {
         n->i32 = (int32_t)v;
 }
 
-static int set_hyper(Attack *a, const char *option, const char *name, double v) {
+static int set_hyper(Attack *a, const char *option, const char *name, double v)
+{
     int k = adj_hyper(a->b.entry, name);
     if (k < 0 || k >= MAX_HYPER)
         return fail_usage("%s: %s has no such parameter", option, a->b.entry->name);
@@ -59,7 +61,8 @@ static int set_hyper(Attack *a, const char *option, const char *name, double v) 
 
 /* A number as given, or the attack's default; *used is what it comes to. */
 static int set_given(Attack *a, const char *option, const char *name, const char *text,
-                     double *used) {
+                     double *used)
+{
     int k = adj_hyper(a->b.entry, name);
     *used = k < 0 ? NAN : a->b.entry->hyper[k].value;
     if (!text) return 0;
@@ -67,7 +70,8 @@ static int set_given(Attack *a, const char *option, const char *name, const char
     return e ? e : set_hyper(a, option, name, *used);
 }
 
-static int set_all(Attack *a) {
+static int set_all(Attack *a)
+{
     const AttackPlan *p = a->plan;
     int e;
     if ((e = set_given(a, "--eps", "eps", p->eps, &a->r->eps)) ||
@@ -81,7 +85,8 @@ static int set_all(Attack *a) {
 
 /* ---- memory ---- */
 
-static int add_buffers(Attack *a) {
+static int add_buffers(Attack *a)
+{
     static const char *const names[] = {"x", "y", "success"};
     int e;
     for (int i = 0; i < 3; i++)
@@ -96,13 +101,15 @@ static int add_buffers(Attack *a) {
     return buffers_add(&a->clean, "logits");
 }
 
-static int add_labels(Attack *a) {
+static int add_labels(Attack *a)
+{
     a->labels = calloc((size_t)a->b.samples, sizeof *a->labels);
     a->before = calloc((size_t)a->b.samples, sizeof *a->before);
     return a->labels && a->before ? 0 : fail_input("no memory for labels");
 }
 
-static int open_files(Attack *a) {
+static int open_files(Attack *a)
+{
     const AttackPlan *p = a->plan;
     const AdjTensor *x = &a->b.entry->io[0];
     DataRange plain = {NULL, p->range.first, p->range.limit}, targets = plain;
@@ -117,7 +124,8 @@ static int open_files(Attack *a) {
                       p->images, (long long)a->s.n);
 }
 
-static int prepare(Attack *a) {
+static int prepare(Attack *a)
+{
     int e;
     a->b.entry = harness_entry(&a->h, a->plan->attack);
     a->clean.entry = harness_entry(&a->h, "forward");
@@ -130,11 +138,13 @@ static int prepare(Attack *a) {
 
 /* ---- a chunk ---- */
 
-static int64_t classes_of(const Attack *a) {
+static int64_t classes_of(const Attack *a)
+{
     return tensor_elements(buffers_tensor(&a->clean, "logits"));
 }
 
-static int read_targets(Attack *a, int64_t at, int64_t n, int64_t *y) {
+static int read_targets(Attack *a, int64_t at, int64_t n, int64_t *y)
+{
     if (a->plan->targets) return images_labels(&a->targets, at, n, classes_of(a), y);
     if (a->plan->target >= classes_of(a))
         return fail_usage("--targeted: the model has the classes 0 to %lld",
@@ -143,7 +153,8 @@ static int read_targets(Attack *a, int64_t at, int64_t n, int64_t *y) {
     return 0;
 }
 
-static int read_chunk(Attack *a, int64_t at, int64_t n) {
+static int read_chunk(Attack *a, int64_t at, int64_t n)
+{
     void *x = buffers_data(&a->b, "x");
     int64_t *y = buffers_data(&a->b, "y");
     int e;
@@ -158,13 +169,15 @@ static int read_chunk(Attack *a, int64_t at, int64_t n) {
 }
 
 /* Logits of n images into the forward entry's buffer. */
-static int classify(Attack *a, void *x, int64_t n) {
+static int classify(Attack *a, void *x, int64_t n)
+{
     int e = buffers_lend(&a->clean, "x", x);
     AdjCall call = {.n = n, .io = a->clean.io};
     return e ? e : harness_call(&a->h, a->clean.entry, &call, NULL);
 }
 
-static void note_clean(Attack *a, int64_t n) {
+static void note_clean(Attack *a, int64_t n)
+{
     const AdjTensor *t = buffers_tensor(&a->clean, "logits");
     const void *logits = buffers_data(&a->clean, "logits");
     if (!a->warned && score_probabilities(t, logits, n))
@@ -173,7 +186,8 @@ static void note_clean(Attack *a, int64_t n) {
     for (int64_t i = 0; i < n; i++) a->before[i] = score_class(t, logits, i);
 }
 
-static int attack_chunk(Attack *a, int64_t at, int64_t n) {
+static int attack_chunk(Attack *a, int64_t at, int64_t n)
+{
     AdjStatus status;
     AdjCall call = {.n = n,
                     .seed = a->plan->run.seed,
@@ -189,7 +203,8 @@ static int attack_chunk(Attack *a, int64_t at, int64_t n) {
     return e;
 }
 
-static void tally(Attack *a, int64_t n) {
+static void tally(Attack *a, int64_t n)
+{
     AttackResult *r = a->r;
     const AdjTensor *t = buffers_tensor(&a->clean, "logits"), *x = buffers_tensor(&a->b, "x");
     const void *logits = buffers_data(&a->clean, "logits"), *from = buffers_data(&a->b, "x"),
@@ -209,7 +224,8 @@ static void tally(Attack *a, int64_t n) {
     r->n += n;
 }
 
-static int run_chunk(Attack *a, int64_t at, int64_t n) {
+static int run_chunk(Attack *a, int64_t at, int64_t n)
+{
     int e;
     if (a->saved) {
         size_t bytes = tensor_bytes(buffers_tensor(&a->b, "adv"));
@@ -224,7 +240,8 @@ static int run_chunk(Attack *a, int64_t at, int64_t n) {
 
 /* ---- all of it ---- */
 
-static int run_all(Attack *a) {
+static int run_all(Attack *a)
+{
     int e = 0;
     Progress p = progress_start(a->plan->attack, a->s.n);
     for (int64_t at = 0, n; at < a->s.n && !e; at += n) {
@@ -236,7 +253,8 @@ static int run_all(Attack *a) {
     return e;
 }
 
-static void finish(Attack *a) {
+static void finish(Attack *a)
+{
     AttackResult *r = a->r;
     r->linf /= (double)r->n;
     r->l2 /= (double)r->n;
@@ -249,7 +267,8 @@ static void finish(Attack *a) {
     r->slots = a->b.entry->slots;
 }
 
-static int attack(Attack *a, const AdjOptions *o) {
+static int attack(Attack *a, const AdjOptions *o)
+{
     const AttackPlan *p = a->plan;
     int e;
     if ((e = images_open(&a->s, p->images, &p->range)) ||
@@ -261,7 +280,8 @@ static int attack(Attack *a, const AdjOptions *o) {
     return 0;
 }
 
-int attack_run(const AttackPlan *plan, const AdjOptions *o, AttackResult *r) {
+int attack_run(const AttackPlan *plan, const AdjOptions *o, AttackResult *r)
+{
     Attack a = {.plan = plan, .r = r};
     *r = (AttackResult){0};
     int e = attack(&a, o);

@@ -12,16 +12,19 @@
 
 static const char *const stops[] = {"never", "success", "cycle"};
 
-static double share(int64_t part, int64_t whole) {
+static double share(int64_t part, int64_t whole)
+{
     return whole ? (double)part / (double)whole : 0;
 }
 
-static void print_share(const char *what, int64_t part, int64_t whole, const char *note) {
+static void print_share(const char *what, int64_t part, int64_t whole, const char *note)
+{
     printf("%-16s %.4f (%" PRId64 " of %" PRId64 "%s)\n", what, share(part, whole), part, whole,
            note);
 }
 
-static void print_setting(const AttackPlan *p, const AttackResult *r) {
+static void print_setting(const AttackPlan *p, const AttackResult *r)
+{
     printf("%-16s %s", "attack", p->attack);
     if (!isnan(r->eps)) printf(", eps %.6g", r->eps);
     if (!isnan(r->step)) printf(", step %.6g", r->step);
@@ -32,7 +35,8 @@ static void print_setting(const AttackPlan *p, const AttackResult *r) {
            p->run.seed, p->targeted ? "targeted" : "untargeted");
 }
 
-void attack_print(const AttackPlan *p, const AttackResult *r) {
+void attack_print(const AttackPlan *p, const AttackResult *r)
+{
     double n = (double)r->n;
     print_setting(p, r);
     print_share("clean accuracy", r->correct, r->n, "");
@@ -47,11 +51,13 @@ void attack_print(const AttackPlan *p, const AttackResult *r) {
            (double)r->backwards / r->seconds, r->seconds, p->run.threads, r->compile_seconds);
 }
 
-static json_t *number_or_null(double v) {
+static json_t *number_or_null(double v)
+{
     return isfinite(v) ? json_real(v) : json_null();
 }
 
-static json_t *setting_json(const AttackPlan *p, const AttackResult *r) {
+static json_t *setting_json(const AttackPlan *p, const AttackResult *r)
+{
     char hash[20];
     snprintf(hash, sizeof hash, "%016" PRIx64, r->hash);
     return json_pack("{s:s, s:o, s:o, s:i, s:I, s:s, s:s?, s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:i}",
@@ -66,7 +72,8 @@ static json_t *setting_json(const AttackPlan *p, const AttackResult *r) {
                      r->target, "cpu", r->cpu, "batch", r->slots);
 }
 
-static json_t *result_json(const AttackPlan *p, const AttackResult *r) {
+static json_t *result_json(const AttackPlan *p, const AttackResult *r)
+{
     json_t *j =
         json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:{s:f, s:f, s:f, s:f}, s:f, s:f}", "images",
                   p->images, "first", (json_int_t)p->range.first, "n", (json_int_t)r->n,
@@ -79,13 +86,15 @@ static json_t *result_json(const AttackPlan *p, const AttackResult *r) {
     return j;
 }
 
-static json_t *timing_json(const AttackPlan *p, const AttackResult *r) {
+static json_t *timing_json(const AttackPlan *p, const AttackResult *r)
+{
     return json_pack("{s:f, s:f, s:f, s:i}", "attack_seconds", r->seconds, "image_steps_per_second",
                      (double)r->backwards / r->seconds, "compile_seconds", r->compile_seconds,
                      "threads", p->run.threads);
 }
 
-int attack_write_json(const char *path, const AttackPlan *p, const AttackResult *r) {
+int attack_write_json(const char *path, const AttackPlan *p, const AttackResult *r)
+{
     json_t *j =
         json_pack("{s:o, s:o, s:o, s:s}", "settings", setting_json(p, r), "results",
                   result_json(p, r), "timings", timing_json(p, r), "units",

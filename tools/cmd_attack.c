@@ -52,7 +52,8 @@ static const Syntax syntax = {
     "  adjoint attack model.onnx x.npy --labels y.npy --targeted 3 --stop success -o adv.npy\n",
     table};
 
-static int take_target(AttackPlan *p) {
+static int take_target(AttackPlan *p)
+{
     p->targeted = given.targeted != NULL;
     if (!p->targeted) return 0;
     if (!integer_parse(given.targeted, &p->target))
@@ -63,7 +64,8 @@ static int take_target(AttackPlan *p) {
 }
 
 /* eps and step are checked here too, before anything is compiled. */
-static int take_numbers(AttackPlan *p) {
+static int take_numbers(AttackPlan *p)
+{
     static const char *const stops[] = {"never", "success", "cycle", NULL};
     int64_t steps = 10;
     double unused;
@@ -77,7 +79,8 @@ static int take_numbers(AttackPlan *p) {
     return take_target(p);
 }
 
-static int take_plan(AttackPlan *p) {
+static int take_plan(AttackPlan *p)
+{
     int e;
     p->attack = given.attack ? given.attack : "pgd-linf";
     p->eps = given.eps;
@@ -93,7 +96,8 @@ static int take_plan(AttackPlan *p) {
     return options_run(&p->run);
 }
 
-int cmd_attack(int argc, const char **argv) {
+int cmd_attack(int argc, const char **argv)
+{
     const char *argument[2];
     char entries[96];
     AdjOptions o;

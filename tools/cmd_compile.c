@@ -50,7 +50,8 @@ typedef struct Seen {
     bool there;
 } Seen;
 
-static Seen look(const char *out, const char *ending) {
+static Seen look(const char *out, const char *ending)
+{
     Seen s;
     char path[4096];
     snprintf(path, sizeof path, "%s%s", out, ending);
@@ -58,7 +59,8 @@ static Seen look(const char *out, const char *ending) {
     return s;
 }
 
-static void report(const char *ending, const Seen *before) {
+static void report(const char *ending, const Seen *before)
+{
     Seen now = look(given.out, ending);
     if (!now.there) return;
     if (before->there && before->st.st_ino == now.st.st_ino &&
@@ -67,7 +69,8 @@ static void report(const char *ending, const Seen *before) {
     printf("%s%s %lld bytes\n", given.out, ending, (long long)now.st.st_size);
 }
 
-static int write_files(AdjCompiled *c, int emit) {
+static int write_files(AdjCompiled *c, int emit)
+{
     AdjError e;
     const char *ending[] = {endings[emit], companions[0], companions[1], companions[2]};
     Seen before[4];
@@ -77,13 +80,15 @@ static int write_files(AdjCompiled *c, int emit) {
     return 0;
 }
 
-static void print_times(const AdjCompiled *c) {
+static void print_times(const AdjCompiled *c)
+{
     AdjTimes t = adj_times(c);
     printf("import %.3f s, passes %.3f s, lowering %.3f s, code %.3f s\n", t.import, t.passes,
            t.lower, t.emit);
 }
 
-static int compile(const AdjOptions *o, int emit) {
+static int compile(const AdjOptions *o, int emit)
+{
     AdjError e;
     AdjCompiled *c = adj_compile(o, &e);
     if (!c) return fail_input("%s", e.msg);
@@ -93,7 +98,8 @@ static int compile(const AdjOptions *o, int emit) {
     return status;
 }
 
-int cmd_compile(int argc, const char **argv) {
+int cmd_compile(int argc, const char **argv)
+{
     const char *model;
     AdjOptions o;
     int e, emit = ADJ_EMIT_OBJ;

@@ -8,7 +8,9 @@
 #include "tools/progress.h"
 #include "tools/say.h"
 
-static struct { char *out, *logits, *of; } given;
+static struct {
+    char *out, *logits, *of;
+} given;
 
 static struct poptOption table[] = {
     {NULL, 'o', POPT_ARG_STRING, &given.out, 0, "write the gradients", "GRAD.npy"},
@@ -40,7 +42,8 @@ typedef struct Gradient {
 } Gradient;
 
 /* All inputs and outputs for all samples: who wants gradients on disk has the memory. */
-static int prepare(Gradient *g, const char *entry) {
+static int prepare(Gradient *g, const char *entry)
+{
     static const char *const names[] = {"x", "y", "logits", "grad"};
     int e;
     g->b.entry = harness_entry(&g->h, entry);
@@ -53,7 +56,8 @@ static int prepare(Gradient *g, const char *entry) {
     return images_read(&g->s, 0, g->s.n, buffers_data(&g->b, "x"));
 }
 
-static int run_chunk(Gradient *g, int64_t at, int64_t n) {
+static int run_chunk(Gradient *g, int64_t at, int64_t n)
+{
     void *io[16] = {0};
     for (int k = 0; k < g->b.entry->nio; k++)
         if (g->b.io[k]) io[k] = (char *)g->b.io[k] + (size_t)at * tensor_bytes(&g->b.entry->io[k]);
@@ -64,7 +68,8 @@ static int run_chunk(Gradient *g, int64_t at, int64_t n) {
     return e;
 }
 
-static int run_all(Gradient *g) {
+static int run_all(Gradient *g)
+{
     int e = 0;
     int64_t most = chunk_samples(&g->h, g->b.entry, g->s.n);
     Progress p = progress_start("gradient", g->s.n);
@@ -77,12 +82,14 @@ static int run_all(Gradient *g) {
     return e;
 }
 
-static int save(const Gradient *g, const char *path, const char *name) {
+static int save(const Gradient *g, const char *path, const char *name)
+{
     if (!path) return 0;
     return tensor_save(path, buffers_tensor(&g->b, name), g->s.n, buffers_data(&g->b, name));
 }
 
-static int run(Gradient *g, const AdjOptions *o, int threads) {
+static int run(Gradient *g, const AdjOptions *o, int threads)
+{
     int e;
     if ((e = harness_open(&g->h, o, threads)) || (e = prepare(g, o->entries)) || (e = run_all(g)) ||
         (e = save(g, given.out, "grad")) || (e = save(g, given.logits, "logits")))
@@ -93,7 +100,8 @@ static int run(Gradient *g, const AdjOptions *o, int threads) {
     return 0;
 }
 
-int cmd_gradient(int argc, const char **argv) {
+int cmd_gradient(int argc, const char **argv)
+{
     static const char *const losses[] = {"ce", "logit", NULL};
     static const char *const entries[] = {"gradient", "logit-gradient"};
     const char *argument[2];

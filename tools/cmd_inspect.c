@@ -32,11 +32,13 @@ enum { CELL = 128, WIDEST = 64 };
 
 /* ---- values ---- */
 
-static bool is_flat(const json_t *v) {
+static bool is_flat(const json_t *v)
+{
     return !json_is_object(v) && !json_is_array(v);
 }
 
-static void scalar_text(char *out, size_t size, const json_t *v) {
+static void scalar_text(char *out, size_t size, const json_t *v)
+{
     if (json_is_string(v))
         snprintf(out, size, "%s", json_string_value(v));
     else if (json_is_integer(v))
@@ -48,7 +50,8 @@ static void scalar_text(char *out, size_t size, const json_t *v) {
 }
 
 /* A scalar, or a list of scalars as [a,b,c]; false for what needs more room. */
-static bool cell_text(char *out, size_t size, const json_t *v) {
+static bool cell_text(char *out, size_t size, const json_t *v)
+{
     if (is_flat(v)) {
         scalar_text(out, size, v);
         return true;
@@ -56,7 +59,8 @@ static bool cell_text(char *out, size_t size, const json_t *v) {
     size_t n = (size_t)snprintf(out, size, "["), i;
     json_t *item;
     if (!json_is_array(v)) return false;
-    json_array_foreach(v, i, item) {
+    json_array_foreach(v, i, item)
+    {
         if (!is_flat(item)) return false;
         if (i && n + 1 < size) out[n++] = ',';
         if (n < size) scalar_text(out + n, size - n, item);
@@ -68,29 +72,34 @@ static bool cell_text(char *out, size_t size, const json_t *v) {
 
 /* ---- tables ---- */
 
-static bool is_table(const json_t *v) {
+static bool is_table(const json_t *v)
+{
     return json_is_array(v) && json_is_object(json_array_get(v, 0));
 }
 
-static int width_of(const json_t *rows, const char *key) {
+static int width_of(const json_t *rows, const char *key)
+{
     size_t i, widest = strlen(key);
     char cell[CELL];
     json_t *row;
-    json_array_foreach(rows, i, row) {
+    json_array_foreach(rows, i, row)
+    {
         json_t *v = json_object_get(row, key);
         if (v && cell_text(cell, sizeof cell, v) && strlen(cell) > widest) widest = strlen(cell);
     }
     return (int)(widest < WIDEST ? widest : WIDEST);
 }
 
-static void print_cell(const json_t *v, int width) {
+static void print_cell(const json_t *v, int width)
+{
     char cell[CELL] = "";
     if (v) cell_text(cell, sizeof cell, v);
     printf(json_is_number(v) ? "  %*.*s" : "  %-*.*s", width, WIDEST, cell);
 }
 
 /* The columns are the first row's keys whose values fit a cell. */
-static void print_rows(json_t *rows) {
+static void print_rows(json_t *rows)
+{
     json_t *first = json_array_get(rows, 0), *v, *row;
     const char *key;
     char cell[CELL];
@@ -98,7 +107,8 @@ static void print_rows(json_t *rows) {
     json_object_foreach(first, key, v) if (cell_text(cell, sizeof cell, v))
         printf(json_is_number(v) ? "  %*s" : "  %-*s", width_of(rows, key), key);
     putchar('\n');
-    json_array_foreach(rows, i, row) {
+    json_array_foreach(rows, i, row)
+    {
         json_object_foreach(first, key, v) if (cell_text(cell, sizeof cell, v))
             print_cell(json_object_get(row, key), width_of(rows, key));
         putchar('\n');
@@ -109,36 +119,42 @@ static void print_rows(json_t *rows) {
 
 static void print_value(const char *path, json_t *v);
 
-static void join(char *out, size_t size, const char *path, const char *key) {
+static void join(char *out, size_t size, const char *path, const char *key)
+{
     snprintf(out, size, "%s%s%s", path, *path ? " / " : "", key);
 }
 
 /* What an object holds: scalars, then whatever needs a heading. */
-static void print_object(const char *path, json_t *object) {
+static void print_object(const char *path, json_t *object)
+{
     const char *key;
     char cell[1024], deeper[256];
     json_t *v;
     json_object_foreach(object, key, v) if (cell_text(cell, sizeof cell, v))
         printf("%-20s %s\n", key, cell);
-    json_object_foreach(object, key, v) if (!cell_text(cell, sizeof cell, v)) {
+    json_object_foreach(object, key, v) if (!cell_text(cell, sizeof cell, v))
+    {
         join(deeper, sizeof deeper, path, key);
         print_value(deeper, v);
     }
 }
 
-static bool has_tables(const json_t *object) {
+static bool has_tables(const json_t *object)
+{
     const char *key;
     json_t *v;
     json_object_foreach((json_t *)object, key, v) if (is_table(v) || json_is_object(v)) return true;
     return false;
 }
 
-static void print_value(const char *path, json_t *v) {
+static void print_value(const char *path, json_t *v)
+{
     size_t i;
     json_t *item;
     char name[256];
     if (is_table(v) && has_tables(json_array_get(v, 0))) {
-        json_array_foreach(v, i, item) {
+        json_array_foreach(v, i, item)
+        {
             const char *own = json_string_value(json_object_get(item, "name"));
             join(name, sizeof name, path, own ? own : "");
             print_value(name, item);
@@ -154,7 +170,8 @@ static void print_value(const char *path, json_t *v) {
 
 /* ---- the command ---- */
 
-static int print_facts(const char *text) {
+static int print_facts(const char *text)
+{
     json_error_t e;
     if (as_json) return puts(text) < 0 ? fail_input("standard output: cannot be written") : 0;
     json_t *facts = json_loads(text, 0, &e);
@@ -164,7 +181,8 @@ static int print_facts(const char *text) {
     return 0;
 }
 
-int cmd_inspect(int argc, const char **argv) {
+int cmd_inspect(int argc, const char **argv)
+{
     const char *model;
     AdjOptions o;
     AdjError error;

@@ -42,7 +42,8 @@ typedef struct Run {
     double seconds; /* in the compiled code */
 } Run;
 
-static int prepare(Run *r) {
+static int prepare(Run *r)
+{
     int e;
     r->b.entry = harness_entry(&r->h, "forward");
     r->b.samples = chunk_samples(&r->h, r->b.entry, r->s.n);
@@ -56,7 +57,8 @@ static int prepare(Run *r) {
     return r->labels ? 0 : fail_input("no memory for labels");
 }
 
-static int count_correct(Run *r, int64_t at, int64_t n) {
+static int count_correct(Run *r, int64_t at, int64_t n)
+{
     int e = images_labels(&r->s, at, n, tensor_elements(r->out), r->labels);
     if (e) return e;
     for (int64_t i = 0; i < n; i++)
@@ -64,7 +66,8 @@ static int count_correct(Run *r, int64_t at, int64_t n) {
     return 0;
 }
 
-static int run_chunk(Run *r, int64_t at, int64_t n) {
+static int run_chunk(Run *r, int64_t at, int64_t n)
+{
     int e = images_read(&r->s, at, n, r->b.io[0]);
     if (e) return e;
     e = buffers_lend(&r->b, "logits", r->logits + (size_t)at * tensor_bytes(r->out));
@@ -76,7 +79,8 @@ static int run_chunk(Run *r, int64_t at, int64_t n) {
     return e || !r->labels ? e : count_correct(r, at, n);
 }
 
-static int run_all(Run *r) {
+static int run_all(Run *r)
+{
     int e = 0;
     Progress p = progress_start("run", r->s.n);
     for (int64_t at = 0, n; at < r->s.n && !e; at += n) {
@@ -88,7 +92,8 @@ static int run_all(Run *r) {
     return e;
 }
 
-static void report(const Run *r) {
+static void report(const Run *r)
+{
     int64_t n = r->s.n;
     if (r->labels)
         printf("accuracy %.4f (%lld of %lld)\n", (double)r->correct / (double)n,
@@ -98,7 +103,8 @@ static void report(const Run *r) {
            r->h.compile_seconds);
 }
 
-static int run(Run *r, const AdjOptions *o, int threads) {
+static int run(Run *r, const AdjOptions *o, int threads)
+{
     int e;
     if ((e = harness_open(&r->h, o, threads)) || (e = prepare(r)) || (e = run_all(r))) return e;
     if (out_path && (e = tensor_save(out_path, r->out, r->s.n, r->logits))) return e;
@@ -106,7 +112,8 @@ static int run(Run *r, const AdjOptions *o, int threads) {
     return 0;
 }
 
-int cmd_run(int argc, const char **argv) {
+int cmd_run(int argc, const char **argv)
+{
     const char *argument[2];
     AdjOptions o;
     DataRange range;

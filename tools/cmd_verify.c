@@ -44,14 +44,16 @@ typedef struct Inputs {
 } Inputs;
 
 /* SplitMix64 (Steele, Lea, Flood 2014): 53 bits of its output as a number in [0,1). */
-static double uniform(uint64_t *state) {
+static double uniform(uint64_t *state)
+{
     uint64_t z = (*state += 0x9e3779b97f4a7c15u);
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
     return (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
 }
 
-static int allocate(Inputs *in, const AdjTensor *x, int64_t n) {
+static int allocate(Inputs *in, const AdjTensor *x, int64_t n)
+{
     AdjTensor wide = *x;
     wide.dtype = ADJ_F64;
     in->n = n;
@@ -59,14 +61,16 @@ static int allocate(Inputs *in, const AdjTensor *x, int64_t n) {
     return in->x ? 0 : STATUS_INPUT;
 }
 
-static int random_inputs(Inputs *in, const AdjTensor *x, int64_t n, uint64_t seed) {
+static int random_inputs(Inputs *in, const AdjTensor *x, int64_t n, uint64_t seed)
+{
     int e = allocate(in, x, n);
     if (e) return e;
     for (int64_t i = 0; i < n * tensor_elements(x); i++) in->x[i] = uniform(&seed);
     return 0;
 }
 
-static int read_images(Inputs *in, Images *s, const Harness *h, const AdjTensor *x) {
+static int read_images(Inputs *in, Images *s, const Harness *h, const AdjTensor *x)
+{
     AdjTensor wide = *x;
     int e;
     wide.dtype = ADJ_F64;
@@ -77,7 +81,8 @@ static int read_images(Inputs *in, Images *s, const Harness *h, const AdjTensor 
     return in->y ? images_labels(s, 0, s->n, INT64_MAX, in->y) : fail_input("no memory");
 }
 
-static int take_inputs(Inputs *in, const char *path, const Harness *h) {
+static int take_inputs(Inputs *in, const char *path, const Harness *h)
+{
     const AdjTensor *x = &h->model->entry[0].io[0];
     DataRange range;
     RunChoice choice;
@@ -95,12 +100,14 @@ static int take_inputs(Inputs *in, const char *path, const Harness *h) {
 /* ---- the comparison ---- */
 
 static void print_row(void *user, const char *program, int kernel, const char *name,
-                      const char *nodes, double difference) {
+                      const char *nodes, double difference)
+{
     (void)user;
     printf("%-16s %5d %10.3g  %-24s %s\n", program, kernel, difference, name, nodes);
 }
 
-static int compare(Harness *h, const Inputs *in) {
+static int compare(Harness *h, const Inputs *in)
+{
     AdjVerify v;
     AdjError e;
     if (given.each) printf("%-16s %5s %10s  %-24s nodes\n", "program", "#", "difference", "kernel");
@@ -114,7 +121,8 @@ static int compare(Harness *h, const Inputs *in) {
                       v.program, v.worst, v.tolerance, v.where);
 }
 
-int cmd_verify(int argc, const char **argv) {
+int cmd_verify(int argc, const char **argv)
+{
     const char *argument[2];
     AdjOptions o;
     Harness h;

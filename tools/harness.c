@@ -18,7 +18,8 @@
 
 /* ---- opening ---- */
 
-static int compile(Harness *h, const AdjOptions *o) {
+static int compile(Harness *h, const AdjOptions *o)
+{
     AdjError e;
     double start = seconds_now();
     h->path = o->model;
@@ -31,7 +32,8 @@ static int compile(Harness *h, const AdjOptions *o) {
 }
 
 /* As from a .weights file: aligned memory of the caller's. */
-static int copy_weights(Harness *h) {
+static int copy_weights(Harness *h)
+{
     uint64_t bytes;
     const void *from = adj_weights(h->compiled, &bytes);
     if (!from) return 0;
@@ -41,7 +43,8 @@ static int copy_weights(Harness *h) {
     return 0;
 }
 
-static int provide(Harness *h, int threads) {
+static int provide(Harness *h, int threads)
+{
     h->pool = adj_pool_new(threads);
     if (!h->pool) return fail_input("cannot start %d threads", threads);
     adj_pool_env(h->pool, &h->env);
@@ -55,7 +58,8 @@ static int provide(Harness *h, int threads) {
                       h->arena_bytes);
 }
 
-int harness_open(Harness *h, const AdjOptions *o, int threads) {
+int harness_open(Harness *h, const AdjOptions *o, int threads)
+{
     *h = (Harness){0};
     int e = compile(h, o);
     if (!e) e = copy_weights(h);
@@ -64,7 +68,8 @@ int harness_open(Harness *h, const AdjOptions *o, int threads) {
     return e;
 }
 
-void harness_close(Harness *h) {
+void harness_close(Harness *h)
+{
     adj_arena_free(h->arena);
     adj_arena_free(h->weights);
     adj_pool_free(h->pool);
@@ -74,17 +79,20 @@ void harness_close(Harness *h) {
 
 /* ---- calling ---- */
 
-const AdjEntry *harness_entry(const Harness *h, const char *name) {
+const AdjEntry *harness_entry(const Harness *h, const char *name)
+{
     return adj_entry(h->model, name);
 }
 
-static int fail_call(const Harness *h, const AdjEntry *entry, int code) {
+static int fail_call(const Harness *h, const AdjEntry *entry, int code)
+{
     if (code == ADJ_BAD_CPU)
         return fail_input("--cpu: this machine lacks instructions of %s", h->model->cpu);
     return fail_input("%s: entry %s returned error %d", h->path, entry->name, code);
 }
 
-int harness_call(Harness *h, const AdjEntry *entry, AdjCall *call, AdjStatus *status) {
+int harness_call(Harness *h, const AdjEntry *entry, AdjCall *call, AdjStatus *status)
+{
     call->size = sizeof *call;
     call->weights = h->weights;
     call->arena = h->arena;
@@ -97,17 +105,20 @@ int harness_call(Harness *h, const AdjEntry *entry, AdjCall *call, AdjStatus *st
 
 /* ---- tensors ---- */
 
-int64_t tensor_elements(const AdjTensor *t) {
+int64_t tensor_elements(const AdjTensor *t)
+{
     int64_t n = 1;
     for (int i = 0; i < t->rank; i++) n *= t->dim[i];
     return n;
 }
 
-size_t tensor_bytes(const AdjTensor *t) {
+size_t tensor_bytes(const AdjTensor *t)
+{
     return adj_tensor_bytes(t);
 }
 
-void *tensor_new(const AdjTensor *t, int64_t samples) {
+void *tensor_new(const AdjTensor *t, int64_t samples)
+{
     size_t bytes = adj_tensor_bytes(t);
     void *p = calloc((size_t)(samples ? samples : 1), bytes ? bytes : 1);
     if (!p)
@@ -116,7 +127,8 @@ void *tensor_new(const AdjTensor *t, int64_t samples) {
     return p;
 }
 
-double tensor_value(const AdjTensor *t, const void *data, int64_t i) {
+double tensor_value(const AdjTensor *t, const void *data, int64_t i)
+{
     switch (t->dtype) {
     case ADJ_F64: return ((const double *)data)[i];
     case ADJ_F32: return (double)((const float *)data)[i];
@@ -126,7 +138,8 @@ double tensor_value(const AdjTensor *t, const void *data, int64_t i) {
     }
 }
 
-static int npy_type(const AdjTensor *t, NpyType *out) {
+static int npy_type(const AdjTensor *t, NpyType *out)
+{
     static const int types[] = {[ADJ_F64] = NPY_F64, [ADJ_F32] = NPY_F32, [ADJ_F16] = NPY_F16,
                                 [ADJ_BF16] = -1,     [ADJ_I64] = NPY_I64, [ADJ_I32] = NPY_I32,
                                 [ADJ_I8] = -1,       [ADJ_U8] = NPY_U8,   [ADJ_BOOL] = NPY_U8};
@@ -135,7 +148,8 @@ static int npy_type(const AdjTensor *t, NpyType *out) {
     return 0;
 }
 
-int tensor_save(const char *path, const AdjTensor *t, int64_t n, const void *data) {
+int tensor_save(const char *path, const AdjTensor *t, int64_t n, const void *data)
+{
     NpyType type = NPY_F32;
     DataError e;
     int64_t shape[7] = {n};
@@ -148,7 +162,8 @@ int tensor_save(const char *path, const AdjTensor *t, int64_t n, const void *dat
 
 /* ---- outputs ---- */
 
-int output_check(const char *path) {
+int output_check(const char *path)
+{
     struct stat st;
     char folder[4096];
     if (!path) return 0;

@@ -10,7 +10,8 @@
 
 /* ---- opening ---- */
 
-int images_open(Images *s, const char *path, const DataRange *r) {
+int images_open(Images *s, const char *path, const DataRange *r)
+{
     DataError e;
     *s = (Images){.path = path, .labels = r->labels ? r->labels : path};
     s->data = data_open(path, r->labels, &e);
@@ -26,7 +27,8 @@ int images_open(Images *s, const char *path, const DataRange *r) {
     return 0;
 }
 
-void images_close(Images *s) {
+void images_close(Images *s)
+{
     data_close(s->data);
     free(s->row);
     *s = (Images){0};
@@ -34,19 +36,22 @@ void images_close(Images *s) {
 
 /* ---- shapes ---- */
 
-static void shape_text(char *out, size_t size, int rank, const int64_t *dim) {
+static void shape_text(char *out, size_t size, int rank, const int64_t *dim)
+{
     size_t n = (size_t)snprintf(out, size, "[");
     for (int i = 0; i < rank && n < size; i++)
         n += (size_t)snprintf(out + n, size - n, "%s%lld", i ? "," : "", (long long)dim[i]);
     if (n < size) snprintf(out + n, size - n, "]");
 }
 
-static bool same_shape(int rank, const int64_t *a, const AdjTensor *t) {
+static bool same_shape(int rank, const int64_t *a, const AdjTensor *t)
+{
     return rank == t->rank && !memcmp(a, t->dim, sizeof *a * (size_t)rank);
 }
 
 /* Whether samples of that shape fit, and how; sets channels_last. */
-static bool fits(Images *s, int rank, const int64_t *shape) {
+static bool fits(Images *s, int rank, const int64_t *shape)
+{
     const AdjTensor *x = s->x;
     if (!data_is_hwc(s->data) && same_shape(rank, shape, x)) return true;
     if (x->rank != 3) return false;
@@ -56,12 +61,14 @@ static bool fits(Images *s, int rank, const int64_t *shape) {
     return s->channels_last;
 }
 
-static bool wants_hwc(int rank, const int64_t *shape, const AdjTensor *x) {
+static bool wants_hwc(int rank, const int64_t *shape, const AdjTensor *x)
+{
     return rank == 3 && x->rank == 3 && shape[0] == x->dim[2] && shape[1] == x->dim[0] &&
            shape[2] == x->dim[1];
 }
 
-int images_bind(Images *s, const Harness *h, const AdjTensor *x) {
+int images_bind(Images *s, const Harness *h, const AdjTensor *x)
+{
     int64_t shape[DATA_MAX_RANK];
     int rank = data_shape(s->data, shape);
     char have[160], want[160];
@@ -82,19 +89,22 @@ int images_bind(Images *s, const Harness *h, const AdjTensor *x) {
 /* ---- reading ---- */
 
 /* [h, w, c] -> [c, h, w], elements of `size` bytes. */
-static void channels_first(const AdjTensor *x, size_t size, const char *in, char *out) {
+static void channels_first(const AdjTensor *x, size_t size, const char *in, char *out)
+{
     int64_t channels = x->dim[0], pixels = x->dim[1] * x->dim[2];
     for (int64_t c = 0; c < channels; c++)
         for (int64_t p = 0; p < pixels; p++, out += size)
             memcpy(out, in + (size_t)(p * channels + c) * size, size);
 }
 
-static bool read_stored(Images *s, int64_t at, void *out, DataError *e) {
+static bool read_stored(Images *s, int64_t at, void *out, DataError *e)
+{
     if (s->x->dtype == ADJ_F64) return data_read_f64(s->data, s->first + at, 1, out, e);
     return data_read_f32(s->data, s->first + at, 1, out, e);
 }
 
-int images_read(Images *s, int64_t at, int64_t n, void *out) {
+int images_read(Images *s, int64_t at, int64_t n, void *out)
+{
     DataError e;
     size_t bytes = tensor_bytes(s->x), size = s->x->dtype == ADJ_F64 ? 8 : 4;
     char *to = out;
@@ -105,11 +115,13 @@ int images_read(Images *s, int64_t at, int64_t n, void *out) {
     return 0;
 }
 
-bool images_have_labels(const Images *s) {
+bool images_have_labels(const Images *s)
+{
     return data_has_labels(s->data);
 }
 
-int images_labels(Images *s, int64_t at, int64_t n, int64_t classes, int64_t *out) {
+int images_labels(Images *s, int64_t at, int64_t n, int64_t classes, int64_t *out)
+{
     DataError e;
     if (!data_labels(s->data, s->first + at, n, out, &e)) return fail_input("%s", e.msg);
     for (int64_t i = 0; i < n; i++)
@@ -120,7 +132,8 @@ int images_labels(Images *s, int64_t at, int64_t n, int64_t classes, int64_t *ou
     return 0;
 }
 
-int images_check_pixels(const Images *s, int64_t at, int64_t n, const void *pixels) {
+int images_check_pixels(const Images *s, int64_t at, int64_t n, const void *pixels)
+{
     int64_t each = tensor_elements(s->x);
     for (int64_t i = 0; i < n * each; i++) {
         double v = tensor_value(s->x, pixels, i);

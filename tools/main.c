@@ -20,7 +20,8 @@ static const struct {
 };
 enum { NCOMMANDS = sizeof commands / sizeof *commands };
 
-static int help(void) {
+static int help(void)
+{
     puts("adjoint compiles ONNX image classifiers, their gradients and attacks on them.\n\n"
          "Usage: adjoint COMMAND ARGUMENT... [OPTION...]\n");
     for (int i = 0; i < NCOMMANDS; i++) printf("  %-9s %s\n", commands[i].name, commands[i].help);
@@ -33,7 +34,8 @@ static int help(void) {
     return fflush(stdout) ? STATUS_INPUT : 0;
 }
 
-int main(int argc, const char **argv) {
+int main(int argc, const char **argv)
+{
     if (argc < 2) return fail_usage("missing command, see adjoint --help");
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))
         return help();

@@ -11,7 +11,8 @@
 #include "tools/say.h"
 
 /* A number at p that ends at *end; strtod would also skip spaces before it. */
-static bool decimal(const char *p, const char **end, double *out) {
+static bool decimal(const char *p, const char **end, double *out)
+{
     char *stop;
     if (*p == ' ' || *p == '\t' || *p == '\n') return false;
     *out = strtod(p, &stop);
@@ -19,7 +20,8 @@ static bool decimal(const char *p, const char **end, double *out) {
     return stop > p && isfinite(*out);
 }
 
-bool number_parse(const char *text, double *out) {
+bool number_parse(const char *text, double *out)
+{
     double above, below = 1;
     const char *p;
     if (!decimal(text, &p, &above)) return false;
@@ -28,7 +30,8 @@ bool number_parse(const char *text, double *out) {
     return *p == 0 && isfinite(*out);
 }
 
-bool integer_parse(const char *text, int64_t *out) {
+bool integer_parse(const char *text, int64_t *out)
+{
     char *stop;
     if (*text == ' ' || *text == '\t' || *text == '\n') return false;
     errno = 0;
@@ -37,7 +40,8 @@ bool integer_parse(const char *text, int64_t *out) {
     return stop > text && *stop == 0 && errno == 0;
 }
 
-int option_number(const char *option, const char *text, double lo, double hi, double *out) {
+int option_number(const char *option, const char *text, double lo, double hi, double *out)
+{
     double v;
     if (!text) return 0;
     if (!number_parse(text, &v))
@@ -48,7 +52,8 @@ int option_number(const char *option, const char *text, double lo, double hi, do
     return 0;
 }
 
-int option_integer(const char *option, const char *text, int64_t lo, int64_t hi, int64_t *out) {
+int option_integer(const char *option, const char *text, int64_t lo, int64_t hi, int64_t *out)
+{
     int64_t v;
     if (!text) return 0;
     if (!integer_parse(text, &v)) return fail_usage("%s: '%s' is not an integer", option, text);
@@ -58,7 +63,8 @@ int option_integer(const char *option, const char *text, int64_t lo, int64_t hi,
     return 0;
 }
 
-int option_numbers(const char *option, const char *text, int most, double *out, int *count) {
+int option_numbers(const char *option, const char *text, int most, double *out, int *count)
+{
     if (!text) return 0;
     const char *p = text;
     for (int n = 0;; n++) {
@@ -74,14 +80,16 @@ int option_numbers(const char *option, const char *text, int most, double *out, 
     }
 }
 
-static int fail_word(const char *option, const char *text, const char *const *words) {
+static int fail_word(const char *option, const char *text, const char *const *words)
+{
     char known[256] = "";
     for (size_t n = 0; *words && n < sizeof known; words++)
         n += (size_t)snprintf(known + n, sizeof known - n, " %s", *words);
     return fail_usage("%s: '%s' is none of:%s", option, text, known);
 }
 
-int option_word(const char *option, const char *text, const char *const *words, int *out) {
+int option_word(const char *option, const char *text, const char *const *words, int *out)
+{
     if (!text) return 0;
     for (int i = 0; words[i]; i++)
         if (!strcmp(text, words[i])) {

@@ -7,19 +7,22 @@
 #include <time.h>
 #include <unistd.h>
 
-double seconds_now(void) {
+double seconds_now(void)
+{
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-Progress progress_start(const char *what, int64_t total) {
+Progress progress_start(const char *what, int64_t total)
+{
     Progress p = {what, total, seconds_now(), isatty(STDERR_FILENO) == 1};
     progress_show(&p, 0);
     return p;
 }
 
-void progress_show(const Progress *p, int64_t done) {
+void progress_show(const Progress *p, int64_t done)
+{
     if (!p->terminal) return;
     double spent = seconds_now() - p->start;
     fprintf(stderr, "\r\033[K%s %lld/%lld", p->what, (long long)done, (long long)p->total);
@@ -29,6 +32,7 @@ void progress_show(const Progress *p, int64_t done) {
     fflush(stderr);
 }
 
-void progress_clear(const Progress *p) {
+void progress_clear(const Progress *p)
+{
     if (p->terminal) fputs("\r\033[K", stderr);
 }

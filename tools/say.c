@@ -5,7 +5,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static void say(const char *kind, const char *format, va_list args) {
+static void say(const char *kind, const char *format, va_list args)
+{
     char line[2048];
     vsnprintf(line, sizeof line, format, args);
     for (char *p = line; *p; p++)
@@ -13,7 +14,8 @@ static void say(const char *kind, const char *format, va_list args) {
     fprintf(stderr, "adjoint: %s%s\n", kind, line);
 }
 
-int fail_input(const char *format, ...) {
+int fail_input(const char *format, ...)
+{
     va_list args;
     va_start(args, format);
     say("", format, args);
@@ -21,7 +23,8 @@ int fail_input(const char *format, ...) {
     return STATUS_INPUT;
 }
 
-int fail_usage(const char *format, ...) {
+int fail_usage(const char *format, ...)
+{
     va_list args;
     va_start(args, format);
     say("", format, args);
@@ -29,7 +32,8 @@ int fail_usage(const char *format, ...) {
     return STATUS_USAGE;
 }
 
-void warn(const char *format, ...) {
+void warn(const char *format, ...)
+{
     va_list args;
     va_start(args, format);
     say("warning: ", format, args);

@@ -4,7 +4,8 @@
 
 #include <math.h>
 
-int64_t score_class(const AdjTensor *t, const void *data, int64_t i) {
+int64_t score_class(const AdjTensor *t, const void *data, int64_t i)
+{
     int64_t classes = tensor_elements(t), best = 0;
     double top = tensor_value(t, data, i * classes);
     for (int64_t c = 0; c < classes; c++) {
@@ -18,7 +19,8 @@ int64_t score_class(const AdjTensor *t, const void *data, int64_t i) {
     return best;
 }
 
-bool score_probabilities(const AdjTensor *t, const void *data, int64_t n) {
+bool score_probabilities(const AdjTensor *t, const void *data, int64_t n)
+{
     int64_t classes = tensor_elements(t);
     for (int64_t i = 0; i < n; i++) {
         double sum = 0;
@@ -32,7 +34,8 @@ bool score_probabilities(const AdjTensor *t, const void *data, int64_t n) {
     return n > 0;
 }
 
-Distance score_distance(const AdjTensor *x, const void *a, const void *b, int64_t i) {
+Distance score_distance(const AdjTensor *x, const void *a, const void *b, int64_t i)
+{
     int64_t n = tensor_elements(x);
     double top = 0, squares = 0;
     for (int64_t k = i * n; k < (i + 1) * n; k++) {

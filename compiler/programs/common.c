@@ -18,8 +18,7 @@ const int nprogram_rows = COUNT(program_rows);
 const ProgramRow *program_find(const char *name)
 {
     for (int i = 0; i < nprogram_rows; i++)
-        if (!strcmp(program_rows[i].name, name))
-            return &program_rows[i];
+        if (!strcmp(program_rows[i].name, name)) return &program_rows[i];
     return NULL;
 }
 
@@ -53,11 +52,14 @@ int64_t model_classes(const Model *m)
 
 static ProgIO *add_io(ProgramSpec *s, const char *name, Type t, bool output, const char *help)
 {
-    if (s->nio == MAX_IO)
-        err(s->name, "more than %d tensors", MAX_IO);
+    if (s->nio == MAX_IO) err(s->name, "more than %d tensors", MAX_IO);
     ProgIO *io = &s->io[s->nio++];
-    *io = (ProgIO){.name = name, .dtype = t.dtype, .rank = t.rank - 1, .output = output,
-                   .alias = -1, .help = help};
+    *io = (ProgIO){.name = name,
+                   .dtype = t.dtype,
+                   .rank = t.rank - 1,
+                   .output = output,
+                   .alias = -1,
+                   .help = help};
     memcpy(io->dim, t.dim + 1, sizeof t.dim[0] * (size_t)(t.rank - 1));
     return io;
 }

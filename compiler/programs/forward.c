@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* forward: every output of the model, by its ONNX name (the first one as `logits` when it is a matrix
- * of scores), from the pixels. */
+/* forward: every output of the model, by its ONNX name (the first one as `logits` when it is a
+ * matrix of scores), from the pixels. */
 #include "compiler/programs.h"
 
 #include <string.h>
@@ -21,8 +21,7 @@ void program_forward(const Model *m, ProgramSpec *s)
     }
     for (uint32_t i = 0; i < m->g->nout; i++) {
         Type t = m->g->node[m->g->out[i].ref].type;
-        if (t.rank < 1 || t.dim[0] != m->b)
-            err(m->g->out[i].name, "has no batch axis");
+        if (t.rank < 1 || t.dim[0] != m->b) err(m->g->out[i].name, "has no batch axis");
         graph_output(g, output_name(m, i), map[m->g->out[i].ref]);
         spec_output(s, output_name(m, i), t, "output of the model");
     }

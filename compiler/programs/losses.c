@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Losses, one value a sample. Cross-entropy is log1p(u) + m with d_j = z_j - z_y, m = max(0, max d_j),
- * u = (exp(-m) - 1) + sum over j != y of exp(d_j - m): where the label wins, m = 0 and neither the loss
- * nor its gradient subtracts numbers near 1, so probabilities of 1 - 1e-11 keep their digits. m carries
- * no gradient: the loss does not depend on it. */
+/* Losses, one value a sample. Cross-entropy is log1p(u) + m with d_j = z_j - z_y, m = max(0, max
+ * d_j), u = (exp(-m) - 1) + sum over j != y of exp(d_j - m): where the label wins, m = 0 and
+ * neither the loss nor its gradient subtracts numbers near 1, so probabilities of 1 - 1e-11 keep
+ * their digits. m carries no gradient: the loss does not depend on it. */
 #include "compiler/programs.h"
 
 #include <math.h>

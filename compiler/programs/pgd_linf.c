@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pgd-linf: projected gradient descent in the Linf ball (Madry, Makelov, Schmidt, Tsipras, Vladu 2018,
- * section 2.1), cross-entropy, last iterate:
+/* pgd-linf: projected gradient descent in the Linf ball (Madry, Makelov, Schmidt, Tsipras, Vladu
+ * 2018, section 2.1), cross-entropy, last iterate:
  *
  *   x_0     = x + U(-eps, eps) a pixel, or a given start, or x; projected
  *   x_{k+1} = project(x_k + s * step * sign(d CE(f(x_k), y) / d x_k))
- *   project = clamp to [x - eps, x + eps], then to [0, 1];  s = 1, or -1 when targeted (y the target)
+ *   project = clamp to [x - eps, x + eps], then to [0, 1];  s = 1, or -1 when targeted (y the
+ * target)
  *
- * Early exits (`stop`): never; success, as soon as an iterate fools; cycle, when the iterate repeats
- * exactly (Brent's algorithm): the steps left are then taken modulo the period, so the last iterate
- * is the one that all steps would have given. */
+ * Early exits (`stop`): never; success, as soon as an iterate fools; cycle, when the iterate
+ * repeats exactly (Brent's algorithm): the steps left are then taken modulo the period, so the last
+ * iterate is the one that all steps would have given. */
 #include "compiler/programs.h"
 #include "passes/passes.h"
 
@@ -74,12 +75,12 @@ static Ref fooled(Pgd *p, Ref z, Ref y, Ref targeted)
     return b_select(g, scalar_is(g, targeted, 1), hit, b_unary(g, OP_not, hit));
 }
 
-/* All that the update needs besides the gradient is built before the gradient, so that the update can
- * be the epilogue of the convolution that ends the backward pass. */
+/* All that the update needs besides the gradient is built before the gradient, so that the update
+ * can be the epilogue of the convolution that ends the backward pass. */
 typedef struct Move {
     Ref stride; /* signed step, wide */
     Ref low, high;
-    Ref stay;   /* bool, wide: this iterate fools and is kept */
+    Ref stay; /* bool, wide: this iterate fools and is kept */
 } Move;
 
 static Move prepare_move(Pgd *p, Ref x, Ref targeted, Ref leave)
@@ -89,8 +90,7 @@ static Move prepare_move(Pgd *p, Ref x, Ref targeted, Ref leave)
     Ref step = b_input(g, "step", p->column);
     Ref s = b_select(g, scalar_is(g, targeted, 1), b_unary(g, OP_neg, step), step);
     return (Move){per_sample(g, s, p->image), b_binary(g, OP_sub, x, eps),
-                  b_binary(g, OP_add, x, eps),
-                  per_sample(g, leave, type_with(p->image, DT_BOOL))};
+                  b_binary(g, OP_add, x, eps), per_sample(g, leave, type_with(p->image, DT_BOOL))};
 }
 
 static Ref move(Pgd *p, const Move *m, Ref xk, Ref grad)
@@ -108,8 +108,8 @@ static Ref same_image(Graph *g, Ref a, Ref b)
     return scalar_is(g, to_vector(g, b_sum_samples(g, differ)), 0);
 }
 
-/* Brent: compare with a saved iterate; save anew after 1, 2, 4 ... steps. A repeat after `lap` steps
- * means period lap: the limit becomes the steps taken plus those left modulo the period. */
+/* Brent: compare with a saved iterate; save anew after 1, 2, 4 ... steps. A repeat after `lap`
+ * steps means period lap: the limit becomes the steps taken plus those left modulo the period. */
 static void watch_cycle(Pgd *p, Ref next, Ref stop)
 {
     Graph *g = p->g;

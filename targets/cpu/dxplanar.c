@@ -22,29 +22,29 @@ enum { MOST_CHANNELS = 8, MOST_WIDTH = 64, MOST_CLASSES = 8 };
 /* ---- the bid ---- */
 /* Points of a pass: their sums, a weight a channel and a datum fit the registers. Products that are
  * not fused and copies for them take three more. */
-static int64_t most_points(const Target *t, int64_t channels) {
+static int64_t most_points(const Target *t, int64_t channels)
+{
     int64_t n = (t->vec_regs - channels - (t->fma ? 1 : 4)) / channels;
     return n < MAX_ACC / channels ? n : MAX_ACC / channels;
 }
 
 /* Cycles a result pixel and tap block costs in tiles of this width. */
-static double width_cost(const Target *t, int64_t channels, int64_t points, int64_t most) {
+static double width_cost(const Target *t, int64_t channels, int64_t points, int64_t most)
+{
     Cut c = cut_evenly(points, most);
     double sum = 0;
     for (int longer = 0; longer < 2; longer++) {
         int64_t n = c.size + longer, step = n * channels;
-        if (step < n + channels)
-            step = n + channels;
-        if (step < TAP_CHAINS)
-            step = TAP_CHAINS;
+        if (step < n + channels) step = n + channels;
+        if (step < TAP_CHAINS) step = TAP_CHAINS;
         sum += (double)(step * (longer ? c.longer : c.rest));
     }
     return sum / (double)points / tap_rate(t);
 }
 
-static int64_t result_lanes(int64_t cols, int lanes) {
-    while (lanes > 1 && cols % lanes != 0)
-        lanes /= 2;
+static int64_t result_lanes(int64_t cols, int lanes)
+{
+    while (lanes > 1 && cols % lanes != 0) lanes /= 2;
     return lanes;
 }
 
@@ -52,12 +52,12 @@ static int64_t result_lanes(int64_t cols, int lanes) {
  * results of a pass wait in registers for the next one's, so several passes make at most one
  * vector a channel. */
 static int64_t choose_width(const Target *t, const TapShape *s, int64_t lanes, int64_t vector,
-                            double *cost) {
+                            double *cost)
+{
     int64_t cols = s->result[1], classes = s->stride[1], best = 0;
     int64_t most = most_points(t, s->result_ch);
     for (int64_t w = lanes; w <= cols && w <= MOST_WIDTH; w += lanes) {
-        if (cols % w != 0 || w % classes != 0 || (w / classes > most && w > vector))
-            continue;
+        if (cols % w != 0 || w % classes != 0 || (w / classes > most && w > vector)) continue;
         double c = width_cost(t, s->result_ch, w / classes, most);
         if (!best || c < *cost * 0.99) {
             best = w;
@@ -68,7 +68,8 @@ static int64_t choose_width(const Target *t, const TapShape *s, int64_t lanes, i
 }
 
 /* {data / V} {ky} {kx} {result channel} {data % V} */
-static Layout weight_layout(const TapShape *s, int lanes) {
+static Layout weight_layout(const TapShape *s, int lanes)
+{
     Layout l = {.rank = 4};
     layout_push(&l, s->data_dim, lanes, s->data_ch / lanes);
     layout_push(&l, 2, 1, s->kernel[0]);
@@ -78,31 +79,30 @@ static Layout weight_layout(const TapShape *s, int lanes) {
     return l;
 }
 
-static bool dx_fits(const Target *t, const Contract *c, const TapShape *s) {
+static bool dx_fits(const Target *t, const Contract *c, const TapShape *s)
+{
     int lanes = target_lanes(t, c->dtype);
-    if (t->gpu || lanes < 2 || (c->dtype != DT_F32 && c->dtype != DT_F64))
-        return false;
-    if (!s->dx || s->stride[0] > MOST_CLASSES || s->stride[1] > MOST_CLASSES)
-        return false;
+    if (t->gpu || lanes < 2 || (c->dtype != DT_F32 && c->dtype != DT_F64)) return false;
+    if (!s->dx || s->stride[0] > MOST_CLASSES || s->stride[1] > MOST_CLASSES) return false;
     return s->data_ch % lanes == 0 && s->result_ch < lanes && s->result_ch <= MOST_CHANNELS &&
            most_points(t, s->result_ch) >= 2;
 }
 
-static double whole_cost(const Contract *c, const TapShape *s, int lanes, double per_step) {
+static double whole_cost(const Contract *c, const TapShape *s, int lanes, double per_step)
+{
     double taps = (double)(c->kh * c->kw) / (double)(c->sh * c->sw);
     return per_step * taps * (double)(s->data_ch / lanes * c->batch * c->ih * c->iw);
 }
 
-bool dxplanar_offer(const Target *t, const Contract *c, Offer *o) {
+bool dxplanar_offer(const Target *t, const Contract *c, Offer *o)
+{
     TapShape s;
-    if (!tap_shape(c, &s) || !dx_fits(t, c, &s))
-        return false;
+    if (!tap_shape(c, &s) || !dx_fits(t, c, &s)) return false;
     int lanes = target_lanes(t, c->dtype);
     int64_t along = result_lanes(s.result[1], lanes), low[2], high[2];
     double cost = 0;
     int64_t width = along > 1 ? choose_width(t, &s, along, lanes, &cost) : 0;
-    if (!width)
-        return false;
+    if (!width) return false;
     tap_halo(&s, low, high);
     Type data = tap_data(c, &s), result = tap_result(c, &s);
     o->in = layout_blocked(data, lanes, low, high);
@@ -131,7 +131,8 @@ typedef struct Emit {
     Tile tile;
 } Emit;
 
-static void read_layouts(Emit *e) {
+static void read_layouts(Emit *e)
+{
     const Layout *d = &e->w->k->param[e->w->k->data_param].layout;
     const Layout *l = &e->w->k->param[e->w->k->weight_param].layout;
     Layout want = weight_layout(&e->s, e->lanes);
@@ -147,9 +148,12 @@ static void read_layouts(Emit *e) {
     e->wt_col = layout_stride(l, 2);
 }
 
-static Emit read_kernel(Walk *w) {
+static Emit read_kernel(Walk *w)
+{
     const Kernel *k = w->k;
-    Emit e = {.w = w, .width = k->offer.number[N_WIDTH], .most = k->offer.number[N_POINTS],
+    Emit e = {.w = w,
+              .width = k->offer.number[N_WIDTH],
+              .most = k->offer.number[N_POINTS],
               .lanes = target_lanes(w->target, k->contract.dtype)};
     check(tap_shape(&k->contract, &e.s) && k->data_param >= 0 && k->weight_param >= 0);
     claim_axes(k, e.axis);
@@ -161,20 +165,22 @@ static Emit read_kernel(Walk *w) {
 }
 
 /* ---- shuffles ---- */
-static LLVMValueRef shuffle(Walk *w, LLVMValueRef a, LLVMValueRef b, const int *lane, int n) {
+static LLVMValueRef shuffle(Walk *w, LLVMValueRef a, LLVMValueRef b, const int *lane, int n)
+{
     LLVMValueRef mask[2 * MOST_WIDTH];
     LLVMTypeRef i32 = LLVMInt32TypeInContext(w->ctx);
-    for (int i = 0; i < n; i++)
-        mask[i] = LLVMConstInt(i32, (unsigned)lane[i], 0);
+    for (int i = 0; i < n; i++) mask[i] = LLVMConstInt(i32, (unsigned)lane[i], 0);
     return LLVMBuildShuffleVector(w->b, a, b, LLVMConstVector(mask, (unsigned)n), "");
 }
 
-static int width_of(LLVMValueRef v) {
+static int width_of(LLVMValueRef v)
+{
     return (int)LLVMGetVectorSize(LLVMTypeOf(v));
 }
 
 /* Adds the upper half of v's lanes to the lower. */
-static LLVMValueRef fold_half(Walk *w, LLVMValueRef v) {
+static LLVMValueRef fold_half(Walk *w, LLVMValueRef v)
+{
     int half = width_of(v) / 2, lower[MOST_WIDTH], upper[MOST_WIDTH];
     for (int i = 0; i < half; i++) {
         lower[i] = i;
@@ -186,7 +192,8 @@ static LLVMValueRef fold_half(Walk *w, LLVMValueRef v) {
 }
 
 /* a and b hold sums in groups of `group` lanes: halves every group; b's come behind. */
-static LLVMValueRef fold_two(Walk *w, LLVMValueRef a, LLVMValueRef b, int group) {
+static LLVMValueRef fold_two(Walk *w, LLVMValueRef a, LLVMValueRef b, int group)
+{
     int n = width_of(a), half = group / 2, lower[MOST_WIDTH], upper[MOST_WIDTH];
     for (int i = 0; i < n; i++) {
         lower[i] = i / half * group + i % half; /* runs over both vectors' groups */
@@ -196,15 +203,14 @@ static LLVMValueRef fold_two(Walk *w, LLVMValueRef a, LLVMValueRef b, int group)
 }
 
 /* Sums each of n vectors over its lanes: a vector of (at least n) sums. n <= lanes. */
-static LLVMValueRef sum_lanes(Walk *w, const LLVMValueRef *v, int n) {
+static LLVMValueRef sum_lanes(Walk *w, const LLVMValueRef *v, int n)
+{
     LLVMValueRef part[MAX_ACC];
     int size = 1;
-    while (size < n)
-        size *= 2;
+    while (size < n) size *= 2;
     for (int i = 0; i < size; i++) {
         part[i] = v[i < n ? i : n - 1];
-        while (width_of(part[i]) > size)
-            part[i] = fold_half(w, part[i]);
+        while (width_of(part[i]) > size) part[i] = fold_half(w, part[i]);
     }
     for (int group = size; group > 1; group /= 2)
         for (int i = 0; i < group / 2; i++)
@@ -213,15 +219,14 @@ static LLVMValueRef sum_lanes(Walk *w, const LLVMValueRef *v, int n) {
 }
 
 /* The first n lanes of a and the first m of b; a may be NULL with n = 0. */
-static LLVMValueRef join(Walk *w, LLVMValueRef a, int n, LLVMValueRef b, int m) {
+static LLVMValueRef join(Walk *w, LLVMValueRef a, int n, LLVMValueRef b, int m)
+{
     int lane[2 * MOST_WIDTH], wider[2 * MOST_WIDTH];
     int size = a && width_of(a) > width_of(b) ? width_of(a) : width_of(b);
     LLVMValueRef *narrow = a && width_of(a) < size ? &a : &b;
-    for (int i = 0; i < size; i++)
-        wider[i] = i < width_of(*narrow) ? i : 0;
+    for (int i = 0; i < size; i++) wider[i] = i < width_of(*narrow) ? i : 0;
     *narrow = shuffle(w, *narrow, LLVMGetPoison(LLVMTypeOf(*narrow)), wider, size);
-    for (int i = 0; i < n + m; i++)
-        lane[i] = i < n ? i : (a ? size : 0) + i - n;
+    for (int i = 0; i < n + m; i++) lane[i] = i < n ? i : (a ? size : 0) + i - n;
     return shuffle(w, a ? a : b, a ? b : LLVMGetPoison(LLVMTypeOf(b)), lane, n + m);
 }
 
@@ -233,7 +238,8 @@ typedef struct Pass { /* `points` results of one class of columns, from the firs
 } Pass;
 
 /* One tap of one data block: a weight vector a channel, a data vector a point. */
-static void dot_step(Walk *w, void *user, LLVMValueRef in, LLVMValueRef wt, LLVMValueRef *acc) {
+static void dot_step(Walk *w, void *user, LLVMValueRef in, LLVMValueRef wt, LLVMValueRef *acc)
+{
     const Pass *p = user;
     const Emit *e = p->e;
     int channels = (int)e->s.result_ch, align = dtype_bytes(w->k->contract.dtype) * e->lanes;
@@ -250,7 +256,8 @@ static void dot_step(Walk *w, void *user, LLVMValueRef in, LLVMValueRef wt, LLVM
     }
 }
 
-static LLVMValueRef first_data(const Pass *p, Tile *t) {
+static LLVMValueRef first_data(const Pass *p, Tile *t)
+{
     const Emit *e = p->e;
     Walk *w = &t->w;
     LLVMValueRef at = tile_sample(w, w->k->data_param, t->scalar[S_SAMPLE]);
@@ -260,23 +267,27 @@ static LLVMValueRef first_data(const Pass *p, Tile *t) {
     return tile_at(w, e->elem, tile_at(w, e->elem, at, y, e->in_row), x, e->in_col);
 }
 
-static void pass_sums(const Pass *p, Tile *t, LLVMValueRef *acc) {
+static void pass_sums(const Pass *p, Tile *t, LLVMValueRef *acc)
+{
     const Emit *e = p->e;
     Walk *w = &t->w;
-    Nest n = {.elem = e->elem, .nlevel = 3, .nacc = (int)(p->points * e->s.result_ch),
-              .body = dot_step, .user = (void *)p,
+    Nest n = {.elem = e->elem,
+              .nlevel = 3,
+              .nacc = (int)(p->points * e->s.result_ch),
+              .body = dot_step,
+              .user = (void *)p,
               .level = {{"block", e->s.data_ch / e->lanes, 1, e->in_block, e->wt_block},
                         {"ky", e->y.taps, 1, e->y.in_tap * e->in_row, e->y.k_tap * e->wt_row},
                         {"kx", p->x.taps, 1, p->x.in_tap * e->in_col, p->x.k_tap * e->wt_col}}};
     int64_t tap = e->y.k0 * e->wt_row + p->x.k0 * e->wt_col;
     LLVMValueRef wt = tile_at_const(w, e->elem, w->base[w->k->weight_param], tap);
-    for (int i = 0; i < n.nacc; i++)
-        acc[i] = LLVMConstNull(e->vec);
+    for (int i = 0; i < n.nacc; i++) acc[i] = LLVMConstNull(e->vec);
     nest_emit(w, &n, first_data(p, t), wt, acc);
 }
 
 /* Adds a pass's results behind the `have` that each channel's line holds. */
-static void run_pass(const Pass *p, Tile *t, LLVMValueRef *line, int have) {
+static void run_pass(const Pass *p, Tile *t, LLVMValueRef *line, int have)
+{
     LLVMValueRef acc[MAX_ACC];
     pass_sums(p, t, acc);
     for (int c = 0; c < p->e->s.result_ch; c++)
@@ -288,7 +299,8 @@ static void run_pass(const Pass *p, Tile *t, LLVMValueRef *line, int have) {
 }
 
 /* Every channel's line of results, class after class. */
-static void run_passes(const Emit *e, Tile *t, LLVMValueRef *line) {
+static void run_passes(const Emit *e, Tile *t, LLVMValueRef *line)
+{
     int64_t a_class = e->width / e->s.stride[1];
     Cut cut = cut_evenly(a_class, e->most);
     int have = 0;
@@ -304,7 +316,8 @@ static void run_passes(const Emit *e, Tile *t, LLVMValueRef *line) {
 }
 
 /* Result x of the tile lies in its class's run of the line. */
-static LLVMValueRef pick(const Emit *e, Walk *w, LLVMValueRef line, int64_t group) {
+static LLVMValueRef pick(const Emit *e, Walk *w, LLVMValueRef line, int64_t group)
+{
     int lane[MOST_WIDTH];
     int64_t classes = e->s.stride[1];
     for (int i = 0; i < w->lanes; i++) {
@@ -314,7 +327,8 @@ static LLVMValueRef pick(const Emit *e, Walk *w, LLVMValueRef line, int64_t grou
     return shuffle(w, line, LLVMGetPoison(LLVMTypeOf(line)), lane, w->lanes);
 }
 
-static void store_lines(const Emit *e, Tile *t, const LLVMValueRef *line) {
+static void store_lines(const Emit *e, Tile *t, const LLVMValueRef *line)
+{
     Walk *w = &t->w;
     int64_t groups = e->width / w->lanes;
     walk_bind(w, e->axis[A_SAMPLE], t->scalar[S_SAMPLE]);
@@ -330,7 +344,8 @@ static void store_lines(const Emit *e, Tile *t, const LLVMValueRef *line) {
     }
 }
 
-static Tile dot_tile(const Emit *e) {
+static Tile dot_tile(const Emit *e)
+{
     char suffix[32];
     LLVMValueRef line[MOST_CHANNELS] = {0};
     snprintf(suffix, sizeof suffix, "dot%lld", (long long)e->width);
@@ -342,30 +357,33 @@ static Tile dot_tile(const Emit *e) {
 }
 
 /* ---- loops around the tiles ---- */
-static void call_tile(Walk *w, void *user, LLVMValueRef tile) {
+static void call_tile(Walk *w, void *user, LLVMValueRef tile)
+{
     const Emit *e = user;
     tile_call(w, &e->tile, (LLVMValueRef[TILE_SCALARS]){e->n, e->row, tile, walk_i64(w, 0)});
 }
 
-static void over_tiles(Walk *w, void *user, LLVMValueRef row) {
+static void over_tiles(Walk *w, void *user, LLVMValueRef row)
+{
     Emit *e = user;
     e->row = row;
     tile_for(w, "x", 0, e->s.result[1] / e->width, 1, call_tile, e);
 }
 
-static void over_rows(Walk *w, void *user, LLVMValueRef n) {
+static void over_rows(Walk *w, void *user, LLVMValueRef n)
+{
     Emit *e = user;
     e->n = n;
     for (int64_t a = 0; a < e->s.stride[0]; a++) {
         e->y = tap_axis(&e->s, 0, a);
-        if (e->y.points == 0)
-            continue;
+        if (e->y.points == 0) continue;
         e->tile = dot_tile(e);
         tile_for(w, "y", 0, e->y.points, 1, over_tiles, e);
     }
 }
 
-void dxplanar_emit(Walk *w) {
+void dxplanar_emit(Walk *w)
+{
     Emit e = read_kernel(w);
     LLVMValueRef from, to;
     claim_samples(w, e.axis[A_SAMPLE], &from, &to);

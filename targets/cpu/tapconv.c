@@ -19,35 +19,33 @@ enum { A_SAMPLE, A_BLOCK, A_ROW, A_COL, A_LANE };                  /* kernel axe
 enum { MOST_CLASSES = 16 };
 
 /* ---- the bid ---- */
-static bool tap_fits(const Target *t, const Contract *c, const TapShape *s) {
+static bool tap_fits(const Target *t, const Contract *c, const TapShape *s)
+{
     int lanes = target_lanes(t, c->dtype);
-    if (t->gpu || lanes < 2 || (c->dtype != DT_F32 && c->dtype != DT_F64))
-        return false;
-    if (tap_classes(s, 0) * tap_classes(s, 1) > MOST_CLASSES)
-        return false;
+    if (t->gpu || lanes < 2 || (c->dtype != DT_F32 && c->dtype != DT_F64)) return false;
+    if (tap_classes(s, 0) * tap_classes(s, 1) > MOST_CLASSES) return false;
     return s->result_ch % lanes == 0 && (s->data_ch % lanes == 0 || s->data_ch < lanes);
 }
 
 /* {result / VC} {data / V} {ky} {kx} {data % V} {(result / V) % C} {result % V} */
-static Layout weight_layout(const TapShape *s, int lanes, int64_t c) {
+static Layout weight_layout(const TapShape *s, int lanes, int64_t c)
+{
     Layout l = {.rank = 4};
     layout_push(&l, s->result_dim, lanes * c, s->result_ch / (lanes * c));
-    if (s->data_ch >= lanes)
-        layout_push(&l, s->data_dim, lanes, s->data_ch / lanes);
+    if (s->data_ch >= lanes) layout_push(&l, s->data_dim, lanes, s->data_ch / lanes);
     layout_push(&l, 2, 1, s->kernel[0]);
     layout_push(&l, 3, 1, s->kernel[1]);
     layout_push(&l, s->data_dim, 1, s->data_ch < lanes ? s->data_ch : lanes);
-    if (c > 1)
-        layout_push(&l, s->result_dim, lanes, c);
+    if (c > 1) layout_push(&l, s->result_dim, lanes, c);
     layout_push(&l, s->result_dim, 1, lanes);
     return l;
 }
 
-bool tapconv_offer(const Target *t, const Contract *c, Offer *o) {
+bool tapconv_offer(const Target *t, const Contract *c, Offer *o)
+{
     TapShape s;
     TapPlan p;
-    if (!tap_shape(c, &s) || !tap_fits(t, c, &s) || !tap_plan(t, c, &s, &p))
-        return false;
+    if (!tap_shape(c, &s) || !tap_fits(t, c, &s) || !tap_plan(t, c, &s, &p)) return false;
     int lanes = target_lanes(t, c->dtype);
     int64_t low[2], high[2];
     tap_halo(&s, low, high);
@@ -74,7 +72,7 @@ typedef struct Emit {
     TapPlan p;
     int axis[MAX_CLAIM_AXES], lanes;
     LLVMTypeRef elem, vec;
-    int64_t blocks, channels;                    /* of the data: how many, and channels in each */
+    int64_t blocks, channels;                     /* of the data: how many, and channels in each */
     int64_t in_block, in_row, in_col, in_channel; /* strides in elements */
     int64_t in_low[2];
     int64_t wt_group, wt_block, wt_row, wt_col;
@@ -85,7 +83,8 @@ typedef struct Emit {
     Tile wide, narrow; /* of the columns: size + 1 and size */
 } Emit;
 
-static void read_data_layout(Emit *e) {
+static void read_data_layout(Emit *e)
+{
     const Layout *l = &e->w->k->param[e->w->k->data_param].layout;
     int row = layout_digit(l, 2, 1), col = layout_digit(l, 3, 1), channel = layout_digit(l, 1, 1);
     int block = layout_find(l, 1, e->lanes);
@@ -99,7 +98,8 @@ static void read_data_layout(Emit *e) {
     e->in_low[1] = l->digit[col].low;
 }
 
-static void read_weight_layout(Emit *e) {
+static void read_weight_layout(Emit *e)
+{
     const Layout *l = &e->w->k->param[e->w->k->weight_param].layout;
     Layout want = weight_layout(&e->s, e->lanes, e->p.c);
     check(layout_eq(l, &want));
@@ -109,13 +109,17 @@ static void read_weight_layout(Emit *e) {
     e->wt_block = e->wt_row * e->s.kernel[0];
 }
 
-static Emit read_kernel(Walk *w) {
+static Emit read_kernel(Walk *w)
+{
     const Kernel *k = w->k;
     const int64_t *number = k->offer.number;
     Emit e = {.w = w, .lanes = k->offer.lanes};
     check(tap_shape(&k->contract, &e.s) && k->data_param >= 0 && k->weight_param >= 0);
-    e.p = (TapPlan){.th = number[N_TILE_ROWS], .tw = number[N_TILE_COLS], .c = number[N_BLOCKS],
-                    .unroll = number[N_UNROLL], .by_group = number[N_BY_GROUP]};
+    e.p = (TapPlan){.th = number[N_TILE_ROWS],
+                    .tw = number[N_TILE_COLS],
+                    .c = number[N_BLOCKS],
+                    .unroll = number[N_UNROLL],
+                    .by_group = number[N_BY_GROUP]};
     claim_axes(k, e.axis);
     check(w->lanes == e.lanes);
     e.elem = walk_type(w, k->contract.dtype);
@@ -132,7 +136,8 @@ typedef struct Shape {
 } Shape;
 
 /* `unroll` k-steps: each broadcasts the points' data against c vectors of weights. */
-static void tap_steps(Walk *w, void *user, LLVMValueRef in, LLVMValueRef wt, LLVMValueRef *acc) {
+static void tap_steps(Walk *w, void *user, LLVMValueRef in, LLVMValueRef wt, LLVMValueRef *acc)
+{
     const Shape *s = user;
     const Emit *e = s->e;
     int64_t c = e->p.c, row = e->y.in_point * e->in_row, col = e->x.in_point * e->in_col;
@@ -153,7 +158,8 @@ static void tap_steps(Walk *w, void *user, LLVMValueRef in, LLVMValueRef wt, LLV
 }
 
 /* Address of data channel 0 under tap (0, 0) of the tile's first point. */
-static LLVMValueRef first_data(const Emit *e, Tile *t) {
+static LLVMValueRef first_data(const Emit *e, Tile *t)
+{
     Walk *w = &t->w;
     LLVMValueRef at = tile_sample(w, w->k->data_param, t->scalar[S_SAMPLE]);
     LLVMValueRef y = tile_affine(w, t->scalar[S_ROW], e->y.in_point, e->y.in0 + e->in_low[0]);
@@ -161,30 +167,35 @@ static LLVMValueRef first_data(const Emit *e, Tile *t) {
     return tile_at(w, e->elem, tile_at(w, e->elem, at, y, e->in_row), x, e->in_col);
 }
 
-static LLVMValueRef first_weight(const Emit *e, Tile *t) {
+static LLVMValueRef first_weight(const Emit *e, Tile *t)
+{
     Walk *w = &t->w;
     LLVMValueRef at = w->base[w->k->weight_param];
     at = tile_at(w, e->elem, at, t->scalar[S_GROUP], e->wt_group);
     return tile_at_const(w, e->elem, at, e->y.k0 * e->wt_row + e->x.k0 * e->wt_col);
 }
 
-static void tap_sums(Tile *t, const Shape *s, LLVMValueRef *acc) {
+static void tap_sums(Tile *t, const Shape *s, LLVMValueRef *acc)
+{
     const Emit *e = s->e;
     int64_t step = e->p.c * e->lanes;
-    Nest n = {.elem = e->elem, .nlevel = 4, .nacc = (int)(s->th * s->tw * e->p.c),
-              .body = tap_steps, .user = (void *)s,
+    Nest n = {.elem = e->elem,
+              .nlevel = 4,
+              .nacc = (int)(s->th * s->tw * e->p.c),
+              .body = tap_steps,
+              .user = (void *)s,
               .level = {{"block", e->blocks, 1, e->in_block, e->wt_block},
                         {"ky", e->y.taps, 1, e->y.in_tap * e->in_row, e->y.k_tap * e->wt_row},
                         {"kx", e->x.taps, 1, e->x.in_tap * e->in_col, e->x.k_tap * e->wt_col},
                         {"channel", e->channels, e->p.unroll, e->in_channel, step}}};
     check(n.nacc <= MAX_ACC);
-    for (int i = 0; i < n.nacc; i++)
-        acc[i] = LLVMConstNull(e->vec);
+    for (int i = 0; i < n.nacc; i++) acc[i] = LLVMConstNull(e->vec);
     nest_emit(&t->w, &n, first_data(e, t), first_weight(e, t), acc);
 }
 
 static void tap_store_row(Tile *t, const Shape *s, int64_t row, int64_t block,
-                          const LLVMValueRef *acc) {
+                          const LLVMValueRef *acc)
+{
     const Emit *e = s->e;
     Walk *w = &t->w;
     walk_bind(w, e->axis[A_ROW],
@@ -197,18 +208,19 @@ static void tap_store_row(Tile *t, const Shape *s, int64_t row, int64_t block,
     }
 }
 
-static void tap_stores(Tile *t, const Shape *s, const LLVMValueRef *acc) {
+static void tap_stores(Tile *t, const Shape *s, const LLVMValueRef *acc)
+{
     const Emit *e = s->e;
     walk_bind(&t->w, e->axis[A_SAMPLE], t->scalar[S_SAMPLE]);
     walk_bind(&t->w, e->axis[A_LANE], walk_i64(&t->w, 0));
     for (int64_t j = 0; j < e->p.c; j++) {
         walk_bind(&t->w, e->axis[A_BLOCK], tile_affine(&t->w, t->scalar[S_GROUP], e->p.c, j));
-        for (int64_t row = 0; row < s->th; row++)
-            tap_store_row(t, s, row, j, acc);
+        for (int64_t row = 0; row < s->th; row++) tap_store_row(t, s, row, j, acc);
     }
 }
 
-static Tile tap_tile(const Emit *e, int64_t th, int64_t tw) {
+static Tile tap_tile(const Emit *e, int64_t th, int64_t tw)
+{
     char suffix[64];
     snprintf(suffix, sizeof suffix, "tap%lldx%lldx%lld", (long long)th, (long long)tw,
              (long long)e->p.c);
@@ -222,12 +234,14 @@ static Tile tap_tile(const Emit *e, int64_t th, int64_t tw) {
 }
 
 /* ---- loops around the tiles ---- */
-static void call_tile(Walk *w, void *user, LLVMValueRef col) {
+static void call_tile(Walk *w, void *user, LLVMValueRef col)
+{
     const Emit *e = user;
     tile_call(w, e->tile, (LLVMValueRef[]){e->n, e->group, e->row, col});
 }
 
-static void over_cols(Walk *w, void *user, LLVMValueRef row) {
+static void over_cols(Walk *w, void *user, LLVMValueRef row)
+{
     Emit *e = user;
     Cut c = e->cols;
     e->row = row;
@@ -237,26 +251,25 @@ static void over_cols(Walk *w, void *user, LLVMValueRef row) {
     tile_for(w, "x", c.longer * (c.size + 1), c.rest, c.size, call_tile, e);
 }
 
-static void over_rows(Emit *e, int64_t from, int64_t count, int64_t th) {
-    if (count == 0)
-        return;
-    if (e->cols.longer)
-        e->wide = tap_tile(e, th, e->cols.size + 1);
-    if (e->cols.rest)
-        e->narrow = tap_tile(e, th, e->cols.size);
+static void over_rows(Emit *e, int64_t from, int64_t count, int64_t th)
+{
+    if (count == 0) return;
+    if (e->cols.longer) e->wide = tap_tile(e, th, e->cols.size + 1);
+    if (e->cols.rest) e->narrow = tap_tile(e, th, e->cols.size);
     tile_for(e->w, "y", from, count, th, over_cols, e);
 }
 
-static void over_points(Emit *e) {
-    if (e->y.points == 0 || e->x.points == 0)
-        return;
+static void over_points(Emit *e)
+{
+    if (e->y.points == 0 || e->x.points == 0) return;
     Cut rows = cut_evenly(e->y.points, e->p.th);
     e->cols = cut_evenly(e->x.points, e->p.tw);
     over_rows(e, 0, rows.longer, rows.size + 1);
     over_rows(e, rows.longer * (rows.size + 1), rows.rest, rows.size);
 }
 
-static void over_classes(Emit *e) {
+static void over_classes(Emit *e)
+{
     for (int64_t a = 0; a < tap_classes(&e->s, 0); a++)
         for (int64_t b = 0; b < tap_classes(&e->s, 1); b++) {
             e->y = tap_axis(&e->s, 0, a);
@@ -267,7 +280,8 @@ static void over_classes(Emit *e) {
 
 static void over_samples(Walk *w, void *user, LLVMValueRef n);
 
-static void over_groups(Walk *w, void *user, LLVMValueRef group) {
+static void over_groups(Walk *w, void *user, LLVMValueRef group)
+{
     Emit *e = user;
     LLVMValueRef from, to;
     e->group = group;
@@ -279,11 +293,13 @@ static void over_groups(Walk *w, void *user, LLVMValueRef group) {
     tile_range(w, "n", from, to, over_samples, e);
 }
 
-static void each_group(Emit *e) {
+static void each_group(Emit *e)
+{
     tile_for(e->w, "group", 0, e->s.result_ch / (e->lanes * e->p.c), 1, over_groups, e);
 }
 
-static void over_samples(Walk *w, void *user, LLVMValueRef n) {
+static void over_samples(Walk *w, void *user, LLVMValueRef n)
+{
     Emit *e = user;
     (void)w;
     e->n = n;
@@ -293,7 +309,8 @@ static void over_samples(Walk *w, void *user, LLVMValueRef n) {
         each_group(e);
 }
 
-void tapconv_emit(Walk *w) {
+void tapconv_emit(Walk *w)
+{
     Emit e = read_kernel(w);
     LLVMValueRef from, to;
     claim_samples(w, e.axis[A_SAMPLE], &from, &to);

@@ -6,10 +6,10 @@
 
 #include <string.h>
 
-bool tap_shape(const Contract *c, TapShape *s) {
+bool tap_shape(const Contract *c, TapShape *s)
+{
     bool dx = c->op == OP_conv_dx;
-    if ((c->op != OP_conv && !dx) || c->groups != 1)
-        return false;
+    if ((c->op != OP_conv && !dx) || c->groups != 1) return false;
     *s = (TapShape){.dx = dx,
                     .data_ch = dx ? c->oc : c->ic,
                     .result_ch = dx ? c->ic : c->oc,
@@ -24,84 +24,92 @@ bool tap_shape(const Contract *c, TapShape *s) {
     return true;
 }
 
-Type tap_data(const Contract *c, const TapShape *s) {
+Type tap_data(const Contract *c, const TapShape *s)
+{
     return type_of(c->dtype, 4, (int64_t[]){c->batch, s->data_ch, s->data[0], s->data[1]});
 }
 
-Type tap_result(const Contract *c, const TapShape *s) {
+Type tap_result(const Contract *c, const TapShape *s)
+{
     return type_of(c->dtype, 4, (int64_t[]){c->batch, s->result_ch, s->result[0], s->result[1]});
 }
 
-int64_t tap_classes(const TapShape *s, int axis) {
+int64_t tap_classes(const TapShape *s, int axis)
+{
     return s->dx ? s->stride[axis] : 1;
 }
 
-static int64_t gcd(int64_t a, int64_t b) {
+static int64_t gcd(int64_t a, int64_t b)
+{
     return b ? gcd(b, a % b) : a;
 }
 
-static TapAxis forward_axis(const TapShape *s, int axis) {
-    return (TapAxis){.points = s->result[axis], .step = 1,
-                     .taps = s->kernel[axis], .k_tap = 1,
-                     .in0 = -s->pad[axis], .in_point = s->stride[axis],
+static TapAxis forward_axis(const TapShape *s, int axis)
+{
+    return (TapAxis){.points = s->result[axis],
+                     .step = 1,
+                     .taps = s->kernel[axis],
+                     .k_tap = 1,
+                     .in0 = -s->pad[axis],
+                     .in_point = s->stride[axis],
                      .in_tap = s->dilation[axis]};
 }
 
-TapAxis tap_axis(const TapShape *s, int axis, int64_t class) {
-    if (!s->dx)
-        return forward_axis(s, axis);
+TapAxis tap_axis(const TapShape *s, int axis, int64_t class)
+{
+    if (!s->dx) return forward_axis(s, axis);
     int64_t stride = s->stride[axis], dilation = s->dilation[axis], k0 = 0;
     int64_t at = class + s->pad[axis], common = gcd(dilation, stride);
-    TapAxis a = {.first = class, .step = stride, .in_point = 1, .in_tap = -dilation / common,
+    TapAxis a = {.first = class,
+                 .step = stride,
+                 .in_point = 1,
+                 .in_tap = -dilation / common,
                  .k_tap = stride / common};
-    if (class < s->result[axis])
-        a.points = (s->result[axis] - class + stride - 1) / stride;
-    while (k0 < s->kernel[axis] && (at - k0 * dilation) % stride != 0)
-        k0++;
-    if (k0 == s->kernel[axis])
-        return a;
+    if (class < s->result[axis]) a.points = (s->result[axis] - class + stride - 1) / stride;
+    while (k0 < s->kernel[axis] && (at - k0 * dilation) % stride != 0) k0++;
+    if (k0 == s->kernel[axis]) return a;
     a.k0 = k0;
     a.taps = (s->kernel[axis] - 1 - k0) / a.k_tap + 1;
     a.in0 = (at - k0 * dilation) / stride;
     return a;
 }
 
-static void grow_halo(const TapAxis *a, int64_t extent, int64_t *low, int64_t *high) {
+static void grow_halo(const TapAxis *a, int64_t extent, int64_t *low, int64_t *high)
+{
     int64_t span = (a->taps - 1) * a->in_tap;
     int64_t first = a->in0 + (span < 0 ? span : 0);
     int64_t last = a->in0 + (a->points - 1) * a->in_point + (span > 0 ? span : 0);
-    if (-first > *low)
-        *low = -first;
-    if (last - (extent - 1) > *high)
-        *high = last - (extent - 1);
+    if (-first > *low) *low = -first;
+    if (last - (extent - 1) > *high) *high = last - (extent - 1);
 }
 
-void tap_halo(const TapShape *s, int64_t low[2], int64_t high[2]) {
+void tap_halo(const TapShape *s, int64_t low[2], int64_t high[2])
+{
     for (int axis = 0; axis < 2; axis++) {
         low[axis] = high[axis] = 0;
-        for (int64_t class = 0; class < tap_classes(s, axis); class++) {
+        for (int64_t class = 0; class < tap_classes(s, axis); class ++) {
             TapAxis a = tap_axis(s, axis, class);
-            if (a.points > 0 && a.taps > 0)
-                grow_halo(&a, s->data[axis], &low[axis], &high[axis]);
+            if (a.points > 0 && a.taps > 0) grow_halo(&a, s->data[axis], &low[axis], &high[axis]);
         }
     }
 }
 
-int layout_find(const Layout *l, int dim, int64_t div) {
+int layout_find(const Layout *l, int dim, int64_t div)
+{
     for (int i = 0; i < l->ndigit; i++)
-        if (l->digit[i].dim == dim && l->digit[i].div == div)
-            return i;
+        if (l->digit[i].dim == dim && l->digit[i].div == div) return i;
     return -1;
 }
 
-int layout_digit(const Layout *l, int dim, int64_t div) {
+int layout_digit(const Layout *l, int dim, int64_t div)
+{
     int i = layout_find(l, dim, div);
-    if (i < 0)
-        die("no digit %d/%lld in a claimed operand's layout", dim, (long long)div);
+    if (i < 0) die("no digit %d/%lld in a claimed operand's layout", dim, (long long)div);
     return i;
 }
 
-void layout_push(Layout *l, int dim, int64_t div, int64_t extent) {
+void layout_push(Layout *l, int dim, int64_t div, int64_t extent)
+{
     check(l->ndigit < MAX_DIGITS);
     l->digit[l->ndigit++] = (Digit){.dim = dim, .div = div, .extent = extent};
 }

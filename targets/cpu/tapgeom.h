@@ -13,19 +13,19 @@
 #include "ir/kernel.h"
 
 typedef struct TapAxis {
-    int64_t points, first, step;      /* results of this class; points and taps may be 0 */
+    int64_t points, first, step; /* results of this class; points and taps may be 0 */
     int64_t taps, k0, k_tap;
-    int64_t in0, in_point, in_tap;    /* in_tap is negative for conv_dx */
+    int64_t in0, in_point, in_tap; /* in_tap is negative for conv_dx */
 } TapAxis;
 
 typedef struct TapShape { /* a contract by roles: data and result instead of x and y */
     bool dx;
     int64_t data_ch, result_ch;
     int64_t data[2], result[2], kernel[2], stride[2], pad[2], dilation[2]; /* rows, columns */
-    int data_dim, result_dim;         /* dimensions of the weight that hold these channels */
+    int data_dim, result_dim; /* dimensions of the weight that hold these channels */
 } TapShape;
 
-bool tap_shape(const Contract *, TapShape *);      /* false: another op, or grouped */
+bool tap_shape(const Contract *, TapShape *); /* false: another op, or grouped */
 Type tap_data(const Contract *, const TapShape *);
 Type tap_result(const Contract *, const TapShape *);
 int64_t tap_classes(const TapShape *, int axis);

@@ -7,70 +7,71 @@
 
 enum { CALL_CYCLES = 40, MOST_BLOCKS = 8, MOST_STEPS = 4 };
 
-Cut cut_evenly(int64_t length, int64_t most) {
+Cut cut_evenly(int64_t length, int64_t most)
+{
     int64_t pieces = (length + most - 1) / most;
     Cut c = {.size = length / pieces, .longer = length % pieces};
     c.rest = pieces - c.longer;
     return c;
 }
 
-double tap_rate(const Target *t) {
+double tap_rate(const Target *t)
+{
     return t->vec_bytes > 32 ? 1 : 2;
 }
 
 /* Registers left for sums when `others` are in use and what scheduling wants stays free.
  * AVX-512 broadcasts within the multiply-add; before it a broadcast takes a register, and without
  * fused multiply-adds products and copies take more. */
-static int64_t tap_registers(const Target *t, int64_t others) {
+static int64_t tap_registers(const Target *t, int64_t others)
+{
     int64_t spare = t->vec_regs >= 32 ? 0 : t->fma ? 1 : 4;
     return t->vec_regs - others - spare;
 }
 
 /* k-steps of one basic block: a divisor of the steps there are. */
-static int64_t unroll(int64_t steps) {
+static int64_t unroll(int64_t steps)
+{
     int64_t most = steps < MOST_STEPS + 2 ? steps : MOST_STEPS;
-    while (steps % most != 0)
-        most--;
+    while (steps % most != 0) most--;
     return most;
 }
 
 typedef struct Model {
     const Target *target;
-    double steps;      /* k-steps of an element's sum, mean over classes */
+    double steps;       /* k-steps of an element's sum, mean over classes */
     int64_t rows, cols; /* points of the largest class */
-    bool far;          /* a group's weights do not stay in the L1 cache */
+    bool far;           /* a group's weights do not stay in the L1 cache */
 } Model;
 
-static double tile_cycles(const Model *m, int64_t t, int64_t c) {
+static double tile_cycles(const Model *m, int64_t t, int64_t c)
+{
     double step = t * c;
-    if (t + c > step)
-        step = t + c;
-    if (step < TAP_CHAINS)
-        step = TAP_CHAINS;
+    if (t + c > step) step = t + c;
+    if (step < TAP_CHAINS) step = TAP_CHAINS;
     step /= tap_rate(m->target);
     double stream = (double)c * m->target->vec_bytes / 32; /* L2 bytes a cycle */
-    if (m->far && stream > step)
-        step = stream;
+    if (m->far && stream > step) step = stream;
     return m->steps * step + CALL_CYCLES;
 }
 
 /* Cycles of all tiles of one group of c blocks. */
-static double group_cycles(const Model *m, int64_t th, int64_t tw, int64_t c) {
+static double group_cycles(const Model *m, int64_t th, int64_t tw, int64_t c)
+{
     Cut y = cut_evenly(m->rows, th), x = cut_evenly(m->cols, tw);
     double sum = 0;
     for (int i = 0; i < 4; i++) {
         int64_t ny = i & 1 ? y.longer : y.rest, nx = i & 2 ? x.longer : x.rest;
         int64_t t = (y.size + (i & 1)) * (x.size + ((i >> 1) & 1));
-        if (ny * nx > 0)
-            sum += (double)(ny * nx) * tile_cycles(m, t, c);
+        if (ny * nx > 0) sum += (double)(ny * nx) * tile_cycles(m, t, c);
     }
     return sum;
 }
 
 static void consider(const Model *m, int64_t th, int64_t tw, int64_t c, int64_t groups,
-                     TapPlan *best) {
-    if (th * tw * c > tap_registers(m->target, c + 1))
-        return;
+                     TapPlan *best)
+{
+    if (th * tw * c > tap_registers(m->target, c + 1)) return;
     double cost = group_cycles(m, th, tw, c) * (double)groups;
     bool larger = th * tw * c > best->th * best->tw * best->c;
     bool tie = best->c && cost <= best->cost * 1.000001 && larger;
@@ -79,19 +80,21 @@ static void consider(const Model *m, int64_t th, int64_t tw, int64_t c, int64_t 
 }
 
 /* Widths that cut a row evenly; several rows only where a whole row is one tile. */
-static void consider_blocks(const Model *m, int64_t c, int64_t groups, TapPlan *best) {
-    for (int64_t n = 1; n <= m->cols; n++)
-        consider(m, 1, (m->cols + n - 1) / n, c, groups, best);
+static void consider_blocks(const Model *m, int64_t c, int64_t groups, TapPlan *best)
+{
+    for (int64_t n = 1; n <= m->cols; n++) consider(m, 1, (m->cols + n - 1) / n, c, groups, best);
     for (int64_t n = 1; n < m->rows && m->cols < m->target->vec_regs; n++)
         consider(m, (m->rows + n - 1) / n, m->cols, c, groups, best);
 }
 
-static double mean_steps(const TapShape *s) {
+static double mean_steps(const TapShape *s)
+{
     double taps = (double)(s->kernel[0] * s->kernel[1]);
     return taps * (double)s->data_ch / (double)(tap_classes(s, 0) * tap_classes(s, 1));
 }
 
-bool tap_plan(const Target *t, const Contract *c, const TapShape *s, TapPlan *plan) {
+bool tap_plan(const Target *t, const Contract *c, const TapShape *s, TapPlan *plan)
+{
     int lanes = target_lanes(t, c->dtype);
     int64_t blocks = s->result_ch / lanes;
     TapAxis y = tap_axis(s, 0, 0), x = tap_axis(s, 1, 0);
@@ -100,11 +103,9 @@ bool tap_plan(const Target *t, const Contract *c, const TapShape *s, TapPlan *pl
     TapPlan best = {0};
     for (int64_t n = 1; n <= MOST_BLOCKS; n++) {
         m.far = panel * (double)n > (double)t->l1 / 2;
-        if (blocks % n == 0)
-            consider_blocks(&m, n, blocks / n, &best);
+        if (blocks % n == 0) consider_blocks(&m, n, blocks / n, &best);
     }
-    if (!best.c)
-        return false;
+    if (!best.c) return false;
     best.cost *= (double)(c->batch * tap_classes(s, 0) * tap_classes(s, 1));
     best.unroll = unroll(s->data_ch < lanes ? s->data_ch : lanes);
     double weights = (double)(c->ic * c->oc * c->kh * c->kw) * dtype_bytes(c->dtype);

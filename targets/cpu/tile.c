@@ -10,27 +10,27 @@
 #include <string.h>
 
 /* ---- the function of a tile ---- */
-static LLVMTypeRef tile_type(const Walk *w) {
+static LLVMTypeRef tile_type(const Walk *w)
+{
     LLVMTypeRef arg[2 * MAX_PARAMS + 1 + TILE_SCALARS];
     LLVMTypeRef ptr = LLVMPointerTypeInContext(w->ctx, 0), i64 = LLVMInt64TypeInContext(w->ctx);
     unsigned n = 0;
-    for (int i = 0; i < TILE_SCALARS; i++)
-        arg[n++] = i64;
-    for (int p = 0; p < w->k->nparam; p++)
-        arg[n++] = ptr;
+    for (int i = 0; i < TILE_SCALARS; i++) arg[n++] = i64;
+    for (int p = 0; p < w->k->nparam; p++) arg[n++] = ptr;
     arg[n++] = ptr;
     for (int p = 0; p < w->k->nparam; p++)
-        if (w->stride[p])
-            arg[n++] = i64;
+        if (w->stride[p]) arg[n++] = i64;
     return LLVMFunctionType(LLVMVoidTypeInContext(w->ctx), arg, n, 0);
 }
 
-static void add_flag(const Walk *w, LLVMValueRef fn, unsigned at, const char *name) {
+static void add_flag(const Walk *w, LLVMValueRef fn, unsigned at, const char *name)
+{
     unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
     LLVMAddAttributeAtIndex(fn, at, LLVMCreateEnumAttribute(w->ctx, kind, 0));
 }
 
-static void add_width(const Walk *w, LLVMValueRef fn) {
+static void add_width(const Walk *w, LLVMValueRef fn)
+{
     static const char *const name[] = {"prefer-vector-width", "min-legal-vector-width"};
     char bits[16];
     unsigned n = (unsigned)snprintf(bits, sizeof bits, "%d", 8 * w->target->vec_bytes);
@@ -40,7 +40,8 @@ static void add_width(const Walk *w, LLVMValueRef fn) {
             LLVMCreateStringAttribute(w->ctx, name[i], (unsigned)strlen(name[i]), bits, n));
 }
 
-static LLVMValueRef tile_function(const Walk *w, LLVMTypeRef type, const char *suffix) {
+static LLVMValueRef tile_function(const Walk *w, LLVMTypeRef type, const char *suffix)
+{
     char name[256];
     snprintf(name, sizeof name, "%s_%s", w->k->name, suffix);
     LLVMValueRef fn = LLVMAddFunction(w->mod, name, type);
@@ -53,12 +54,11 @@ static LLVMValueRef tile_function(const Walk *w, LLVMTypeRef type, const char *s
     return fn;
 }
 
-static void bind_arguments(Tile *t, const Walk *outer) {
+static void bind_arguments(Tile *t, const Walk *outer)
+{
     unsigned n = 0;
-    for (int i = 0; i < TILE_SCALARS; i++)
-        t->scalar[i] = LLVMGetParam(t->w.fn, n++);
-    for (int p = 0; p < t->w.k->nparam; p++)
-        t->w.base[p] = LLVMGetParam(t->w.fn, n++);
+    for (int i = 0; i < TILE_SCALARS; i++) t->scalar[i] = LLVMGetParam(t->w.fn, n++);
+    for (int p = 0; p < t->w.k->nparam; p++) t->w.base[p] = LLVMGetParam(t->w.fn, n++);
     t->w.table = LLVMGetParam(t->w.fn, n++);
     for (int p = 0; p < t->w.k->nparam; p++)
         t->w.stride[p] = outer->stride[p] ? LLVMGetParam(t->w.fn, n++) : NULL;
@@ -66,7 +66,8 @@ static void bind_arguments(Tile *t, const Walk *outer) {
     t->w.hi = NULL;
 }
 
-Tile tile_begin(const Walk *outer, const char *suffix) {
+Tile tile_begin(const Walk *outer, const char *suffix)
+{
     Tile t = {.w = *outer, .type = tile_type(outer)};
     t.w.fn = tile_function(outer, t.type, suffix);
     t.w.memo = NEW_N(outer->k->arena, LLVMValueRef, outer->k->nexpr);
@@ -78,45 +79,46 @@ Tile tile_begin(const Walk *outer, const char *suffix) {
     return t;
 }
 
-void tile_end(Tile *t) {
+void tile_end(Tile *t)
+{
     LLVMBuildRetVoid(t->w.b);
     LLVMDisposeBuilder(t->w.b);
     t->w.b = NULL;
 }
 
-void tile_call(const Walk *w, const Tile *t, const LLVMValueRef scalar[TILE_SCALARS]) {
+void tile_call(const Walk *w, const Tile *t, const LLVMValueRef scalar[TILE_SCALARS])
+{
     LLVMValueRef arg[2 * MAX_PARAMS + 1 + TILE_SCALARS];
     unsigned n = 0;
-    for (int i = 0; i < TILE_SCALARS; i++)
-        arg[n++] = scalar[i];
-    for (int p = 0; p < w->k->nparam; p++)
-        arg[n++] = w->base[p];
+    for (int i = 0; i < TILE_SCALARS; i++) arg[n++] = scalar[i];
+    for (int p = 0; p < w->k->nparam; p++) arg[n++] = w->base[p];
     arg[n++] = w->table ? w->table : LLVMConstNull(LLVMPointerTypeInContext(w->ctx, 0));
     for (int p = 0; p < w->k->nparam; p++)
-        if (w->stride[p])
-            arg[n++] = w->stride[p];
+        if (w->stride[p]) arg[n++] = w->stride[p];
     LLVMBuildCall2(w->b, t->type, t->w.fn, arg, n, "");
 }
 
 /* ---- axes ---- */
-void claim_axes(const Kernel *k, int axis[MAX_CLAIM_AXES]) {
+void claim_axes(const Kernel *k, int axis[MAX_CLAIM_AXES])
+{
     int n = 0;
     for (int a = 0; a < k->naxis; a++) {
-        if (k->axis[a].kind == AX_RED)
-            continue;
+        if (k->axis[a].kind == AX_RED) continue;
         check(n < MAX_CLAIM_AXES);
         axis[n++] = a;
     }
     check(n == MAX_CLAIM_AXES && k->axis[axis[n - 1]].kind == AX_VEC);
 }
 
-void claim_samples(const Walk *w, int axis, LLVMValueRef *from, LLVMValueRef *to) {
+void claim_samples(const Walk *w, int axis, LLVMValueRef *from, LLVMValueRef *to)
+{
     const Axis *a = &w->k->axis[axis];
     *from = a->sample ? w->lo : walk_i64((Walk *)w, 0);
     *to = a->sample ? w->hi : walk_i64((Walk *)w, a->extent);
 }
 
-LLVMBasicBlockRef claim_begin(Walk *w, LLVMValueRef from, LLVMValueRef to) {
+LLVMBasicBlockRef claim_begin(Walk *w, LLVMValueRef from, LLVMValueRef to)
+{
     LLVMBasicBlockRef body = LLVMAppendBasicBlockInContext(w->ctx, w->fn, "body");
     LLVMBasicBlockRef end = LLVMAppendBasicBlockInContext(w->ctx, w->fn, "end");
     LLVMBuildCondBr(w->b, LLVMBuildICmp(w->b, LLVMIntSLT, from, to, ""), body, end);
@@ -124,34 +126,39 @@ LLVMBasicBlockRef claim_begin(Walk *w, LLVMValueRef from, LLVMValueRef to) {
     return end;
 }
 
-void claim_end(Walk *w, LLVMBasicBlockRef end) {
+void claim_end(Walk *w, LLVMBasicBlockRef end)
+{
     LLVMBuildBr(w->b, end);
     LLVMPositionBuilderAtEnd(w->b, end);
     LLVMBuildRetVoid(w->b);
 }
 
 /* ---- addresses and arithmetic ---- */
-LLVMTypeRef tile_elem(const Walk *w, int param) {
+LLVMTypeRef tile_elem(const Walk *w, int param)
+{
     return walk_type((Walk *)w, w->k->param[param].dtype);
 }
 
-LLVMValueRef tile_affine(Walk *w, LLVMValueRef v, int64_t scale, int64_t add) {
-    if (scale != 1)
-        v = LLVMBuildMul(w->b, v, walk_i64(w, scale), "");
+LLVMValueRef tile_affine(Walk *w, LLVMValueRef v, int64_t scale, int64_t add)
+{
+    if (scale != 1) v = LLVMBuildMul(w->b, v, walk_i64(w, scale), "");
     return add ? LLVMBuildAdd(w->b, v, walk_i64(w, add), "") : v;
 }
 
 LLVMValueRef tile_at(Walk *w, LLVMTypeRef elem, LLVMValueRef base, LLVMValueRef index,
-                     int64_t scale) {
+                     int64_t scale)
+{
     LLVMValueRef i = tile_affine(w, index, scale, 0);
     return LLVMBuildGEP2(w->b, elem, base, &i, 1, "");
 }
 
-LLVMValueRef tile_at_const(Walk *w, LLVMTypeRef elem, LLVMValueRef base, int64_t index) {
+LLVMValueRef tile_at_const(Walk *w, LLVMTypeRef elem, LLVMValueRef base, int64_t index)
+{
     return index ? tile_at(w, elem, base, walk_i64(w, index), 1) : base;
 }
 
-LLVMValueRef tile_sample(Walk *w, int param, LLVMValueRef n) {
+LLVMValueRef tile_sample(Walk *w, int param, LLVMValueRef n)
+{
     const KParam *p = &w->k->param[param];
     LLVMTypeRef i64 = LLVMInt64TypeInContext(w->ctx), i8 = LLVMInt8TypeInContext(w->ctx);
     if (!p->io)
@@ -162,15 +169,16 @@ LLVMValueRef tile_sample(Walk *w, int param, LLVMValueRef n) {
     return tile_at(w, i8, w->base[param], bytes, 1);
 }
 
-LLVMValueRef tile_load(Walk *w, LLVMTypeRef type, LLVMValueRef at, int align) {
+LLVMValueRef tile_load(Walk *w, LLVMTypeRef type, LLVMValueRef at, int align)
+{
     LLVMValueRef v = LLVMBuildLoad2(w->b, type, at, "");
     LLVMSetAlignment(v, (unsigned)align);
     return v;
 }
 
-LLVMValueRef tile_fma(Walk *w, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c) {
-    if (!w->target->fma)
-        return LLVMBuildFAdd(w->b, LLVMBuildFMul(w->b, a, b, ""), c, "");
+LLVMValueRef tile_fma(Walk *w, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
+{
+    if (!w->target->fma) return LLVMBuildFAdd(w->b, LLVMBuildFMul(w->b, a, b, ""), c, "");
     LLVMTypeRef type = LLVMTypeOf(c);
     unsigned id = LLVMLookupIntrinsicID("llvm.fma", 8);
     LLVMValueRef fn = LLVMGetIntrinsicDeclaration(w->mod, id, &type, 1), arg[] = {a, b, c};
@@ -179,7 +187,8 @@ LLVMValueRef tile_fma(Walk *w, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c) {
 
 /* ---- loops ---- */
 /* A self-referring node: {itself, !"llvm.loop.unroll.disable"}. */
-static LLVMMetadataRef no_unroll(LLVMContextRef ctx) {
+static LLVMMetadataRef no_unroll(LLVMContextRef ctx)
+{
     LLVMMetadataRef self = LLVMTemporaryMDNode(ctx, NULL, 0);
     LLVMMetadataRef name = LLVMMDStringInContext2(ctx, "llvm.loop.unroll.disable", 24);
     LLVMMetadataRef part[] = {self, LLVMMDNodeInContext2(ctx, &name, 1)};
@@ -188,7 +197,8 @@ static LLVMMetadataRef no_unroll(LLVMContextRef ctx) {
     return loop;
 }
 
-static void close_loop(Walk *w, Loop *l, const LLVMValueRef *next, LLVMValueRef *result) {
+static void close_loop(Walk *w, Loop *l, const LLVMValueRef *next, LLVMValueRef *result)
+{
     LLVMBasicBlockRef latch = LLVMGetInsertBlock(w->b);
     loop_end(w, l, next, result);
     unsigned kind = LLVMGetMDKindIDInContext(w->ctx, "llvm.loop", 9);
@@ -197,16 +207,17 @@ static void close_loop(Walk *w, Loop *l, const LLVMValueRef *next, LLVMValueRef 
 }
 
 void tile_range(Walk *w, const char *name, LLVMValueRef from, LLVMValueRef to, TileBody *body,
-                void *user) {
+                void *user)
+{
     Loop l = loop_begin(w, name, from, to, 1, 0, NULL);
     body(w, user, l.index);
     close_loop(w, &l, NULL, NULL);
 }
 
 void tile_for(Walk *w, const char *name, int64_t from, int64_t count, int64_t step, TileBody *body,
-              void *user) {
-    if (count == 0)
-        return;
+              void *user)
+{
+    if (count == 0) return;
     LLVMValueRef first = walk_i64(w, from);
     if (count == 1) {
         body(w, user, first);
@@ -218,7 +229,8 @@ void tile_for(Walk *w, const char *name, int64_t from, int64_t count, int64_t st
 }
 
 static void nest_level(Walk *w, const Nest *n, int level, LLVMValueRef in, LLVMValueRef wt,
-                       LLVMValueRef *acc) {
+                       LLVMValueRef *acc)
+{
     if (level == n->nlevel) {
         n->body(w, n->user, in, wt, acc);
         return;
@@ -237,10 +249,10 @@ static void nest_level(Walk *w, const Nest *n, int level, LLVMValueRef in, LLVMV
     close_loop(w, &l, next, acc);
 }
 
-void nest_emit(Walk *w, const Nest *n, LLVMValueRef in, LLVMValueRef wt, LLVMValueRef *acc) {
+void nest_emit(Walk *w, const Nest *n, LLVMValueRef in, LLVMValueRef wt, LLVMValueRef *acc)
+{
     check(n->nacc <= MAX_ACC && n->nlevel <= MAX_LEVELS);
     for (int i = 0; i < n->nlevel; i++)
-        if (n->level[i].extent == 0)
-            return; /* no taps: the sum is what it starts with */
+        if (n->level[i].extent == 0) return; /* no taps: the sum is what it starts with */
     nest_level(w, n, 0, in, wt, acc);
 }

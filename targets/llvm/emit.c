@@ -15,7 +15,8 @@ static const char pipeline[] =
     "function(sroa,early-cse,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),"
     "early-cse<memssa>,instcombine<no-verify-fixpoint>,dce)";
 
-void llvm_start(void) {
+void llvm_start(void)
+{
     LLVMInitializeAllTargetInfos();
     LLVMInitializeAllTargets();
     LLVMInitializeAllTargetMCs();
@@ -23,7 +24,8 @@ void llvm_start(void) {
     LLVMInitializeAllAsmParsers(); /* entries hold a line of inline assembly */
 }
 
-void bytes_free(Bytes *b) {
+void bytes_free(Bytes *b)
+{
     free(b->data);
     *b = (Bytes){0};
 }
@@ -36,7 +38,8 @@ typedef struct Emitter {
     LLVMTargetMachineRef tm;
 } Emitter;
 
-static void emitter_close(void *arg) {
+static void emitter_close(void *arg)
+{
     Emitter *e = arg;
     if (e->mod) LLVMDisposeModule(e->mod);
     if (e->tm) LLVMDisposeTargetMachine(e->tm);
@@ -45,11 +48,13 @@ static void emitter_close(void *arg) {
 }
 
 /* Says what LLVM said, and gives its text back. */
-_Noreturn static void fail(const char *what, char *message) {
+_Noreturn static void fail(const char *what, char *message)
+{
     die("%s: %s", what, message ? message : "");
 }
 
-static LLVMTargetMachineRef machine_of(const Target *t) {
+static LLVMTargetMachineRef machine_of(const Target *t)
+{
     const CpuRow *row = t->row;
     LLVMTargetRef target;
     char *message = NULL;
@@ -62,7 +67,8 @@ static LLVMTargetMachineRef machine_of(const Target *t) {
     return tm;
 }
 
-static Emitter *emitter_open(const Target *t, const char *name) {
+static Emitter *emitter_open(const Target *t, const char *name)
+{
     llvm_start();
     Emitter *e = calloc(1, sizeof *e);
     if (!e) err(NULL, "out of memory");
@@ -79,7 +85,8 @@ static Emitter *emitter_open(const Target *t, const char *name) {
 
 /* ---- constants ---- */
 
-static void emit_weights(Emitter *e, const Module *m) {
+static void emit_weights(Emitter *e, const Module *m)
+{
     LLVMValueRef data =
         LLVMConstStringInContext2(e->ctx, (const char *)m->consts, (size_t)m->const_bytes, true);
     const char *name = arena_printf(m->arena, "%s_weights", m->prefix);
@@ -92,35 +99,40 @@ static void emit_weights(Emitter *e, const Module *m) {
 
 /* ---- code ---- */
 
-static void verify(Emitter *e) {
+static void verify(Emitter *e)
+{
     char *message = NULL;
     if (LLVMVerifyModule(e->mod, LLVMReturnStatusAction, &message))
         fail("LLVM rejects the module", message);
     LLVMDisposeMessage(message);
 }
 
-static void optimise(Emitter *e) {
+static void optimise(Emitter *e)
+{
     LLVMPassBuilderOptionsRef o = LLVMCreatePassBuilderOptions();
     LLVMErrorRef bad = LLVMRunPasses(e->mod, pipeline, e->tm, o);
     LLVMDisposePassBuilderOptions(o);
     if (bad) fail("LLVM passes", LLVMGetErrorMessage(bad));
 }
 
-static Bytes bytes_of(const char *data, size_t size) {
+static Bytes bytes_of(const char *data, size_t size)
+{
     Bytes b = {.data = malloc(size ? size : 1), .size = size};
     if (!b.data) err(NULL, "out of memory (%zu bytes wanted)", size);
     memcpy(b.data, data, size);
     return b;
 }
 
-static Bytes print_ir(Emitter *e) {
+static Bytes print_ir(Emitter *e)
+{
     char *text = LLVMPrintModuleToString(e->mod);
     Bytes b = bytes_of(text, strlen(text));
     LLVMDisposeMessage(text);
     return b;
 }
 
-static Bytes generate(Emitter *e, LLVMCodeGenFileType type) {
+static Bytes generate(Emitter *e, LLVMCodeGenFileType type)
+{
     char *message = NULL;
     LLVMMemoryBufferRef buffer;
     if (LLVMTargetMachineEmitToMemoryBuffer(e->tm, e->mod, type, &message, &buffer))
@@ -130,7 +142,8 @@ static Bytes generate(Emitter *e, LLVMCodeGenFileType type) {
     return b;
 }
 
-static Bytes emitter_finish(Emitter *e, const Target *t, EmitKind kind) {
+static Bytes emitter_finish(Emitter *e, const Target *t, EmitKind kind)
+{
     verify(e);
     optimise(e);
     bool object = kind == EMIT_OBJ && !t->gpu;
@@ -141,7 +154,8 @@ static Bytes emitter_finish(Emitter *e, const Target *t, EmitKind kind) {
     return b;
 }
 
-Bytes target_emit(const Module *m, const Target *t, EmitKind kind) {
+Bytes target_emit(const Module *m, const Target *t, EmitKind kind)
+{
     Emitter *e = emitter_open(t, m->source ? m->source : m->prefix);
     LLVMValueRef *fn = NEW_N(m->arena, LLVMValueRef, m->nkernel);
     if (m->embed && !t->gpu) emit_weights(e, m);
@@ -150,7 +164,8 @@ Bytes target_emit(const Module *m, const Target *t, EmitKind kind) {
     return emitter_finish(e, t, kind);
 }
 
-Bytes emit_kernels(const Kernel *const *k, int n, const Target *t, EmitKind kind) {
+Bytes emit_kernels(const Kernel *const *k, int n, const Target *t, EmitKind kind)
+{
     Emitter *e = emitter_open(t, "kernels");
     for (int i = 0; i < n; i++) emit_kernel(e->mod, k[i], t, true);
     return emitter_finish(e, t, kind);

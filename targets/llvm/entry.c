@@ -11,12 +11,14 @@
 
 /* ---- running ---- */
 
-static void run_here(EntryFn *f) {
+static void run_here(EntryFn *f)
+{
     LLVMValueRef arg[] = {f->run, ib_i32(f->ib, 0)};
     ib_call(f->ib, f->g->worker_t, f->g->worker_fn, 2, arg);
 }
 
-static LLVMValueRef run_parallel(EntryFn *f) {
+static LLVMValueRef run_parallel(EntryFn *f)
+{
     Ib *ib = f->ib;
     LLVMTypeRef t[] = {ib->ptr, ib->i32, ib->ptr, ib->ptr};
     LLVMValueRef n = LLVMBuildTrunc(ib->b, f->workers, ib->i32, "");
@@ -24,7 +26,8 @@ static LLVMValueRef run_parallel(EntryFn *f) {
     return ib_call(ib, ib_fn_type(ib->i32, 4, t), entry_env(f, ENV_PARALLEL), 4, arg);
 }
 
-static LLVMValueRef run_workers(EntryFn *f) {
+static LLVMValueRef run_workers(EntryFn *f)
+{
     Ib *ib = f->ib;
     IbVar failed = ib_var(ib, "failed", ib->i32, ib_i32(ib, 0));
     IbIf alone = ib_if(ib, ib_cmp(ib, LLVMIntEQ, f->workers, ib_i64(ib, 1)));
@@ -35,7 +38,8 @@ static LLVMValueRef run_workers(EntryFn *f) {
     return ib_cmp(ib, LLVMIntNE, ib_value(ib, failed), ib_i32(ib, 0));
 }
 
-static void report(EntryFn *f) {
+static void report(EntryFn *f)
+{
     static const int from[] = {SHARED_FORWARDS, SHARED_BACKWARDS, SHARED_SAMPLES};
     static const int to[] = {STATUS_FORWARDS, STATUS_BACKWARDS, STATUS_SAMPLES};
     for (int i = 0; i < COUNT(from); i++) {
@@ -44,7 +48,8 @@ static void report(EntryFn *f) {
     }
 }
 
-static void finish(EntryFn *f, LLVMValueRef failed) {
+static void finish(EntryFn *f, LLVMValueRef failed)
+{
     Ib *ib = f->ib;
     report(f);
     entry_fail_if(f, failed, ADJ_FAILED);
@@ -53,7 +58,8 @@ static void finish(EntryFn *f, LLVMValueRef failed) {
     ib_return(ib, ib_select(ib, ran, ib_i32(ib, ADJ_OK), ib_i32(ib, ADJ_STOPPED)));
 }
 
-static LLVMValueRef entry_function(EntryGen *g) {
+static LLVMValueRef entry_function(EntryGen *g)
+{
     Ib *ib = &g->ib;
     LLVMTypeRef arg[] = {ib->ptr, ib->ptr};
     LLVMValueRef fn = ib_function(ib, g->stem, ib_fn_type(ib->i32, 2, arg));
@@ -70,13 +76,15 @@ static LLVMValueRef entry_function(EntryGen *g) {
 
 /* ---- types ---- */
 
-static LLVMTypeRef record_type(EntryGen *g, const char *name, LLVMTypeRef *member, int n) {
+static LLVMTypeRef record_type(EntryGen *g, const char *name, LLVMTypeRef *member, int n)
+{
     LLVMTypeRef t = LLVMStructCreateNamed(g->ib.ctx, name);
     LLVMStructSetBody(t, member, (unsigned)n, 0);
     return t;
 }
 
-static void abi_types(EntryGen *g) {
+static void abi_types(EntryGen *g)
+{
     LLVMTypeRef w = g->ib.i32, d = g->ib.i64, p = g->ib.ptr, z = g->ib.size;
     LLVMTypeRef env[] = {w, w, p, p, p, p, p, p, p};
     LLVMTypeRef call[] = {w, w, d, d, d, p, w, w, p, p, p, p, z, p};
@@ -88,7 +96,8 @@ static void abi_types(EntryGen *g) {
     g->shared_t = record_type(g, "Shared", shared, COUNT(shared));
 }
 
-static void program_types(EntryGen *g) {
+static void program_types(EntryGen *g)
+{
     Ib *ib = &g->ib;
     LLVMTypeRef w = ib->i32, d = ib->i64, p = ib->ptr;
     uint64_t nio = (uint64_t)g->p->nio, nhyper = (uint64_t)g->p->nhyper;
@@ -117,14 +126,16 @@ static void program_types(EntryGen *g) {
 
 /* ---- the module ---- */
 
-static const char *stem_of(const Module *m, const Program *p) {
+static const char *stem_of(const Module *m, const Program *p)
+{
     char *s = arena_printf(m->arena, "%s_%s", m->prefix, p->name);
     for (char *c = s; *c; c++)
         if (!isalnum((unsigned char)*c)) *c = '_';
     return s;
 }
 
-static LLVMValueRef emit_program(EntryGen *g, const Program *p) {
+static LLVMValueRef emit_program(EntryGen *g, const Program *p)
+{
     g->p = p;
     g->stem = stem_of(g->m, p);
     check(!LLVMGetNamedFunction(g->ib.mod, g->stem)); /* two programs of one C name */
@@ -135,7 +146,8 @@ static LLVMValueRef emit_program(EntryGen *g, const Program *p) {
 }
 
 void emit_entries(LLVMModuleRef mod, const Module *m, const Target *target,
-                  LLVMValueRef *kernel_fns) {
+                  LLVMValueRef *kernel_fns)
+{
     EntryGen g = {.m = m, .target = target, .kernel_fns = kernel_fns};
     LLVMValueRef *fn = NEW_N(m->arena, LLVMValueRef, m->nprogram);
     ib_open(&g.ib, mod);

@@ -19,12 +19,22 @@
 #include "ir/target.h"
 
 /* Members of AdjEnv, AdjCall and AdjStatus by position. */
+enum { ENV_SIZE, ENV_WORKERS, ENV_USER, ENV_PARALLEL, ENV_LAUNCH, ENV_STREAM, ENV_TICK, ENV_TRACE };
 enum {
-    ENV_SIZE, ENV_WORKERS, ENV_USER, ENV_PARALLEL, ENV_LAUNCH, ENV_STREAM, ENV_TICK, ENV_TRACE
-};
-enum {
-    CALL_SIZE, CALL_FLAGS, CALL_N, CALL_SEED, CALL_FIRST_ID, CALL_IDS, CALL_STEPS, CALL_HYPER_EACH,
-    CALL_WEIGHTS, CALL_IO, CALL_HYPER, CALL_ARENA, CALL_ARENA_BYTES, CALL_STATUS
+    CALL_SIZE,
+    CALL_FLAGS,
+    CALL_N,
+    CALL_SEED,
+    CALL_FIRST_ID,
+    CALL_IDS,
+    CALL_STEPS,
+    CALL_HYPER_EACH,
+    CALL_WEIGHTS,
+    CALL_IO,
+    CALL_HYPER,
+    CALL_ARENA,
+    CALL_ARENA_BYTES,
+    CALL_STATUS
 };
 enum { STATUS_SIZE, STATUS_RESERVED, STATUS_FORWARDS, STATUS_BACKWARDS, STATUS_SAMPLES };
 
@@ -34,14 +44,23 @@ enum { SHARED_BYTES = 64 };
 
 /* The Run record. io and hyper are arrays; strides are bytes a sample. */
 enum {
-    RUN_USER, RUN_TICK, RUN_TRACE,
+    RUN_USER,
+    RUN_TICK,
+    RUN_TRACE,
     RUN_SHARED, /* the arena's head */
     RUN_ARENA,  /* the worker's part of the arena */
-    RUN_WEIGHTS, RUN_IDS, RUN_SEED,
-    RUN_N, RUN_FIRST_ID,
-    RUN_USED,   /* slots each worker uses */
-    RUN_STEPS, RUN_FLAGS,
-    RUN_IO, RUN_IO_STRIDE, RUN_HYPER, RUN_HYPER_STRIDE
+    RUN_WEIGHTS,
+    RUN_IDS,
+    RUN_SEED,
+    RUN_N,
+    RUN_FIRST_ID,
+    RUN_USED, /* slots each worker uses */
+    RUN_STEPS,
+    RUN_FLAGS,
+    RUN_IO,
+    RUN_IO_STRIDE,
+    RUN_HYPER,
+    RUN_HYPER_STRIDE
 };
 
 enum { PHASE_INIT, PHASE_STEP, PHASE_JUDGE, PHASE_FINISH, PHASES }; /* numbers env->trace knows */
@@ -56,7 +75,7 @@ typedef struct EntryGen {
     LLVMValueRef weights; /* the embedded blob; NULL: comes with the call, or there is none */
     /* the program being emitted */
     const Program *p;
-    const char *stem;     /* <prefix>_<program>, a C identifier */
+    const char *stem; /* <prefix>_<program>, a C identifier */
     LLVMTypeRef run_t;
     LLVMTypeRef phase_t, worker_t; /* void (run, lo, hi) and void (run, worker) */
     LLVMValueRef phase_fn[PHASES]; /* NULL: the phase is empty */

@@ -6,26 +6,31 @@
 
 #include "runtime/adjoint_abi.h"
 
-LLVMValueRef entry_env(EntryFn *f, int field) {
+LLVMValueRef entry_env(EntryFn *f, int field)
+{
     return ib_get(f->ib, f->g->env_t, f->env, field);
 }
 
-static LLVMValueRef call_get(EntryFn *f, int field) {
+static LLVMValueRef call_get(EntryFn *f, int field)
+{
     return ib_get(f->ib, f->g->call_t, f->call, field);
 }
 
-static void run_put(EntryFn *f, int field, LLVMValueRef v) {
+static void run_put(EntryFn *f, int field, LLVMValueRef v)
+{
     ib_put(f->ib, f->g->run_t, f->run, field, v);
 }
 
-void entry_fail_if(EntryFn *f, LLVMValueRef c, int code) {
+void entry_fail_if(EntryFn *f, LLVMValueRef c, int code)
+{
     ib_return_if(f->ib, c, ib_i32(f->ib, code));
 }
 
 /* ---- what the caller left out ---- */
 
 /* A constant AdjEnv in which every member but the size is zero. */
-static LLVMValueRef no_env(EntryGen *g) {
+static LLVMValueRef no_env(EntryGen *g)
+{
     unsigned n = LLVMCountStructElementTypes(g->env_t);
     LLVMValueRef member[16];
     check(n <= 16);
@@ -35,30 +40,35 @@ static LLVMValueRef no_env(EntryGen *g) {
     return entry_constant(g, LLVMConstNamedStruct(g->env_t, member, n), "no_env");
 }
 
-static LLVMValueRef if_null(EntryFn *f, LLVMValueRef p, LLVMValueRef instead) {
+static LLVMValueRef if_null(EntryFn *f, LLVMValueRef p, LLVMValueRef instead)
+{
     return ib_select(f->ib, ib_is_null(f->ib, p), instead, p);
 }
 
-static LLVMValueRef own_status(EntryFn *f) {
+static LLVMValueRef own_status(EntryFn *f)
+{
     Ib *ib = f->ib;
     LLVMValueRef own = ib_record(ib, "status", f->g->status_t);
     ib_put(ib, f->g->status_t, own, STATUS_SIZE, ib_i32(ib, ib_bytes(ib, f->g->status_t)));
     return own;
 }
 
-static LLVMValueRef no_hyper(EntryFn *f) {
+static LLVMValueRef no_hyper(EntryFn *f)
+{
     LLVMTypeRef type = LLVMArrayType2(f->ib->ptr, (uint64_t)f->p->nhyper);
     return entry_constant(f->g, LLVMConstNull(type), "no_hyper");
 }
 
 /* ---- checks, in the order of their codes ---- */
 
-static void check_size(EntryFn *f, LLVMTypeRef record, LLVMValueRef at) {
+static void check_size(EntryFn *f, LLVMTypeRef record, LLVMValueRef at)
+{
     LLVMValueRef least = ib_i32(f->ib, ib_bytes(f->ib, record));
     entry_fail_if(f, ib_cmp(f->ib, LLVMIntULT, ib_get(f->ib, record, at, 0), least), ADJ_BAD_CALL);
 }
 
-static void check_call(EntryFn *f) {
+static void check_call(EntryFn *f)
+{
     Ib *ib = f->ib;
     entry_fail_if(f, ib_is_null(ib, f->call), ADJ_BAD_CALL);
     check_size(f, f->g->call_t, f->call);
@@ -72,12 +82,14 @@ static void check_call(EntryFn *f) {
     entry_fail_if(f, ib_cmp(ib, LLVMIntSLT, call_get(f, CALL_STEPS), ib_i32(ib, 0)), ADJ_BAD_CALL);
 }
 
-static LLVMValueRef given_io(EntryFn *f, int i) {
+static LLVMValueRef given_io(EntryFn *f, int i)
+{
     return ib_load(f->ib, f->ib->ptr, ib_elem(f->ib, f->ib->ptr, f->io, ib_i64(f->ib, i)));
 }
 
 /* An output that was not asked for stays NULL: each worker has its own scratch for it. */
-static LLVMValueRef io_pointer(EntryFn *f, int i, int depth) {
+static LLVMValueRef io_pointer(EntryFn *f, int i, int depth)
+{
     const ProgIO *io = &f->p->io[i];
     LLVMValueRef p = given_io(f, i);
     if (io->output || io->alias < 0) return p;
@@ -87,7 +99,8 @@ static LLVMValueRef io_pointer(EntryFn *f, int i, int depth) {
     return if_null(f, p, io_pointer(f, io->alias, depth + 1));
 }
 
-static void check_io(EntryFn *f) {
+static void check_io(EntryFn *f)
+{
     f->io = call_get(f, CALL_IO);
     if (!f->p->nio) return;
     entry_fail_if(f, ib_is_null(f->ib, f->io), ADJ_BAD_CALL);
@@ -96,23 +109,27 @@ static void check_io(EntryFn *f) {
             entry_fail_if(f, ib_is_null(f->ib, given_io(f, i)), ADJ_BAD_CALL);
 }
 
-static void check_cpu(EntryFn *f) {
+static void check_cpu(EntryFn *f)
+{
     LLVMValueRef fn = f->g->cpu_fn;
     if (!fn) return;
     LLVMValueRef ok = ib_call(f->ib, LLVMGlobalGetValueType(fn), fn, 0, NULL);
     entry_fail_if(f, LLVMBuildNot(f->ib->b, ok, ""), ADJ_BAD_CPU);
 }
 
-static LLVMValueRef misaligned(EntryFn *f, LLVMValueRef p) {
+static LLVMValueRef misaligned(EntryFn *f, LLVMValueRef p)
+{
     LLVMValueRef bits = LLVMBuildPtrToInt(f->ib->b, p, f->ib->i64, "");
     return ib_cmp(f->ib, LLVMIntNE, ib_and(f->ib, bits, ib_i64(f->ib, 63)), ib_i64(f->ib, 0));
 }
 
-static LLVMValueRef arena_bytes(EntryFn *f) {
+static LLVMValueRef arena_bytes(EntryFn *f)
+{
     return LLVMBuildIntCast2(f->ib->b, call_get(f, CALL_ARENA_BYTES), f->ib->i64, 0, "");
 }
 
-static void check_arena(EntryFn *f) {
+static void check_arena(EntryFn *f)
+{
     Ib *ib = f->ib;
     const Program *p = f->p;
     check(p->shared_bytes >= SHARED_BYTES && p->shared_bytes % 64 == 0);
@@ -124,14 +141,16 @@ static void check_arena(EntryFn *f) {
     f->arena = ib_at(ib, f->shared, p->shared_bytes);
 }
 
-static void check_weights(EntryFn *f) {
+static void check_weights(EntryFn *f)
+{
     if (f->g->m->embed || !f->g->m->const_bytes) return;
     LLVMValueRef w = call_get(f, CALL_WEIGHTS);
     LLVMValueRef bad = ib_or(f->ib, ib_is_null(f->ib, w), misaligned(f, w));
     entry_fail_if(f, bad, ADJ_BAD_WEIGHTS);
 }
 
-void entry_check(EntryFn *f) {
+void entry_check(EntryFn *f)
+{
     check_call(f);
     check_io(f);
     check_cpu(f);
@@ -141,7 +160,8 @@ void entry_check(EntryFn *f) {
 
 /* ---- the Run record ---- */
 
-static void resolve_io(EntryFn *f) {
+static void resolve_io(EntryFn *f)
+{
     Ib *ib = f->ib;
     for (int i = 0; i < f->p->nio; i++) {
         LLVMValueRef stride = ib_i64(ib, entry_io_bytes(&f->p->io[i]));
@@ -150,7 +170,8 @@ static void resolve_io(EntryFn *f) {
     }
 }
 
-static void resolve_hyper(EntryFn *f, int k) {
+static void resolve_hyper(EntryFn *f, int k)
+{
     Ib *ib = f->ib;
     LLVMValueRef given = ib_load(ib, ib->ptr, ib_elem(ib, ib->ptr, f->hyper, ib_i64(ib, k)));
     LLVMValueRef at = if_null(f, given, entry_hyper_default(f->g, k));
@@ -163,14 +184,16 @@ static void resolve_hyper(EntryFn *f, int k) {
     ib_store(ib, run_item_at(f->g, f->run, RUN_HYPER_STRIDE, ib->i64, k), stride);
 }
 
-static void resolve_hypers(EntryFn *f) {
+static void resolve_hypers(EntryFn *f)
+{
     if (!f->p->nhyper) return;
     f->hyper = if_null(f, call_get(f, CALL_HYPER), no_hyper(f));
     for (int k = 0; k < f->p->nhyper; k++) resolve_hyper(f, k);
 }
 
 /* As many workers as are asked for, as the arena holds, and as there are samples; at least one. */
-static LLVMValueRef worker_count(EntryFn *f) {
+static LLVMValueRef worker_count(EntryFn *f)
+{
     Ib *ib = f->ib;
     LLVMValueRef one = ib_i64(ib, 1);
     LLVMValueRef room = LLVMBuildSub(ib->b, arena_bytes(f), ib_i64(ib, f->p->shared_bytes), "");
@@ -181,7 +204,8 @@ static LLVMValueRef worker_count(EntryFn *f) {
 }
 
 /* Slots a worker uses: fewer than it has if the samples do not fill them. */
-static LLVMValueRef slots_used(EntryFn *f) {
+static LLVMValueRef slots_used(EntryFn *f)
+{
     Ib *ib = f->ib;
     LLVMValueRef share = LLVMBuildUDiv(ib->b, f->n, f->workers, "");
     LLVMValueRef rest = LLVMBuildURem(ib->b, f->n, f->workers, "");
@@ -189,7 +213,8 @@ static LLVMValueRef slots_used(EntryFn *f) {
     return ib_min(ib, ib_add(ib, share, rest), ib_i64(ib, f->p->slots));
 }
 
-void entry_fill_run(EntryFn *f) {
+void entry_fill_run(EntryFn *f)
+{
     f->workers = worker_count(f);
     run_put(f, RUN_USER, entry_env(f, ENV_USER));
     run_put(f, RUN_TICK, entry_env(f, ENV_TICK));

@@ -73,7 +73,8 @@ typedef struct Needs {
     uint32_t xcr0;
 } Needs;
 
-static void need(Needs *n, const char *name, size_t len) {
+static void need(Needs *n, const char *name, size_t len)
+{
     for (int i = 0; i < COUNT(features); i++) {
         const struct Feature *f = &features[i];
         if (strlen(f->name) != len || memcmp(f->name, name, len)) continue;
@@ -85,7 +86,8 @@ static void need(Needs *n, const char *name, size_t len) {
 }
 
 /* Names with commas or spaces between. */
-static Needs needs_of(const char *list) {
+static Needs needs_of(const char *list)
+{
     Needs n = {0};
     while (list && *list) {
         size_t len = strcspn(list, " ,");
@@ -97,7 +99,8 @@ static Needs needs_of(const char *list) {
 }
 
 /* {eax, ebx, ecx, edx}. LLVM may hold its base pointer in rbx, so it is swapped out and back. */
-static LLVMValueRef cpuid(EntryGen *g, uint32_t leaf, uint32_t sub) {
+static LLVMValueRef cpuid(EntryGen *g, uint32_t leaf, uint32_t sub)
+{
     static const char text[] = "xchgq %rbx, ${1:q}\n\tcpuid\n\txchgq %rbx, ${1:q}";
     static const char regs[] = "={ax},=r,={cx},={dx},0,2,~{dirflag},~{fpsr},~{flags}";
     Ib *ib = &g->ib;
@@ -109,7 +112,8 @@ static LLVMValueRef cpuid(EntryGen *g, uint32_t leaf, uint32_t sub) {
     return ib_call(ib, type, code, 2, arg);
 }
 
-static LLVMValueRef xcr0(EntryGen *g) {
+static LLVMValueRef xcr0(EntryGen *g)
+{
     static const char text[] = "xgetbv";
     static const char regs[] = "={ax},={dx},{cx},~{dirflag},~{fpsr},~{flags}";
     Ib *ib = &g->ib;
@@ -121,16 +125,19 @@ static LLVMValueRef xcr0(EntryGen *g) {
     return LLVMBuildExtractValue(ib->b, ib_call(ib, type, code, 1, &zero), 0, "");
 }
 
-static void require(EntryGen *g, LLVMValueRef c) {
+static void require(EntryGen *g, LLVMValueRef c)
+{
     ib_return_if(&g->ib, LLVMBuildNot(g->ib.b, c, ""), LLVMConstInt(g->ib.i1, 0, 0));
 }
 
-static void require_bits(EntryGen *g, LLVMValueRef word, uint32_t mask) {
+static void require_bits(EntryGen *g, LLVMValueRef word, uint32_t mask)
+{
     LLVMValueRef m = ib_i32(&g->ib, mask);
     if (mask) require(g, ib_cmp(&g->ib, LLVMIntEQ, ib_and(&g->ib, word, m), m));
 }
 
-static bool wanted(const Needs *n, Leaf leaf) {
+static bool wanted(const Needs *n, Leaf leaf)
+{
     for (int r = 0; r < REGS; r++)
         if (n->mask[leaf][r]) return true;
     return false;
@@ -138,12 +145,14 @@ static bool wanted(const Needs *n, Leaf leaf) {
 
 /* A leaf above the greatest answers with another's bits: eax of its range's first says which
  * exist. */
-static void require_leaf(EntryGen *g, uint32_t first, uint32_t least) {
+static void require_leaf(EntryGen *g, uint32_t first, uint32_t least)
+{
     LLVMValueRef top = LLVMBuildExtractValue(g->ib.b, cpuid(g, first, 0), EAX, "");
     require(g, ib_cmp(&g->ib, LLVMIntUGE, top, ib_i32(&g->ib, least)));
 }
 
-static void check_leaf(EntryGen *g, const Needs *n, Leaf leaf) {
+static void check_leaf(EntryGen *g, const Needs *n, Leaf leaf)
+{
     uint32_t number = leaf_info[leaf].leaf, sub = leaf_info[leaf].sub;
     if (!wanted(n, leaf)) return;
     require_leaf(g, number & 0x80000000u, number);
@@ -155,23 +164,27 @@ static void check_leaf(EntryGen *g, const Needs *n, Leaf leaf) {
                          n->mask[leaf][r]);
 }
 
-static bool is_x86_64(const EntryGen *g) {
+static bool is_x86_64(const EntryGen *g)
+{
     return !strncmp(g->target->triple, "x86_64", 6);
 }
 
-static void set_attribute(EntryGen *g, LLVMValueRef fn, const char *name, const char *value) {
+static void set_attribute(EntryGen *g, LLVMValueRef fn, const char *name, const char *value)
+{
     LLVMAttributeRef a = LLVMCreateStringAttribute(g->ib.ctx, name, (unsigned)strlen(name), value,
                                                    (unsigned)strlen(value));
     LLVMAddAttributeAtIndex(fn, LLVMAttributeFunctionIndex, a);
 }
 
-void entry_baseline(EntryGen *g, LLVMValueRef fn) {
+void entry_baseline(EntryGen *g, LLVMValueRef fn)
+{
     if (!is_x86_64(g)) return;
     set_attribute(g, fn, "target-cpu", "x86-64");
     set_attribute(g, fn, "target-features", "");
 }
 
-LLVMValueRef entry_cpu_check(EntryGen *g) {
+LLVMValueRef entry_cpu_check(EntryGen *g)
+{
     const CpuRow *row = g->target->row;
     Needs n = is_x86_64(g) ? needs_of(row->needs) : (Needs){0};
     bool any = false;

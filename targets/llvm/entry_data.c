@@ -10,7 +10,8 @@ enum { TENSOR_RANK = (int)(sizeof((AdjTensor *)0)->dim / sizeof(int64_t)) };
 
 /* ---- constants ---- */
 
-LLVMValueRef entry_constant(EntryGen *g, LLVMValueRef value, const char *name) {
+LLVMValueRef entry_constant(EntryGen *g, LLVMValueRef value, const char *name)
+{
     LLVMValueRef v = LLVMAddGlobal(g->ib.mod, LLVMTypeOf(value), name);
     LLVMSetInitializer(v, value);
     LLVMSetGlobalConstant(v, 1);
@@ -19,27 +20,32 @@ LLVMValueRef entry_constant(EntryGen *g, LLVMValueRef value, const char *name) {
     return v;
 }
 
-static LLVMValueRef text(EntryGen *g, const char *s) {
+static LLVMValueRef text(EntryGen *g, const char *s)
+{
     size_t n = 0;
     while (s[n]) n++;
     return entry_constant(g, LLVMConstStringInContext2(g->ib.ctx, s, n, 0), "text");
 }
 
-static LLVMValueRef record(EntryGen *g, LLVMValueRef *member, int n) {
+static LLVMValueRef record(EntryGen *g, LLVMValueRef *member, int n)
+{
     return LLVMConstStructInContext(g->ib.ctx, member, (unsigned)n, 0);
 }
 
 /* The array's address; NULL if it is empty. */
-static LLVMValueRef table(EntryGen *g, LLVMValueRef *item, int n, const char *name) {
+static LLVMValueRef table(EntryGen *g, LLVMValueRef *item, int n, const char *name)
+{
     if (!n) return ib_null(&g->ib);
     return entry_constant(g, LLVMConstArray2(LLVMTypeOf(item[0]), item, (uint64_t)n), name);
 }
 
-static LLVMValueRef real(EntryGen *g, double v) {
+static LLVMValueRef real(EntryGen *g, double v)
+{
     return LLVMConstReal(g->ib.f64, v);
 }
 
-static int abi_dtype(DType d) {
+static int abi_dtype(DType d)
+{
     static const int number[DT_COUNT] = {
         [DT_F64] = ADJ_F64,   [DT_F32] = ADJ_F32, [DT_F16] = ADJ_F16,
         [DT_BF16] = ADJ_BF16, [DT_I64] = ADJ_I64, [DT_I32] = ADJ_I32,
@@ -49,7 +55,8 @@ static int abi_dtype(DType d) {
 
 /* ---- tensors and hyperparameters ---- */
 
-static LLVMValueRef tensor(EntryGen *g, const ProgIO *io) {
+static LLVMValueRef tensor(EntryGen *g, const ProgIO *io)
+{
     Ib *ib = &g->ib;
     LLVMValueRef dim[TENSOR_RANK];
     check(io->rank <= TENSOR_RANK);
@@ -60,13 +67,15 @@ static LLVMValueRef tensor(EntryGen *g, const ProgIO *io) {
     return record(g, member, COUNT(member));
 }
 
-static LLVMValueRef tensors(EntryGen *g, const Program *p) {
+static LLVMValueRef tensors(EntryGen *g, const Program *p)
+{
     LLVMValueRef item[MAX_IO];
     for (int i = 0; i < p->nio; i++) item[i] = tensor(g, &p->io[i]);
     return table(g, item, p->nio, "io");
 }
 
-static LLVMValueRef hyper(EntryGen *g, const ProgHyper *h) {
+static LLVMValueRef hyper(EntryGen *g, const ProgHyper *h)
+{
     Ib *ib = &g->ib;
     LLVMValueRef member[] = {text(g, h->name), ib_i32(ib, abi_dtype(h->dtype)),
                              ib_i32(ib, 0),    real(g, h->value),
@@ -74,13 +83,15 @@ static LLVMValueRef hyper(EntryGen *g, const ProgHyper *h) {
     return record(g, member, COUNT(member));
 }
 
-static LLVMValueRef hypers(EntryGen *g, const Program *p) {
+static LLVMValueRef hypers(EntryGen *g, const Program *p)
+{
     LLVMValueRef item[MAX_HYPER];
     for (int i = 0; i < p->nhyper; i++) item[i] = hyper(g, &p->hyper[i]);
     return table(g, item, p->nhyper, "hyper");
 }
 
-static LLVMValueRef hyper_value(EntryGen *g, const ProgHyper *h) {
+static LLVMValueRef hyper_value(EntryGen *g, const ProgHyper *h)
+{
     Ib *ib = &g->ib;
     switch (h->dtype) {
     case DT_F64: return real(g, h->value);
@@ -91,13 +102,15 @@ static LLVMValueRef hyper_value(EntryGen *g, const ProgHyper *h) {
     }
 }
 
-LLVMValueRef entry_hyper_default(EntryGen *g, int k) {
+LLVMValueRef entry_hyper_default(EntryGen *g, int k)
+{
     return entry_constant(g, hyper_value(g, &g->p->hyper[k]), "default");
 }
 
 /* ---- entries and the model ---- */
 
-static LLVMValueRef entry(EntryGen *g, const Program *p, LLVMValueRef fn) {
+static LLVMValueRef entry(EntryGen *g, const Program *p, LLVMValueRef fn)
+{
     Ib *ib = &g->ib;
     LLVMValueRef member[] = {text(g, p->name),
                              fn,
@@ -113,13 +126,15 @@ static LLVMValueRef entry(EntryGen *g, const Program *p, LLVMValueRef fn) {
     return record(g, member, COUNT(member));
 }
 
-static LLVMValueRef entries(EntryGen *g, LLVMValueRef *fn) {
+static LLVMValueRef entries(EntryGen *g, LLVMValueRef *fn)
+{
     LLVMValueRef *item = NEW_N(g->m->arena, LLVMValueRef, g->m->nprogram);
     for (int i = 0; i < g->m->nprogram; i++) item[i] = entry(g, &g->m->program[i], fn[i]);
     return table(g, item, g->m->nprogram, "entries");
 }
 
-void entry_model(EntryGen *g, LLVMValueRef *entry_fns) {
+void entry_model(EntryGen *g, LLVMValueRef *entry_fns)
+{
     Ib *ib = &g->ib;
     const Module *m = g->m;
     LLVMValueRef member[] = {ib_i32(ib, ADJ_ABI_VERSION),

@@ -29,29 +29,35 @@ typedef struct Slots {
 
 /* ---- arrays by slot ---- */
 
-static LLVMValueRef get32(Slots *s, LLVMValueRef array, LLVMValueRef slot) {
+static LLVMValueRef get32(Slots *s, LLVMValueRef array, LLVMValueRef slot)
+{
     return ib_load(s->ib, s->ib->i32, ib_elem(s->ib, s->ib->i32, array, slot));
 }
 
-static void put32(Slots *s, LLVMValueRef array, LLVMValueRef slot, LLVMValueRef v) {
+static void put32(Slots *s, LLVMValueRef array, LLVMValueRef slot, LLVMValueRef v)
+{
     if (array) ib_store(s->ib, ib_elem(s->ib, s->ib->i32, array, slot), v);
 }
 
-static void put64(Slots *s, LLVMValueRef array, LLVMValueRef slot, LLVMValueRef v) {
+static void put64(Slots *s, LLVMValueRef array, LLVMValueRef slot, LLVMValueRef v)
+{
     if (array) ib_store(s->ib, ib_elem(s->ib, s->ib->i64, array, slot), v);
 }
 
-static LLVMValueRef in_phase(Slots *s, LLVMValueRef slot, int phase) {
+static LLVMValueRef in_phase(Slots *s, LLVMValueRef slot, int phase)
+{
     return ib_cmp(s->ib, LLVMIntEQ, get32(s, s->phase, slot), ib_i32(s->ib, phase));
 }
 
-static LLVMValueRef shared_at(Slots *s, int field) {
+static LLVMValueRef shared_at(Slots *s, int field)
+{
     return ib_field(s->ib, s->g->shared_t, s->shared, field);
 }
 
 /* ---- refill ---- */
 
-static LLVMValueRef identity(Slots *s, LLVMValueRef i) {
+static LLVMValueRef identity(Slots *s, LLVMValueRef i)
+{
     Ib *ib = s->ib;
     IbVar id = ib_var(ib, "id", ib->i64, ib_add(ib, s->first_id, i));
     IbIf none = ib_if(ib, ib_is_null(ib, s->ids));
@@ -61,7 +67,8 @@ static LLVMValueRef identity(Slots *s, LLVMValueRef i) {
     return ib_value(ib, id);
 }
 
-static void fill(Slots *s, LLVMValueRef slot, LLVMValueRef i) {
+static void fill(Slots *s, LLVMValueRef slot, LLVMValueRef i)
+{
     Ib *ib = s->ib;
     put64(s, s->sample, slot, i);
     if (s->id) put64(s, s->id, slot, identity(s, i));
@@ -72,7 +79,8 @@ static void fill(Slots *s, LLVMValueRef slot, LLVMValueRef i) {
     ib_inc(ib, s->live, ib_i64(ib, 1));
 }
 
-static void take_sample(Slots *s, LLVMValueRef slot) {
+static void take_sample(Slots *s, LLVMValueRef slot)
+{
     Ib *ib = s->ib;
     LLVMValueRef i = ib_fetch_add(ib, shared_at(s, SHARED_NEXT), ib_i64(ib, 1));
     IbIf left = ib_if(ib, ib_cmp(ib, LLVMIntSLT, i, s->n));
@@ -82,7 +90,8 @@ static void take_sample(Slots *s, LLVMValueRef slot) {
     ib_end_if(ib, &left);
 }
 
-static void refill(Slots *s) {
+static void refill(Slots *s)
+{
     Ib *ib = s->ib;
     IbFor f = ib_for(ib, ib_i64(ib, 0), s->used);
     ib_leave_if(ib, &f.loop, ib_value(ib, s->drained));
@@ -95,24 +104,28 @@ static void refill(Slots *s) {
 
 /* ---- phases over runs of slots ---- */
 
-static void set_phase(Slots *s, LLVMValueRef lo, LLVMValueRef hi, int phase) {
+static void set_phase(Slots *s, LLVMValueRef lo, LLVMValueRef hi, int phase)
+{
     IbFor f = ib_for(s->ib, lo, hi);
     put32(s, s->phase, ib_value(s->ib, f.i), ib_i32(s->ib, phase));
     ib_end_for(s->ib, &f);
 }
 
-static void call_phase(Slots *s, int phase, LLVMValueRef lo, LLVMValueRef hi) {
+static void call_phase(Slots *s, int phase, LLVMValueRef lo, LLVMValueRef hi)
+{
     LLVMValueRef fn = s->g->phase_fn[phase], arg[] = {s->run, lo, hi};
     if (fn) ib_call(s->ib, s->g->phase_t, fn, 3, arg);
 }
 
-static void count(Slots *s, IbVar counter, int each, LLVMValueRef lo, LLVMValueRef hi) {
+static void count(Slots *s, IbVar counter, int each, LLVMValueRef lo, LLVMValueRef hi)
+{
     LLVMValueRef slots = LLVMBuildSub(s->ib->b, hi, lo, "");
     ib_inc(s->ib, counter, LLVMBuildMul(s->ib->b, slots, ib_i64(s->ib, each), ""));
 }
 
 /* Where a slot of a loop goes: on, to its judge, or straight to its end. */
-static LLVMValueRef loop_phase(Slots *s, LLVMValueRef slot) {
+static LLVMValueRef loop_phase(Slots *s, LLVMValueRef slot)
+{
     Ib *ib = s->ib;
     LLVMValueRef limit = s->limit ? get32(s, s->limit, slot) : s->steps;
     LLVMValueRef last = ib_cmp(ib, LLVMIntSGE, get32(s, s->t, slot), limit);
@@ -123,7 +136,8 @@ static LLVMValueRef loop_phase(Slots *s, LLVMValueRef slot) {
     return ib_select(ib, finish, ib_i32(ib, SLOT_DONE), next);
 }
 
-static void settle(Slots *s, LLVMValueRef lo, LLVMValueRef hi) {
+static void settle(Slots *s, LLVMValueRef lo, LLVMValueRef hi)
+{
     IbFor f = ib_for(s->ib, lo, hi);
     LLVMValueRef slot = ib_value(s->ib, f.i);
     put32(s, s->phase, slot, loop_phase(s, slot));
@@ -131,7 +145,8 @@ static void settle(Slots *s, LLVMValueRef lo, LLVMValueRef hi) {
 }
 
 /* A loop may have nothing to do: zero steps, or an init that says done. */
-static void run_new(Slots *s, LLVMValueRef lo, LLVMValueRef hi) {
+static void run_new(Slots *s, LLVMValueRef lo, LLVMValueRef hi)
+{
     call_phase(s, PHASE_INIT, lo, hi);
     if (s->p->loop)
         settle(s, lo, hi);
@@ -139,14 +154,16 @@ static void run_new(Slots *s, LLVMValueRef lo, LLVMValueRef hi) {
         set_phase(s, lo, hi, SLOT_RUN);
 }
 
-static void advance(Slots *s, LLVMValueRef lo, LLVMValueRef hi) {
+static void advance(Slots *s, LLVMValueRef lo, LLVMValueRef hi)
+{
     IbFor f = ib_for(s->ib, lo, hi);
     LLVMValueRef slot = ib_value(s->ib, f.i);
     put32(s, s->t, slot, ib_add(s->ib, get32(s, s->t, slot), ib_i32(s->ib, 1)));
     ib_end_for(s->ib, &f);
 }
 
-static void run_step(Slots *s, LLVMValueRef lo, LLVMValueRef hi) {
+static void run_step(Slots *s, LLVMValueRef lo, LLVMValueRef hi)
+{
     call_phase(s, PHASE_STEP, lo, hi);
     count(s, s->forwards, s->p->step_forwards, lo, hi);
     count(s, s->backwards, s->p->step_backwards, lo, hi);
@@ -157,13 +174,15 @@ static void run_step(Slots *s, LLVMValueRef lo, LLVMValueRef hi) {
         set_phase(s, lo, hi, SLOT_DONE);
 }
 
-static void run_judge(Slots *s, LLVMValueRef lo, LLVMValueRef hi) {
+static void run_judge(Slots *s, LLVMValueRef lo, LLVMValueRef hi)
+{
     call_phase(s, PHASE_JUDGE, lo, hi);
     count(s, s->forwards, s->p->judge_forwards, lo, hi);
     set_phase(s, lo, hi, SLOT_DONE);
 }
 
-static void run_done(Slots *s, LLVMValueRef lo, LLVMValueRef hi) {
+static void run_done(Slots *s, LLVMValueRef lo, LLVMValueRef hi)
+{
     call_phase(s, PHASE_FINISH, lo, hi);
     count(s, s->samples, 1, lo, hi);
     count(s, s->live, -1, lo, hi);
@@ -171,7 +190,8 @@ static void run_done(Slots *s, LLVMValueRef lo, LLVMValueRef hi) {
 }
 
 /* From slot `at`, which is in the phase, to the first that is not. */
-static void skip_run(Slots *s, IbVar at, int phase) {
+static void skip_run(Slots *s, IbVar at, int phase)
+{
     Ib *ib = s->ib;
     IbLoop l = ib_loop(ib);
     ib_inc(ib, at, ib_i64(ib, 1));
@@ -182,7 +202,8 @@ static void skip_run(Slots *s, IbVar at, int phase) {
 }
 
 /* body over each maximal run of slots in the phase; it may move them on. */
-static void each_run(Slots *s, int phase, void (*body)(Slots *, LLVMValueRef, LLVMValueRef)) {
+static void each_run(Slots *s, int phase, void (*body)(Slots *, LLVMValueRef, LLVMValueRef))
+{
     Ib *ib = s->ib;
     IbVar at = ib_var(ib, "at", ib->i64, ib_i64(ib, 0));
     IbLoop l = ib_loop(ib);
@@ -199,13 +220,15 @@ static void each_run(Slots *s, int phase, void (*body)(Slots *, LLVMValueRef, LL
 
 /* ---- stopping ---- */
 
-static LLVMValueRef stopped(Slots *s) {
+static LLVMValueRef stopped(Slots *s)
+{
     LLVMValueRef flag = ib_load(s->ib, s->ib->i32, shared_at(s, SHARED_STOP));
     LLVMSetOrdering(flag, LLVMAtomicOrderingMonotonic);
     return ib_cmp(s->ib, LLVMIntNE, flag, ib_i32(s->ib, 0));
 }
 
-static void tick(Slots *s) {
+static void tick(Slots *s)
+{
     Ib *ib = s->ib;
     LLVMValueRef fn = ib_get(ib, s->g->run_t, s->run, RUN_TICK);
     LLVMValueRef user = ib_get(ib, s->g->run_t, s->run, RUN_USER);
@@ -221,7 +244,8 @@ static void tick(Slots *s) {
 
 /* ---- the machine ---- */
 
-static void machine(Slots *s) {
+static void machine(Slots *s)
+{
     Ib *ib = s->ib;
     set_phase(s, ib_i64(ib, 0), s->used, SLOT_FREE);
     IbLoop l = ib_loop(ib);
@@ -236,18 +260,21 @@ static void machine(Slots *s) {
     ib_end_loop(ib, &l);
 }
 
-static void add_counts(Slots *s) {
+static void add_counts(Slots *s)
+{
     Ib *ib = s->ib;
     ib_fetch_add(ib, shared_at(s, SHARED_FORWARDS), ib_value(ib, s->forwards));
     ib_fetch_add(ib, shared_at(s, SHARED_BACKWARDS), ib_value(ib, s->backwards));
     ib_fetch_add(ib, shared_at(s, SHARED_SAMPLES), ib_value(ib, s->samples));
 }
 
-static LLVMValueRef slot_array(Slots *s, int buffer) {
+static LLVMValueRef slot_array(Slots *s, int buffer)
+{
     return buffer < 0 ? NULL : ib_at(s->ib, s->arena, s->p->buffer[buffer].offset);
 }
 
-static void find_arrays(Slots *s) {
+static void find_arrays(Slots *s)
+{
     const Program *p = s->p;
     int64_t words = p->slots * (int64_t)sizeof(int32_t);
     bool own_t = p->loop && p->buf_t < 0;
@@ -260,7 +287,8 @@ static void find_arrays(Slots *s) {
     s->done = slot_array(s, p->buf_done);
 }
 
-static LLVMValueRef phase_after_last(Slots *s) {
+static LLVMValueRef phase_after_last(Slots *s)
+{
     Ib *ib = s->ib;
     if (!s->g->phase_fn[PHASE_JUDGE]) return ib_i32(ib, SLOT_DONE);
     LLVMValueRef flags = ib_get(ib, s->g->run_t, s->run, RUN_FLAGS);
@@ -269,7 +297,8 @@ static LLVMValueRef phase_after_last(Slots *s) {
     return ib_select(ib, skip, ib_i32(ib, SLOT_DONE), ib_i32(ib, SLOT_JUDGE));
 }
 
-static Slots slots_of(EntryGen *g, LLVMValueRef run) {
+static Slots slots_of(EntryGen *g, LLVMValueRef run)
+{
     Ib *ib = &g->ib;
     Slots s = {.g = g, .ib = ib, .p = g->p, .run = run};
     s.arena = ib_get(ib, g->run_t, run, RUN_ARENA);
@@ -289,7 +318,8 @@ static Slots slots_of(EntryGen *g, LLVMValueRef run) {
     return s;
 }
 
-void entry_slots(EntryGen *g, LLVMValueRef run) {
+void entry_slots(EntryGen *g, LLVMValueRef run)
+{
     Slots s = slots_of(g, run);
     machine(&s);
     add_counts(&s);

@@ -4,32 +4,38 @@
  * add the slot. */
 #include "entry.h"
 
-LLVMValueRef run_item_at(EntryGen *g, LLVMValueRef run, int field, LLVMTypeRef type, int i) {
+LLVMValueRef run_item_at(EntryGen *g, LLVMValueRef run, int field, LLVMTypeRef type, int i)
+{
     Ib *ib = &g->ib;
     return ib_elem(ib, type, ib_field(ib, g->run_t, run, field), ib_i64(ib, i));
 }
 
-LLVMValueRef run_item(EntryGen *g, LLVMValueRef run, int field, LLVMTypeRef type, int i) {
+LLVMValueRef run_item(EntryGen *g, LLVMValueRef run, int field, LLVMTypeRef type, int i)
+{
     return ib_load(&g->ib, type, run_item_at(g, run, field, type, i));
 }
 
-int64_t entry_io_bytes(const ProgIO *io) {
+int64_t entry_io_bytes(const ProgIO *io)
+{
     int64_t n = dtype_bytes(io->dtype);
     for (int d = 0; d < io->rank; d++) check(mul_ok(n, io->dim[d], &n));
     return n;
 }
 
-static LLVMValueRef arena_at(EntryGen *g, LLVMValueRef run, int64_t offset) {
+static LLVMValueRef arena_at(EntryGen *g, LLVMValueRef run, int64_t offset)
+{
     return ib_at(&g->ib, ib_get(&g->ib, g->run_t, run, RUN_ARENA), offset);
 }
 
-static LLVMValueRef blob(EntryGen *g, LLVMValueRef run) {
+static LLVMValueRef blob(EntryGen *g, LLVMValueRef run)
+{
     if (!g->m->embed) return ib_get(&g->ib, g->run_t, run, RUN_WEIGHTS);
     check(g->weights);
     return g->weights;
 }
 
-static LLVMValueRef base_of(EntryGen *g, LLVMValueRef run, const Buffer *b) {
+static LLVMValueRef base_of(EntryGen *g, LLVMValueRef run, const Buffer *b)
+{
     LLVMTypeRef ptr = g->ib.ptr;
     switch (b->kind) {
     case BUF_CONST: return ib_at(&g->ib, blob(g, run), b->offset);
@@ -43,7 +49,8 @@ static LLVMValueRef base_of(EntryGen *g, LLVMValueRef run, const Buffer *b) {
 }
 
 /* An input's stride is a constant, so that LLVM may carry it into the kernel. */
-static LLVMValueRef stride_of(EntryGen *g, LLVMValueRef run, const Buffer *b) {
+static LLVMValueRef stride_of(EntryGen *g, LLVMValueRef run, const Buffer *b)
+{
     Ib *ib = &g->ib;
     if (b->kind == BUF_HYPER) return run_item(g, run, RUN_HYPER_STRIDE, ib->i64, b->index);
     const ProgIO *io = &g->p->io[b->index];
@@ -51,7 +58,8 @@ static LLVMValueRef stride_of(EntryGen *g, LLVMValueRef run, const Buffer *b) {
     return ib_i64(ib, entry_io_bytes(io));
 }
 
-static const Buffer *param_buffer(EntryGen *g, const Call *c, int i) {
+static const Buffer *param_buffer(EntryGen *g, const Call *c, int i)
+{
     const KParam *param = &g->m->kernel[c->kernel]->param[i];
     check(c->buf[i] >= 0 && c->buf[i] < g->p->nbuffer);
     const Buffer *b = &g->p->buffer[c->buf[i]];
@@ -62,7 +70,8 @@ static const Buffer *param_buffer(EntryGen *g, const Call *c, int i) {
     return b;
 }
 
-static void call_kernel(EntryGen *g, LLVMValueRef run, const Call *c) {
+static void call_kernel(EntryGen *g, LLVMValueRef run, const Call *c)
+{
     Ib *ib = &g->ib;
     const Kernel *k = g->m->kernel[c->kernel];
     LLVMValueRef fn = g->kernel_fns[c->kernel], arg[3 + 2 * MAX_PARAMS];
@@ -79,7 +88,8 @@ static void call_kernel(EntryGen *g, LLVMValueRef run, const Call *c) {
     ib_call(ib, LLVMGlobalGetValueType(fn), fn, n, arg);
 }
 
-static void call_trace(EntryGen *g, LLVMValueRef run, int phase, int index) {
+static void call_trace(EntryGen *g, LLVMValueRef run, int phase, int index)
+{
     Ib *ib = &g->ib;
     LLVMTypeRef t[] = {ib->ptr, ib->i32, ib->i32, ib->ptr, ib->i64, ib->i64};
     LLVMValueRef trace = ib_get(ib, g->run_t, run, RUN_TRACE);
@@ -92,7 +102,8 @@ static void call_trace(EntryGen *g, LLVMValueRef run, int phase, int index) {
     ib_end_if(ib, &none);
 }
 
-static LLVMValueRef phase_function(EntryGen *g, const Phase *phase, int number, const char *name) {
+static LLVMValueRef phase_function(EntryGen *g, const Phase *phase, int number, const char *name)
+{
     if (!phase->ncall) return NULL;
     Ib *ib = &g->ib;
     const char *symbol = arena_printf(g->m->arena, "%s.%s", g->stem, name);
@@ -105,7 +116,8 @@ static LLVMValueRef phase_function(EntryGen *g, const Phase *phase, int number, 
     return fn;
 }
 
-void entry_phases(EntryGen *g) {
+void entry_phases(EntryGen *g)
+{
     const Program *p = g->p;
     g->phase_fn[PHASE_INIT] = phase_function(g, &p->init, PHASE_INIT, "init");
     g->phase_fn[PHASE_STEP] = phase_function(g, &p->step, PHASE_STEP, "step");

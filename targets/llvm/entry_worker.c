@@ -4,7 +4,8 @@
 #include "entry.h"
 
 /* RUN_ARENA holds the first worker's part until each worker puts its own in its copy. */
-static LLVMValueRef copy_run(EntryGen *g) {
+static LLVMValueRef copy_run(EntryGen *g)
+{
     Ib *ib = &g->ib;
     LLVMValueRef run = ib_record(ib, "run", g->run_t);
     ib_copy(ib, g->run_t, run, ib_arg(ib, 0));
@@ -16,7 +17,8 @@ static LLVMValueRef copy_run(EntryGen *g) {
 }
 
 /* An output nobody asked for goes to scratch, every sample over the last. */
-static void scratch_outputs(EntryGen *g, LLVMValueRef run) {
+static void scratch_outputs(EntryGen *g, LLVMValueRef run)
+{
     Ib *ib = &g->ib;
     LLVMValueRef arena = ib_get(ib, g->run_t, run, RUN_ARENA);
     for (int i = 0; i < g->p->nio; i++) {
@@ -30,14 +32,16 @@ static void scratch_outputs(EntryGen *g, LLVMValueRef run) {
     }
 }
 
-static void zero_halos(EntryGen *g, LLVMValueRef run) {
+static void zero_halos(EntryGen *g, LLVMValueRef run)
+{
     Ib *ib = &g->ib;
     if (!g->p->zero_bytes) return;
     LLVMValueRef at = ib_at(ib, ib_get(ib, g->run_t, run, RUN_ARENA), g->p->zero_offset);
     ib_zero(ib, at, g->p->zero_bytes);
 }
 
-void entry_worker(EntryGen *g) {
+void entry_worker(EntryGen *g)
+{
     const char *symbol = arena_printf(g->m->arena, "%s.worker", g->stem);
     g->worker_fn = ib_function(&g->ib, symbol, g->worker_t);
     LLVMValueRef run = copy_run(g);

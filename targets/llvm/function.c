@@ -11,11 +11,13 @@
 
 enum { CC_PTX_KERNEL = 71, MOST_ARGS = 3 + 2 * MAX_PARAMS };
 
-static LLVMTypeRef pointer_type(LLVMContextRef c, const Target *t) {
+static LLVMTypeRef pointer_type(LLVMContextRef c, const Target *t)
+{
     return LLVMPointerTypeInContext(c, t->gpu ? 1 : 0);
 }
 
-static LLVMTypeRef function_type(LLVMContextRef c, const Kernel *k, const Target *t) {
+static LLVMTypeRef function_type(LLVMContextRef c, const Kernel *k, const Target *t)
+{
     LLVMTypeRef arg[MOST_ARGS], i64 = LLVMInt64TypeInContext(c), ptr = pointer_type(c, t);
     unsigned n = 0;
     arg[n++] = ptr;
@@ -28,19 +30,22 @@ static LLVMTypeRef function_type(LLVMContextRef c, const Kernel *k, const Target
     return LLVMFunctionType(LLVMVoidTypeInContext(c), arg, n, false);
 }
 
-static void add_enum(LLVMContextRef c, LLVMValueRef fn, unsigned at, const char *name) {
+static void add_enum(LLVMContextRef c, LLVMValueRef fn, unsigned at, const char *name)
+{
     unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
     LLVMAddAttributeAtIndex(fn, at, LLVMCreateEnumAttribute(c, kind, 0));
 }
 
-static void add_text(LLVMContextRef c, LLVMValueRef fn, const char *name, const char *value) {
+static void add_text(LLVMContextRef c, LLVMValueRef fn, const char *name, const char *value)
+{
     LLVMAttributeRef a =
         LLVMCreateStringAttribute(c, name, (unsigned)strlen(name), value, (unsigned)strlen(value));
     LLVMAddAttributeAtIndex(fn, LLVMAttributeFunctionIndex, a);
 }
 
 /* Without the widths, a CPU tuned for narrower vectors would have them split. */
-static void cpu_attributes(LLVMContextRef c, LLVMValueRef fn, const Target *t) {
+static void cpu_attributes(LLVMContextRef c, LLVMValueRef fn, const Target *t)
+{
     const CpuRow *row = t->row;
     add_text(c, fn, "target-cpu", row->llvm_cpu);
     if (*row->features) add_text(c, fn, "target-features", row->features);
@@ -50,7 +55,8 @@ static void cpu_attributes(LLVMContextRef c, LLVMValueRef fn, const Target *t) {
     }
 }
 
-static void gpu_attributes(LLVMContextRef c, LLVMValueRef fn) {
+static void gpu_attributes(LLVMContextRef c, LLVMValueRef fn)
+{
     char block[16];
     snprintf(block, sizeof block, "%d", GPU_BLOCK);
     LLVMSetFunctionCallConv(fn, CC_PTX_KERNEL);
@@ -58,13 +64,15 @@ static void gpu_attributes(LLVMContextRef c, LLVMValueRef fn) {
 }
 
 /* What PTX takes in a name; elsewhere LLVM would quote it. */
-static bool is_plain_name(const char *s) {
+static bool is_plain_name(const char *s)
+{
     for (; *s; s++)
         if (!isalnum((unsigned char)*s) && *s != '_') return false;
     return true;
 }
 
-static LLVMValueRef declare(LLVMModuleRef mod, const Kernel *k, const Target *t, bool exported) {
+static LLVMValueRef declare(LLVMModuleRef mod, const Kernel *k, const Target *t, bool exported)
+{
     LLVMContextRef c = LLVMGetModuleContext(mod);
     if (!is_plain_name(k->name)) die("kernel name '%s'", k->name);
     LLVMValueRef fn = LLVMAddFunction(mod, k->name, function_type(c, k, t));
@@ -77,13 +85,15 @@ static LLVMValueRef declare(LLVMModuleRef mod, const Kernel *k, const Target *t,
     return fn;
 }
 
-static LLVMValueRef take_pointer(Walk *w, unsigned n, bool written) {
+static LLVMValueRef take_pointer(Walk *w, unsigned n, bool written)
+{
     add_enum(w->ctx, w->fn, n + 1, "noalias"); /* arguments count from 1 there */
     if (!written) add_enum(w->ctx, w->fn, n + 1, "readonly");
     return LLVMGetParam(w->fn, n);
 }
 
-static void bind_arguments(Walk *w) {
+static void bind_arguments(Walk *w)
+{
     unsigned n = 0;
     w->table = take_pointer(w, n++, false);
     w->lo = LLVMGetParam(w->fn, n++);
@@ -94,7 +104,8 @@ static void bind_arguments(Walk *w) {
     }
 }
 
-static void emit_body(Walk *w) {
+static void emit_body(Walk *w)
+{
     int claim = w->k->offer.claim;
     if (w->target->gpu) {
         ptx_emit(w);
@@ -106,15 +117,18 @@ static void emit_body(Walk *w) {
     }
 }
 
-static void release_arena(void *arena) {
+static void release_arena(void *arena)
+{
     arena_free(arena);
 }
 
-static void release_builder(void *builder) {
+static void release_builder(void *builder)
+{
     LLVMDisposeBuilder(builder);
 }
 
-LLVMValueRef emit_kernel(LLVMModuleRef mod, const Kernel *k, const Target *t, bool exported) {
+LLVMValueRef emit_kernel(LLVMModuleRef mod, const Kernel *k, const Target *t, bool exported)
+{
     LLVMValueRef fn = declare(mod, k, t, exported);
     LLVMContextRef c = LLVMGetModuleContext(mod);
     LLVMBuilderRef b = LLVMCreateBuilderInContext(c);

@@ -16,14 +16,16 @@ typedef struct Reduces {
     KRef ref[MOST_ACCS];
 } Reduces;
 
-static void mark(const Kernel *k, KRef r, bool *live) {
+static void mark(const Kernel *k, KRef r, bool *live)
+{
     if (r == NOK || live[r]) return;
     live[r] = true;
     mark(k, k->expr[r].guard, live);
     for (int i = 0; i < k->expr[r].nargs; i++) mark(k, k->expr[r].arg[i], live);
 }
 
-static bool *live_exprs(Arena *a, const Kernel *k) {
+static bool *live_exprs(Arena *a, const Kernel *k)
+{
     bool *live = NEW_N(a, bool, k->nexpr);
     for (int i = 0; i < k->nstore; i++) {
         mark(k, k->store[i].value, live);
@@ -32,7 +34,8 @@ static bool *live_exprs(Arena *a, const Kernel *k) {
     return live;
 }
 
-static Reduces find_reduces(const Kernel *k) {
+static Reduces find_reduces(const Kernel *k)
+{
     bool *live = live_exprs(k->arena, k);
     Reduces s = {0};
     for (KRef r = 0; r < k->nexpr; r++) {
@@ -45,23 +48,27 @@ static Reduces find_reduces(const Kernel *k) {
 
 /* ---- the nest ---- */
 
-static int64_t accs_of(const Kernel *k, KRef r) {
+static int64_t accs_of(const Kernel *k, KRef r)
+{
     return k->expr[r].op == OP_argmax ? 2 : 1; /* the index, and the value it stands for */
 }
 
-static int64_t most_points(const Kernel *k) {
+static int64_t most_points(const Kernel *k)
+{
     int64_t each = 0;
     for (KRef r = 0; r < k->nexpr; r++)
         if (k->expr[r].kop == K_REDUCE) each += accs_of(k, r);
     return MOST_ACCS / (each ? each : 1);
 }
 
-static bool joins_tile(const Axis *x, int64_t points, int64_t most) {
+static bool joins_tile(const Axis *x, int64_t points, int64_t most)
+{
     return x->kind == AX_UNROLL && !x->sample && x->extent <= most / points;
 }
 
 /* Axes of one kind become loops, a tile or reductions; a tile keeps to a few accumulators. */
-Nest kernel_nest(const Kernel *k) {
+Nest kernel_nest(const Kernel *k)
+{
     Nest n = {0};
     int64_t points = 1, most = most_points(k);
     for (int a = 0; a < k->naxis; a++) {
@@ -79,13 +86,15 @@ Nest kernel_nest(const Kernel *k) {
     return n;
 }
 
-static int64_t extents(const Kernel *k, const int *axis, int n) {
+static int64_t extents(const Kernel *k, const int *axis, int n)
+{
     int64_t e = 1;
     for (int i = 0; i < n; i++) e *= k->axis[axis[i]].extent;
     return e;
 }
 
-int64_t kernel_points(const Kernel *k) {
+int64_t kernel_points(const Kernel *k)
+{
     Nest n = kernel_nest(k);
     int64_t e = 1;
     for (int i = 0; i < n.nloop; i++)
@@ -103,12 +112,14 @@ typedef struct Point { /* everything below the outer loops */
     LLVMValueRef acc[MOST_ACCS];
 } Point;
 
-static LLVMValueRef number(Walk *w, DType d, bool vec, double v) {
+static LLVMValueRef number(Walk *w, DType d, bool vec, double v)
+{
     LLVMTypeRef t = vec ? walk_vec(w, d, w->lanes) : walk_type(w, d);
     return dtype_is_float(d) ? v_real(w, t, v) : v_int(w, t, (int64_t)v);
 }
 
-static void start_one(Walk *w, KRef r, LLVMValueRef *acc) {
+static void start_one(Walk *w, KRef r, LLVMValueRef *acc)
+{
     const KExpr *e = walk_at(w, r);
     bool vec = walk_on_vec(w, r), arg = e->op == OP_argmax;
     DType d = walk_at(w, e->arg[0])->dtype;
@@ -117,14 +128,16 @@ static void start_one(Walk *w, KRef r, LLVMValueRef *acc) {
 }
 
 /* NaN is the largest, and the first largest stays. */
-static LLVMValueRef is_larger(Walk *w, DType d, LLVMValueRef v, LLVMValueRef best) {
+static LLVMValueRef is_larger(Walk *w, DType d, LLVMValueRef v, LLVMValueRef best)
+{
     if (!dtype_is_float(d))
         return i_cmp(w, d == DT_U8 || d == DT_BOOL ? LLVMIntUGT : LLVMIntSGT, v, best);
     LLVMValueRef number = f_cmp(w, LLVMRealORD, best, best);
     return i_and(w, number, f_cmp(w, LLVMRealUGT, v, best));
 }
 
-static void fold_argmax(Walk *w, const KExpr *e, bool vec, LLVMValueRef *acc) {
+static void fold_argmax(Walk *w, const KExpr *e, bool vec, LLVMValueRef *acc)
+{
     LLVMValueRef v = walk_operand(w, e->arg[0], vec), at = walk_operand(w, e->arg[1], vec);
     DType d = walk_at(w, e->arg[0])->dtype;
     LLVMValueRef larger = is_larger(w, d, v, acc[1]);
@@ -133,12 +146,14 @@ static void fold_argmax(Walk *w, const KExpr *e, bool vec, LLVMValueRef *acc) {
     acc[1] = v_select(w, larger, v, acc[1]);
 }
 
-static bool is_product_sum(const Walk *w, const KExpr *e) {
+static bool is_product_sum(const Walk *w, const KExpr *e)
+{
     const KExpr *x = walk_at(w, e->arg[0]);
     return e->op == OP_sum && dtype_is_float(e->dtype) && x->kop == K_EVAL && x->op == OP_mul;
 }
 
-static LLVMValueRef fold_product(Walk *w, const KExpr *e, bool vec, LLVMValueRef acc) {
+static LLVMValueRef fold_product(Walk *w, const KExpr *e, bool vec, LLVMValueRef acc)
+{
     KRef a = walk_at(w, e->arg[0])->arg[0], b = walk_at(w, e->arg[0])->arg[1];
     LLVMValueRef va = walk_operand(w, a, vec), vb = walk_operand(w, b, vec);
     return walk_round_to(w, e->dtype, v_fma(w, va, vb, acc));
@@ -147,7 +162,8 @@ static LLVMValueRef fold_product(Walk *w, const KExpr *e, bool vec, LLVMValueRef
 static const Op fold_op[OP_COUNT] = {
     [OP_sum] = OP_add, [OP_prod] = OP_mul, [OP_max] = OP_max2, [OP_min] = OP_min2};
 
-static LLVMValueRef fold_value(Walk *w, const KExpr *e, bool vec, LLVMValueRef acc) {
+static LLVMValueRef fold_value(Walk *w, const KExpr *e, bool vec, LLVMValueRef acc)
+{
     EvalArgs a = {.operand = e->dtype, .result = e->dtype};
     bool extreme = e->op == OP_max || e->op == OP_min; /* at a tie the accumulator stays */
     a.v[extreme] = acc;
@@ -155,7 +171,8 @@ static LLVMValueRef fold_value(Walk *w, const KExpr *e, bool vec, LLVMValueRef a
     return walk_op(w, fold_op[e->op], &a);
 }
 
-static void fold_one(Walk *w, KRef r, LLVMValueRef *acc) {
+static void fold_one(Walk *w, KRef r, LLVMValueRef *acc)
+{
     KExpr e = *walk_at(w, r);
     bool vec = walk_on_vec(w, r);
     if (e.op == OP_argmax)
@@ -168,7 +185,8 @@ static void fold_one(Walk *w, KRef r, LLVMValueRef *acc) {
 
 /* ---- the tile ---- */
 
-static void bind_tile(Point *p, int point) {
+static void bind_tile(Point *p, int point)
+{
     const Nest *n = p->nest;
     int64_t rest = point;
     for (int i = n->ntile; i-- > 0;) {
@@ -180,7 +198,8 @@ static void bind_tile(Point *p, int point) {
 
 typedef void OneFn(Walk *, KRef, LLVMValueRef *);
 
-static void each_acc(Point *p, OneFn *fn) {
+static void each_acc(Point *p, OneFn *fn)
+{
     LLVMValueRef *acc = p->acc;
     for (int i = 0; i < p->npoint; i++) {
         bind_tile(p, i);
@@ -195,14 +214,16 @@ static void each_acc(Point *p, OneFn *fn) {
 
 static void red_loops(Point *p, int depth);
 
-static void red_unrolled(Point *p, int depth, int axis, int64_t extent) {
+static void red_unrolled(Point *p, int depth, int axis, int64_t extent)
+{
     for (int64_t i = 0; i < extent; i++) {
         walk_bind(p->w, axis, walk_i64(p->w, i));
         red_loops(p, depth + 1);
     }
 }
 
-static void red_loop(Point *p, int depth, int axis, int64_t extent) {
+static void red_loop(Point *p, int depth, int axis, int64_t extent)
+{
     Walk *w = p->w;
     Loop l = loop_begin(w, w->k->axis[axis].name, walk_i64(w, 0), walk_i64(w, extent), 1, p->nacc,
                         p->acc);
@@ -213,7 +234,8 @@ static void red_loop(Point *p, int depth, int axis, int64_t extent) {
 }
 
 /* Few steps are written out: indices and guards then fold into constants. */
-static void red_loops(Point *p, int depth) {
+static void red_loops(Point *p, int depth)
+{
     const Nest *n = p->nest;
     if (depth == n->nred) {
         each_acc(p, fold_one);
@@ -228,13 +250,15 @@ static void red_loops(Point *p, int depth) {
         red_loop(p, depth, axis, extent);
 }
 
-static int count_accs(const Kernel *k, const Reduces *s) {
+static int count_accs(const Kernel *k, const Reduces *s)
+{
     int64_t n = 0;
     for (int i = 0; i < s->n; i++) n += accs_of(k, s->ref[i]);
     return (int)n;
 }
 
-static void store_points(Point *p) {
+static void store_points(Point *p)
+{
     LLVMValueRef *acc = p->acc;
     for (int i = 0; i < p->npoint; i++) {
         bind_tile(p, i);
@@ -246,7 +270,8 @@ static void store_points(Point *p) {
     }
 }
 
-void generic_point(Walk *w, const Nest *nest) {
+void generic_point(Walk *w, const Nest *nest)
+{
     Point p = {.w = w, .nest = nest, .reduces = find_reduces(w->k)};
     p.npoint = (int)extents(w->k, nest->tile, nest->ntile);
     p.nacc = p.npoint * count_accs(w->k, &p.reduces);
@@ -258,7 +283,8 @@ void generic_point(Walk *w, const Nest *nest) {
 
 /* ---- outer loops ---- */
 
-static void outer_loops(Walk *w, const Nest *n, int depth) {
+static void outer_loops(Walk *w, const Nest *n, int depth)
+{
     if (depth == n->nloop) {
         generic_point(w, n);
         return;
@@ -279,7 +305,8 @@ static void outer_loops(Walk *w, const Nest *n, int depth) {
 }
 
 /* Loops are do-while: an empty range of samples leaves at once. */
-static void leave_if_empty(Walk *w) {
+static void leave_if_empty(Walk *w)
+{
     LLVMBasicBlockRef out = LLVMAppendBasicBlockInContext(w->ctx, w->fn, "empty");
     LLVMBasicBlockRef body = LLVMAppendBasicBlockInContext(w->ctx, w->fn, "body");
     LLVMBuildCondBr(w->b, i_cmp(w, LLVMIntSLT, w->lo, w->hi), body, out);
@@ -288,7 +315,8 @@ static void leave_if_empty(Walk *w) {
     LLVMPositionBuilderAtEnd(w->b, body);
 }
 
-void generic_emit(Walk *w) {
+void generic_emit(Walk *w)
+{
     Nest n = kernel_nest(w->k);
     leave_if_empty(w);
     outer_loops(w, &n, 0);

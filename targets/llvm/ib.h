@@ -13,7 +13,7 @@ typedef struct Ib {
     LLVMModuleRef mod;
     LLVMBuilderRef b;
     LLVMTypeRef none, i1, i8, i32, i64, f64, ptr, size; /* size: size_t of the target */
-    LLVMValueRef fn;        /* the function being filled */
+    LLVMValueRef fn;                                    /* the function being filled */
     LLVMBasicBlockRef vars; /* its first block: allocas, then a jump to the code */
 } Ib;
 
@@ -78,7 +78,7 @@ void ib_return_if(Ib *, LLVMValueRef, LLVMValueRef result);
 typedef struct IbLoop {
     LLVMBasicBlockRef head, exit;
 } IbLoop;
-IbLoop ib_loop(Ib *);                          /* for ever, but for */
+IbLoop ib_loop(Ib *); /* for ever, but for */
 void ib_leave_if(Ib *, IbLoop *, LLVMValueRef);
 void ib_end_loop(Ib *, IbLoop *);
 

@@ -17,7 +17,8 @@ static const double q_coef[] = {
     0x1.73101f6d2e434p-11,  0x1.17c839090a469p-8,  -0x1.8fa58eb5ea92cp-6, 0x1.258b13b00ec66p-4,
     -0x1.336ffbef08b8ap-3,  0x1.f6ff204105a04p-3,  -0x1.4e102b9cf8513p-2, 0x1.6e9827d229d2dp-3};
 
-LLVMValueRef math_erf(Walk *w, LLVMValueRef x) {
+LLVMValueRef math_erf(Walk *w, LLVMValueRef x)
+{
     LLVMValueRef one = v_same(w, x, 1), three = v_same(w, x, 3), six = v_same(w, x, 6);
     LLVMValueRef a = v_intrinsic1(w, "llvm.fabs", x);
     a = v_select(w, f_cmp(w, LLVMRealOGT, a, six), six, a);

@@ -17,7 +17,8 @@
 static const double log_series[] = {2 / 23.0, 2 / 21.0, 2 / 19.0, 2 / 17.0, 2 / 15.0, 2 / 13.0,
                                     2 / 11.0, 2 / 9.0,  2 / 7.0,  2 / 5.0,  2 / 3.0};
 
-void math_split(Walk *w, LLVMValueRef x, LLVMValueRef *m, LLVMValueRef *k) {
+void math_split(Walk *w, LLVMValueRef x, LLVMValueRef *m, LLVMValueRef *k)
+{
     LLVMValueRef small = f_cmp(w, LLVMRealOLT, x, v_same(w, x, 0x1p-1022));
     x = v_select(w, small, f_mul(w, x, v_same(w, x, 0x1p54)), x);
     LLVMValueRef u = v_bits(w, x);
@@ -32,7 +33,8 @@ void math_split(Walk *w, LLVMValueRef x, LLVMValueRef *m, LLVMValueRef *k) {
 }
 
 /* k ln2 + log(1 + f) + c; c, small beside f, may be NULL. */
-static LLVMValueRef log_sum(Walk *w, LLVMValueRef k, LLVMValueRef f, LLVMValueRef c) {
+static LLVMValueRef log_sum(Walk *w, LLVMValueRef k, LLVMValueRef f, LLVMValueRef c)
+{
     LLVMValueRef s = f_div(w, f, f_add(w, f, v_same(w, f, 2))), z = f_mul(w, s, s);
     LLVMValueRef r = f_mul(w, z, math_poly(w, z, COUNT(log_series), log_series));
     LLVMValueRef half = f_mul(w, v_same(w, f, 0.5), f_mul(w, f, f));
@@ -44,7 +46,8 @@ static LLVMValueRef log_sum(Walk *w, LLVMValueRef k, LLVMValueRef f, LLVMValueRe
 }
 
 /* r where x is a positive number, -inf at 0, inf at inf, else NaN. */
-static LLVMValueRef with_limits(Walk *w, LLVMValueRef x, LLVMValueRef r) {
+static LLVMValueRef with_limits(Walk *w, LLVMValueRef x, LLVMValueRef r)
+{
     LLVMValueRef zero = v_same(w, x, 0), inf = v_same(w, x, INFINITY);
     LLVMValueRef none =
         v_select(w, f_cmp(w, LLVMRealOEQ, x, zero), v_same(w, x, -INFINITY), v_same(w, x, NAN));
@@ -52,7 +55,8 @@ static LLVMValueRef with_limits(Walk *w, LLVMValueRef x, LLVMValueRef r) {
     return v_select(w, f_cmp(w, LLVMRealOGT, x, zero), r, none);
 }
 
-LLVMValueRef math_log(Walk *w, LLVMValueRef x) {
+LLVMValueRef math_log(Walk *w, LLVMValueRef x)
+{
     LLVMValueRef m, k;
     math_split(w, x, &m, &k);
     LLVMValueRef f = f_sub(w, m, v_same(w, x, 1));
@@ -60,7 +64,8 @@ LLVMValueRef math_log(Walk *w, LLVMValueRef x) {
 }
 
 /* What rounding took from u = 1 + x, over u. */
-static LLVMValueRef lost(Walk *w, LLVMValueRef x, LLVMValueRef u) {
+static LLVMValueRef lost(Walk *w, LLVMValueRef x, LLVMValueRef u)
+{
     LLVMValueRef one = v_same(w, x, 1);
     LLVMValueRef above = f_sub(w, one, f_sub(w, u, x)), below = f_sub(w, x, f_sub(w, u, one));
     LLVMValueRef c = v_select(w, f_cmp(w, LLVMRealOGT, x, one), above, below);
@@ -68,7 +73,8 @@ static LLVMValueRef lost(Walk *w, LLVMValueRef x, LLVMValueRef u) {
 }
 
 /* log(u) + c/u; where u is near 1, that is where k = 0, x itself is f. */
-LLVMValueRef math_log1p(Walk *w, LLVMValueRef x) {
+LLVMValueRef math_log1p(Walk *w, LLVMValueRef x)
+{
     LLVMValueRef m, k, one = v_same(w, x, 1), zero = v_same(w, x, 0);
     LLVMValueRef u = f_add(w, one, x);
     math_split(w, u, &m, &k);

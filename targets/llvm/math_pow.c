@@ -19,19 +19,22 @@ static const double series[] = {2 / 23.0, 2 / 21.0, 2 / 19.0, 2 / 17.0, 2 / 15.0
 
 /* ---- pairs ---- */
 
-static Pair two_sum(Walk *w, LLVMValueRef a, LLVMValueRef b) {
+static Pair two_sum(Walk *w, LLVMValueRef a, LLVMValueRef b)
+{
     LLVMValueRef s = f_add(w, a, b), bb = f_sub(w, s, a);
     LLVMValueRef ea = f_sub(w, a, f_sub(w, s, bb)), eb = f_sub(w, b, bb);
     return (Pair){s, f_add(w, ea, eb)};
 }
 
-static Pair halves(Walk *w, LLVMValueRef a) {
+static Pair halves(Walk *w, LLVMValueRef a)
+{
     LLVMValueRef c = f_mul(w, a, v_same(w, a, 0x1p27 + 1));
     LLVMValueRef hi = f_sub(w, c, f_sub(w, c, a));
     return (Pair){hi, f_sub(w, a, hi)};
 }
 
-static LLVMValueRef product_error(Walk *w, LLVMValueRef a, LLVMValueRef b, LLVMValueRef p) {
+static LLVMValueRef product_error(Walk *w, LLVMValueRef a, LLVMValueRef b, LLVMValueRef p)
+{
     if (w->target->fma) return v_fma(w, a, b, LLVMBuildFNeg(w->b, p, ""));
     Pair x = halves(w, a), y = halves(w, b);
     LLVMValueRef e = f_sub(w, f_mul(w, x.hi, y.hi), p);
@@ -39,18 +42,21 @@ static LLVMValueRef product_error(Walk *w, LLVMValueRef a, LLVMValueRef b, LLVMV
     return f_add(w, e, f_mul(w, x.lo, y.lo));
 }
 
-static Pair two_product(Walk *w, LLVMValueRef a, LLVMValueRef b) {
+static Pair two_product(Walk *w, LLVMValueRef a, LLVMValueRef b)
+{
     LLVMValueRef p = f_mul(w, a, b);
     return (Pair){p, product_error(w, a, b, p)};
 }
 
-static Pair pair_mul(Walk *w, Pair a, Pair b) {
+static Pair pair_mul(Walk *w, Pair a, Pair b)
+{
     Pair p = two_product(w, a.hi, b.hi);
     LLVMValueRef cross = f_add(w, f_mul(w, a.hi, b.lo), f_mul(w, a.lo, b.hi));
     return (Pair){p.hi, f_add(w, p.lo, cross)};
 }
 
-static Pair pair_add(Walk *w, Pair a, Pair b) {
+static Pair pair_add(Walk *w, Pair a, Pair b)
+{
     Pair s = two_sum(w, a.hi, b.hi);
     return (Pair){s.hi, f_add(w, s.lo, f_add(w, a.lo, b.lo))};
 }
@@ -58,7 +64,8 @@ static Pair pair_add(Walk *w, Pair a, Pair b) {
 /* ---- the logarithm ---- */
 
 /* s = (m - 1) / (m + 1) */
-static Pair quotient(Walk *w, LLVMValueRef m) {
+static Pair quotient(Walk *w, LLVMValueRef m)
+{
     LLVMValueRef one = v_same(w, m, 1), f = f_sub(w, m, one); /* exact */
     Pair d = two_sum(w, m, one);
     LLVMValueRef q = f_div(w, f, d.hi);
@@ -68,7 +75,8 @@ static Pair quotient(Walk *w, LLVMValueRef m) {
 }
 
 /* 2s + s z (2/3 + z (2/5 + ...)), z = s^2: what follows 2/5 is small enough for one double. */
-static Pair log_of_m(Walk *w, LLVMValueRef m) {
+static Pair log_of_m(Walk *w, LLVMValueRef m)
+{
     Pair s = quotient(w, m), z = pair_mul(w, s, s);
     LLVMValueRef t = f_mul(w, z.hi, math_poly(w, z.hi, COUNT(series), series));
     Pair c = {v_same(w, m, TWO_3RDS_HI), v_same(w, m, TWO_3RDS_LO)};
@@ -77,7 +85,8 @@ static Pair log_of_m(Walk *w, LLVMValueRef m) {
     return pair_add(w, (Pair){f_add(w, s.hi, s.hi), f_add(w, s.lo, s.lo)}, v);
 }
 
-static Pair log_pair(Walk *w, LLVMValueRef x) {
+static Pair log_pair(Walk *w, LLVMValueRef x)
+{
     LLVMValueRef m, k;
     math_split(w, x, &m, &k);
     Pair ln2 = {f_mul(w, k, v_same(w, x, LN2_HI)), f_mul(w, k, v_same(w, x, LN2_LO))};
@@ -87,14 +96,16 @@ static Pair log_pair(Walk *w, LLVMValueRef x) {
 
 /* ---- the power of a positive number ---- */
 
-static LLVMValueRef clamp(Walk *w, LLVMValueRef x, double limit) {
+static LLVMValueRef clamp(Walk *w, LLVMValueRef x, double limit)
+{
     LLVMValueRef hi = v_same(w, x, limit), lo = v_same(w, x, -limit);
     x = v_select(w, f_cmp(w, LLVMRealOGT, x, hi), hi, x);
     return v_select(w, f_cmp(w, LLVMRealOLT, x, lo), lo, x);
 }
 
 /* Beyond 2^65 every power but that of 1 over- or underflows. */
-static LLVMValueRef power_precise(Walk *w, LLVMValueRef x, LLVMValueRef y) {
+static LLVMValueRef power_precise(Walk *w, LLVMValueRef x, LLVMValueRef y)
+{
     Pair l = log_pair(w, x);
     y = clamp(w, y, 0x1p65);
     Pair p = two_product(w, y, l.hi);
@@ -104,18 +115,21 @@ static LLVMValueRef power_precise(Walk *w, LLVMValueRef x, LLVMValueRef y) {
     return math_exp_sum(w, p.hi, v_select(w, fits, lo, v_same(w, x, 0)));
 }
 
-static LLVMValueRef power_plain(Walk *w, LLVMValueRef x, LLVMValueRef y) {
+static LLVMValueRef power_plain(Walk *w, LLVMValueRef x, LLVMValueRef y)
+{
     return math_exp(w, f_mul(w, clamp(w, y, 0x1p65), math_log(w, x)));
 }
 
 /* ---- special cases ---- */
 
-static LLVMValueRef is_integer(Walk *w, LLVMValueRef x) {
+static LLVMValueRef is_integer(Walk *w, LLVMValueRef x)
+{
     return f_cmp(w, LLVMRealOEQ, v_floor(w, x), x);
 }
 
 /* 0 and infinity as |x|: r where it is neither. */
-static LLVMValueRef with_ends(Walk *w, LLVMValueRef a, LLVMValueRef y, LLVMValueRef r) {
+static LLVMValueRef with_ends(Walk *w, LLVMValueRef a, LLVMValueRef y, LLVMValueRef r)
+{
     LLVMValueRef zero = v_same(w, a, 0), inf = v_same(w, a, INFINITY);
     LLVMValueRef down = f_cmp(w, LLVMRealOLT, y, zero);
     LLVMValueRef at_zero = v_select(w, down, inf, zero), at_inf = v_select(w, down, zero, inf);
@@ -124,7 +138,8 @@ static LLVMValueRef with_ends(Walk *w, LLVMValueRef a, LLVMValueRef y, LLVMValue
 }
 
 /* The sign of x, or NaN for a negative number to a fraction. r is |x|^y. */
-static LLVMValueRef with_sign(Walk *w, LLVMValueRef x, LLVMValueRef y, LLVMValueRef r) {
+static LLVMValueRef with_sign(Walk *w, LLVMValueRef x, LLVMValueRef y, LLVMValueRef r)
+{
     LLVMValueRef half = f_mul(w, y, v_same(w, y, 0.5)), whole = is_integer(w, y);
     LLVMValueRef odd = i_and(w, whole, LLVMBuildNot(w->b, is_integer(w, half), ""));
     r = v_select(w, odd, v_copysign(w, r, x), r);
@@ -134,7 +149,8 @@ static LLVMValueRef with_sign(Walk *w, LLVMValueRef x, LLVMValueRef y, LLVMValue
     return v_select(w, bad, v_same(w, x, NAN), r);
 }
 
-LLVMValueRef math_pow(Walk *w, LLVMValueRef x, LLVMValueRef y, bool precise) {
+LLVMValueRef math_pow(Walk *w, LLVMValueRef x, LLVMValueRef y, bool precise)
+{
     LLVMValueRef a = v_intrinsic1(w, "llvm.fabs", x), one = v_same(w, x, 1);
     LLVMValueRef r = precise ? power_precise(w, a, y) : power_plain(w, a, y);
     r = with_sign(w, x, y, with_ends(w, a, y, r));

@@ -6,7 +6,8 @@
 
 #include "targets/llvm/walk_impl.h"
 
-static Kernel *copy_kernel(Arena *a, const Kernel *k) {
+static Kernel *copy_kernel(Arena *a, const Kernel *k)
+{
     Kernel *c = arena_dup(a, k, sizeof *k);
     c->arena = a;
     c->expr = arena_dup(a, k->expr, sizeof *k->expr * k->expr_cap);
@@ -14,14 +15,16 @@ static Kernel *copy_kernel(Arena *a, const Kernel *k) {
     return c;
 }
 
-static int vec_axis(const Kernel *k) {
+static int vec_axis(const Kernel *k)
+{
     for (int a = 0; a < k->naxis; a++)
         if (k->axis[a].kind == AX_VEC) return a;
     return -1;
 }
 
 void walk_open(Walk *w, Arena *scratch, LLVMValueRef fn, LLVMBuilderRef b, const Kernel *k,
-               const Target *t) {
+               const Target *t)
+{
     *w = (Walk){.fn = fn, .b = b, .target = t, .k = copy_kernel(scratch, k)};
     w->mod = LLVMGetGlobalParent(fn);
     w->ctx = LLVMGetModuleContext(w->mod);
@@ -31,21 +34,25 @@ void walk_open(Walk *w, Arena *scratch, LLVMValueRef fn, LLVMBuilderRef b, const
     if (w->vec >= 0) w->axis[w->vec] = walk_i64(w, 0);
 }
 
-void walk_room(Walk *w) {
+void walk_room(Walk *w)
+{
     if (w->k->nexpr) GROW(w->k->arena, w->memo, w->k->nexpr - 1, w->memo_cap);
 }
 
-void walk_bind(Walk *w, int axis, LLVMValueRef value) {
+void walk_bind(Walk *w, int axis, LLVMValueRef value)
+{
     w->axis[axis] = value;
     for (uint32_t r = 0; r < w->k->nexpr && r < w->memo_cap; r++)
         if (w->k->expr[r].axes >> axis & 1) w->memo[r] = NULL;
 }
 
-void walk_set(Walk *w, KRef r, LLVMValueRef value) {
+void walk_set(Walk *w, KRef r, LLVMValueRef value)
+{
     w->memo[r] = value;
 }
 
-LLVMTypeRef walk_type(Walk *w, DType d) {
+LLVMTypeRef walk_type(Walk *w, DType d)
+{
     switch (d) {
     case DT_F64: return LLVMDoubleTypeInContext(w->ctx);
     case DT_F32:
@@ -58,15 +65,18 @@ LLVMTypeRef walk_type(Walk *w, DType d) {
     }
 }
 
-LLVMTypeRef walk_vec(Walk *w, DType d, int lanes) {
+LLVMTypeRef walk_vec(Walk *w, DType d, int lanes)
+{
     return LLVMVectorType(walk_type(w, d), (unsigned)lanes);
 }
 
-LLVMValueRef walk_i64(Walk *w, int64_t v) {
+LLVMValueRef walk_i64(Walk *w, int64_t v)
+{
     return LLVMConstInt(LLVMInt64TypeInContext(w->ctx), (uint64_t)v, true);
 }
 
-LLVMValueRef walk_splat(Walk *w, LLVMValueRef scalar) {
+LLVMValueRef walk_splat(Walk *w, LLVMValueRef scalar)
+{
     LLVMTypeRef t = LLVMVectorType(LLVMTypeOf(scalar), (unsigned)w->lanes);
     LLVMTypeRef mask = LLVMVectorType(LLVMInt32TypeInContext(w->ctx), (unsigned)w->lanes);
     LLVMValueRef zero = LLVMConstInt(LLVMInt32TypeInContext(w->ctx), 0, false);

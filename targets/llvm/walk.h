@@ -17,18 +17,18 @@ typedef struct Walk {
     LLVMContextRef ctx;
     LLVMModuleRef mod;
     LLVMBuilderRef b;
-    LLVMValueRef fn;          /* the function being filled */
+    LLVMValueRef fn; /* the function being filled */
     const Kernel *k;
     const Target *target;
-    LLVMValueRef table;       /* ptr: i64 sample index of each slot (for io params) */
-    LLVMValueRef lo, hi;      /* i64: range of the sample axis */
+    LLVMValueRef table;  /* ptr: i64 sample index of each slot (for io params) */
+    LLVMValueRef lo, hi; /* i64: range of the sample axis */
     LLVMValueRef base[MAX_PARAMS];
     LLVMValueRef stride[MAX_PARAMS]; /* i64 bytes a sample for io params, else NULL */
     LLVMValueRef axis[MAX_AXES];     /* i64 value; for the AX_VEC axis: that of lane 0 */
-    int vec;                  /* the AX_VEC axis, or -1 */
-    int lanes;                /* its extent, or 1 */
-    LLVMValueRef *memo;       /* by KRef: value emitted under the present bindings, or NULL */
-    uint32_t memo_cap;        /* grows: addresses are expressions added to k's copy */
+    int vec;                         /* the AX_VEC axis, or -1 */
+    int lanes;                       /* its extent, or 1 */
+    LLVMValueRef *memo; /* by KRef: value emitted under the present bindings, or NULL */
+    uint32_t memo_cap;  /* grows: addresses are expressions added to k's copy */
 } Walk;
 
 /* Binds an axis and forgets every memo that depends on it. */
@@ -47,19 +47,19 @@ LLVMValueRef walk_cell(Walk *, int param, LLVMValueRef element_index);
 /* Loops. loop_begin starts a do-while over [from, to) with constant step, from < to known; the
  * body is filled at the builder's position; accumulators are loop-carried. */
 typedef struct Loop {
-    LLVMValueRef index;       /* i64 phi */
+    LLVMValueRef index; /* i64 phi */
     LLVMBasicBlockRef head, before;
     LLVMValueRef to;
     int64_t step;
     int nacc;
-    LLVMValueRef acc[64];     /* phis: value at the start of an iteration */
+    LLVMValueRef acc[64]; /* phis: value at the start of an iteration */
 } Loop;
 Loop loop_begin(Walk *, const char *name, LLVMValueRef from, LLVMValueRef to, int64_t step,
                 int nacc, const LLVMValueRef *init);
 /* Closes the loop; next[] are the values after an iteration; result[] those after the loop. */
 void loop_end(Walk *, Loop *, const LLVMValueRef *next, LLVMValueRef *result);
 
-LLVMTypeRef walk_type(Walk *, DType);              /* element type as computed with (bool: i1) */
+LLVMTypeRef walk_type(Walk *, DType); /* element type as computed with (bool: i1) */
 LLVMTypeRef walk_vec(Walk *, DType, int lanes);
 LLVMValueRef walk_i64(Walk *, int64_t);
 

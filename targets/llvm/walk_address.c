@@ -5,7 +5,8 @@
 #include "targets/llvm/walk_impl.h"
 
 /* The next coarser div of the digit's dimension; 0 if it is the coarsest. */
-static int64_t coarser(const Layout *l, int digit) {
+static int64_t coarser(const Layout *l, int digit)
+{
     const Digit *d = &l->digit[digit];
     int64_t best = 0;
     for (int i = 0; i < l->ndigit; i++) {
@@ -15,7 +16,8 @@ static int64_t coarser(const Layout *l, int digit) {
     return best;
 }
 
-static KRef digit_value(Kernel *k, const Layout *l, int digit, const KRef *index) {
+static KRef digit_value(Kernel *k, const Layout *l, int digit, const KRef *index)
+{
     const Digit *d = &l->digit[digit];
     int64_t mod = coarser(l, digit);
     KRef e = kx_div(k, index[d->dim], d->div);
@@ -25,12 +27,14 @@ static KRef digit_value(Kernel *k, const Layout *l, int digit, const KRef *index
 
 /* ---- what an index expression is made of ---- */
 
-static bool is_eval(const KExpr *e, Op op) {
+static bool is_eval(const KExpr *e, Op op)
+{
     return e->kop == K_EVAL && e->op == op && e->dtype == DT_I64;
 }
 
 /* a * constant, on either side. */
-static bool is_scaled(const Kernel *k, const KExpr *e, KRef *arg, int64_t *by) {
+static bool is_scaled(const Kernel *k, const KExpr *e, KRef *arg, int64_t *by)
+{
     if (!is_eval(e, OP_mul)) return false;
     for (int i = 0; i < 2; i++) {
         const KExpr *c = &k->expr[e->arg[i]];
@@ -44,7 +48,8 @@ static bool is_scaled(const Kernel *k, const KExpr *e, KRef *arg, int64_t *by) {
 }
 
 /* Whether r is x + step * axis with x free of the axis. */
-static bool axis_step(const Kernel *k, KRef r, int axis, int64_t *step) {
+static bool axis_step(const Kernel *k, KRef r, int axis, int64_t *step)
+{
     const KExpr *e = &k->expr[r];
     int64_t a, b, by;
     KRef arg;
@@ -64,7 +69,8 @@ static bool axis_step(const Kernel *k, KRef r, int axis, int64_t *step) {
     return true;
 }
 
-static int64_t gcd(int64_t a, int64_t b) {
+static int64_t gcd(int64_t a, int64_t b)
+{
     while (b) {
         int64_t t = a % b;
         a = b;
@@ -74,7 +80,8 @@ static int64_t gcd(int64_t a, int64_t b) {
 }
 
 /* A number that divides r wherever `axis` is 0; 0 if r is 0 then. */
-static int64_t divisor(const Kernel *k, KRef r, int axis) {
+static int64_t divisor(const Kernel *k, KRef r, int axis)
+{
     const KExpr *e = &k->expr[r];
     int64_t by, n;
     KRef arg;
@@ -90,7 +97,8 @@ static int64_t divisor(const Kernel *k, KRef r, int axis) {
 
 /* ---- the address ---- */
 
-Address walk_address(Walk *w, int param, const KRef *index) {
+Address walk_address(Walk *w, int param, const KRef *index)
+{
     Kernel *k = (Kernel *)w->k; /* the walk's own copy */
     const KParam *p = &k->param[param];
     Address a = {.element = kx_int(k, 0), .sample = NOK};

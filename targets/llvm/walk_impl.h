@@ -12,13 +12,16 @@
 void walk_open(Walk *, Arena *scratch, LLVMValueRef fn, LLVMBuilderRef, const Kernel *k,
                const Target *);
 void walk_room(Walk *); /* memo covers every expression of the copy */
-static inline const KExpr *walk_at(const Walk *w, KRef r) {
+static inline const KExpr *walk_at(const Walk *w, KRef r)
+{
     return &w->k->expr[r];
 }
-static inline bool walk_on_vec(const Walk *w, KRef r) {
+static inline bool walk_on_vec(const Walk *w, KRef r)
+{
     return w->vec >= 0 && (walk_at(w, r)->axes >> w->vec & 1);
 }
-static inline const CpuRow *walk_row(const Walk *w) {
+static inline const CpuRow *walk_row(const Walk *w)
+{
     return w->target->row;
 }
 
@@ -102,7 +105,8 @@ void math_split(Walk *, LLVMValueRef x, LLVMValueRef *m, LLVMValueRef *k);
 
 /* ---- short forms ---- */
 #define BINARY(name, build)                                                                        \
-    static inline LLVMValueRef name(Walk *w, LLVMValueRef a, LLVMValueRef b) {                     \
+    static inline LLVMValueRef name(Walk *w, LLVMValueRef a, LLVMValueRef b)                       \
+    {                                                                                              \
         return build(w->b, a, b, "");                                                              \
     }
 BINARY(f_add, LLVMBuildFAdd)
@@ -119,10 +123,12 @@ BINARY(i_shl, LLVMBuildShl)
 BINARY(i_lshr, LLVMBuildLShr)
 BINARY(i_ashr, LLVMBuildAShr)
 #undef BINARY
-static inline LLVMValueRef f_cmp(Walk *w, LLVMRealPredicate p, LLVMValueRef a, LLVMValueRef b) {
+static inline LLVMValueRef f_cmp(Walk *w, LLVMRealPredicate p, LLVMValueRef a, LLVMValueRef b)
+{
     return LLVMBuildFCmp(w->b, p, a, b, "");
 }
-static inline LLVMValueRef i_cmp(Walk *w, LLVMIntPredicate p, LLVMValueRef a, LLVMValueRef b) {
+static inline LLVMValueRef i_cmp(Walk *w, LLVMIntPredicate p, LLVMValueRef a, LLVMValueRef b)
+{
     return LLVMBuildICmp(w->b, p, a, b, "");
 }
 

@@ -2,19 +2,22 @@
 /* Loops of the walk: do-while, one back edge, accumulators as phis of the head. */
 #include "targets/llvm/walk_impl.h"
 
-static void branch_into(Walk *w, LLVMBasicBlockRef block) {
+static void branch_into(Walk *w, LLVMBasicBlockRef block)
+{
     LLVMBuildBr(w->b, block);
     LLVMPositionBuilderAtEnd(w->b, block);
 }
 
-static LLVMValueRef phi_from(Walk *w, LLVMValueRef first, LLVMBasicBlockRef before) {
+static LLVMValueRef phi_from(Walk *w, LLVMValueRef first, LLVMBasicBlockRef before)
+{
     LLVMValueRef phi = LLVMBuildPhi(w->b, LLVMTypeOf(first), "");
     LLVMAddIncoming(phi, &first, &before, 1);
     return phi;
 }
 
 Loop loop_begin(Walk *w, const char *name, LLVMValueRef from, LLVMValueRef to, int64_t step,
-                int nacc, const LLVMValueRef *init) {
+                int nacc, const LLVMValueRef *init)
+{
     check(nacc <= COUNT(((Loop *)0)->acc));
     Loop l = {.before = LLVMGetInsertBlock(w->b), .to = to, .step = step, .nacc = nacc};
     l.head = LLVMAppendBasicBlockInContext(w->ctx, w->fn, name);
@@ -24,7 +27,8 @@ Loop loop_begin(Walk *w, const char *name, LLVMValueRef from, LLVMValueRef to, i
     return l;
 }
 
-void loop_end(Walk *w, Loop *l, const LLVMValueRef *next, LLVMValueRef *result) {
+void loop_end(Walk *w, Loop *l, const LLVMValueRef *next, LLVMValueRef *result)
+{
     LLVMBasicBlockRef last = LLVMGetInsertBlock(w->b);
     LLVMValueRef index = LLVMBuildNSWAdd(w->b, l->index, walk_i64(w, l->step), "");
     LLVMValueRef again = i_cmp(w, LLVMIntSLT, index, l->to);

@@ -5,7 +5,8 @@
  * lane masks. */
 #include "targets/llvm/walk_impl.h"
 
-LLVMValueRef walk_cell(Walk *w, int param, LLVMValueRef element) {
+LLVMValueRef walk_cell(Walk *w, int param, LLVMValueRef element)
+{
     const KParam *p = &w->k->param[param];
     if (p->layout.bits) element = i_lshr(w, element, walk_i64(w, 3));
     return LLVMBuildInBoundsGEP2(w->b, storage_type(w, p->dtype), w->base[param], &element, 1, "");
@@ -21,7 +22,8 @@ typedef struct Place {
     bool bits;
 } Place;
 
-static Place place_of(Walk *w, int param, const KRef *index, KRef guard) {
+static Place place_of(Walk *w, int param, const KRef *index, KRef guard)
+{
     const KParam *p = &w->k->param[param];
     Place c = {.param = param, .storage = storage_type(w, p->dtype), .bits = p->layout.bits};
     c.at = walk_address(w, param, index);
@@ -32,7 +34,8 @@ static Place place_of(Walk *w, int param, const KRef *index, KRef guard) {
 }
 
 /* The place of one lane, its guard included. */
-static Place lane_of(Walk *w, const Place *c, int lane) {
+static Place lane_of(Walk *w, const Place *c, int lane)
+{
     Place one = *c;
     one.element = v_lane(w, c->element, lane);
     one.sample = c->sample ? v_lane(w, c->sample, lane) : NULL;
@@ -41,7 +44,8 @@ static Place lane_of(Walk *w, const Place *c, int lane) {
 }
 
 /* ptr to element 0: of the slot's sample, if it is the caller's memory. */
-static LLVMValueRef base_of(Walk *w, const Place *c) {
+static LLVMValueRef base_of(Walk *w, const Place *c)
+{
     LLVMTypeRef i64 = LLVMInt64TypeInContext(w->ctx), i8 = LLVMInt8TypeInContext(w->ctx);
     LLVMValueRef base = w->base[c->param], slot = c->sample;
     if (!slot) return base;
@@ -54,20 +58,24 @@ static LLVMValueRef base_of(Walk *w, const Place *c) {
 }
 
 /* The element number, 0 where the guard is false. */
-static LLVMValueRef safe_element(Walk *w, const Place *c) {
+static LLVMValueRef safe_element(Walk *w, const Place *c)
+{
     return c->guard ? v_select(w, c->guard, c->element, walk_i64(w, 0)) : c->element;
 }
 
-static LLVMValueRef cell_ptr(Walk *w, const Place *c) {
+static LLVMValueRef cell_ptr(Walk *w, const Place *c)
+{
     LLVMValueRef element = safe_element(w, c), base = base_of(w, c);
     return LLVMBuildInBoundsGEP2(w->b, c->storage, base, &element, 1, "");
 }
 
-static unsigned cell_align(const Walk *w, const Place *c) {
+static unsigned cell_align(const Walk *w, const Place *c)
+{
     return (unsigned)dtype_bytes(w->k->param[c->param].dtype);
 }
 
-static LLVMValueRef load_type(Walk *w, const Place *c, LLVMTypeRef t) {
+static LLVMValueRef load_type(Walk *w, const Place *c, LLVMTypeRef t)
+{
     LLVMValueRef v = LLVMBuildLoad2(w->b, t, cell_ptr(w, c), "");
     LLVMSetAlignment(v, cell_align(w, c));
     return v;
@@ -75,12 +83,14 @@ static LLVMValueRef load_type(Walk *w, const Place *c, LLVMTypeRef t) {
 
 /* ---- raw loads: what memory holds, or i1 for bits; guarded-off lanes hold anything ---- */
 
-static LLVMValueRef load_one(Walk *w, const Place *c) {
+static LLVMValueRef load_one(Walk *w, const Place *c)
+{
     if (c->bits) return bits_load(w, base_of(w, c), safe_element(w, c), 1);
     return load_type(w, c, c->storage);
 }
 
-static LLVMValueRef load_lanes(Walk *w, const Place *c) {
+static LLVMValueRef load_lanes(Walk *w, const Place *c)
+{
     LLVMTypeRef element = c->bits ? LLVMInt1TypeInContext(w->ctx) : c->storage;
     LLVMValueRef v = LLVMGetPoison(LLVMVectorType(element, (unsigned)w->lanes));
     for (int i = 0; i < w->lanes; i++) {
@@ -90,7 +100,8 @@ static LLVMValueRef load_lanes(Walk *w, const Place *c) {
     return v;
 }
 
-static LLVMValueRef load_masked(Walk *w, const Place *c) {
+static LLVMValueRef load_masked(Walk *w, const Place *c)
+{
     LLVMTypeRef t = LLVMVectorType(c->storage, (unsigned)w->lanes);
     Place first = lane_of(w, c, 0);
     first.guard = NULL;
@@ -106,20 +117,23 @@ static LLVMValueRef load_masked(Walk *w, const Place *c) {
     return v;
 }
 
-static LLVMValueRef load_together(Walk *w, const Place *c) {
+static LLVMValueRef load_together(Walk *w, const Place *c)
+{
     Place first = lane_of(w, c, 0);
     if (c->bits) return bits_load(w, base_of(w, &first), safe_element(w, &first), w->lanes);
     return load_type(w, &first, LLVMVectorType(c->storage, (unsigned)w->lanes));
 }
 
 /* Side by side, and far enough from the end for a vector to be read at element 0 too. */
-static bool is_together(const Walk *w, const Place *c) {
+static bool is_together(const Walk *w, const Place *c)
+{
     if (!c->at.affine || c->at.step != 1) return false;
     if (c->bits) return bits_together(&c->at, w->lanes);
     return layout_cells(&w->k->param[c->param].layout) >= w->lanes;
 }
 
-static LLVMValueRef load_raw(Walk *w, const Place *c, bool vec) {
+static LLVMValueRef load_raw(Walk *w, const Place *c, bool vec)
+{
     bool masked = c->guard && v_is_vec(c->guard);
     if (!vec) return load_one(w, c);
     if (masked && !c->bits && c->at.affine && c->at.step == 1) return load_masked(w, c);
@@ -128,11 +142,13 @@ static LLVMValueRef load_raw(Walk *w, const Place *c, bool vec) {
     return load_lanes(w, c);
 }
 
-static LLVMValueRef fill_like(Walk *w, LLVMValueRef v, DType d, double fill) {
+static LLVMValueRef fill_like(Walk *w, LLVMValueRef v, DType d, double fill)
+{
     return dtype_is_float(d) ? v_same(w, v, fill) : v_same_int(w, v, (int64_t)fill);
 }
 
-LLVMValueRef walk_load(Walk *w, KRef r) {
+LLVMValueRef walk_load(Walk *w, KRef r)
+{
     KExpr e = *walk_at(w, r); /* a copy: addresses add expressions */
     Place c = place_of(w, e.param, e.arg, e.guard);
     LLVMValueRef v = load_raw(w, &c, walk_on_vec(w, r));
@@ -142,7 +158,8 @@ LLVMValueRef walk_load(Walk *w, KRef r) {
 
 /* ---- stores ---- */
 
-static void store_one(Walk *w, const Place *c, LLVMValueRef v) {
+static void store_one(Walk *w, const Place *c, LLVMValueRef v)
+{
     if (c->bits) {
         bits_store(w, base_of(w, c), c->element, v, 1);
         return;
@@ -151,7 +168,8 @@ static void store_one(Walk *w, const Place *c, LLVMValueRef v) {
     LLVMSetAlignment(LLVMBuildStore(w->b, v, cell_ptr(w, c)), cell_align(w, c));
 }
 
-static void store_together(Walk *w, const Place *c, LLVMValueRef v) {
+static void store_together(Walk *w, const Place *c, LLVMValueRef v)
+{
     Place first = lane_of(w, c, 0);
     if (c->bits)
         bits_store(w, base_of(w, &first), first.element, v, w->lanes);
@@ -159,7 +177,8 @@ static void store_together(Walk *w, const Place *c, LLVMValueRef v) {
         store_one(w, &first, v);
 }
 
-void walk_store(Walk *w, const KStore *s, LLVMValueRef v) {
+void walk_store(Walk *w, const KStore *s, LLVMValueRef v)
+{
     Place c = place_of(w, s->param, s->index, NOK);
     bool moves = v_is_vec(c.element) || (c.sample && v_is_vec(c.sample));
     if (!moves && v_is_vec(v)) die("%s: lanes stored to one cell", w->k->name);
@@ -178,7 +197,8 @@ void walk_store(Walk *w, const KStore *s, LLVMValueRef v) {
     }
 }
 
-void walk_stores(Walk *w) {
+void walk_stores(Walk *w)
+{
     LLVMValueRef value[MAX_STORES];
     for (int i = 0; i < w->k->nstore; i++) value[i] = walk_expr(w, w->k->store[i].value);
     for (int i = 0; i < w->k->nstore; i++) walk_store(w, &w->k->store[i], value[i]);

@@ -7,15 +7,18 @@ typedef struct Philox {
     LLVMValueRef c[4], k[2]; /* i64, below 2^32 */
 } Philox;
 
-static LLVMValueRef low32(Walk *w, LLVMValueRef v) {
+static LLVMValueRef low32(Walk *w, LLVMValueRef v)
+{
     return i_and(w, v, v_same_int(w, v, 0xffffffff));
 }
 
-static LLVMValueRef high32(Walk *w, LLVMValueRef v) {
+static LLVMValueRef high32(Walk *w, LLVMValueRef v)
+{
     return i_lshr(w, v, v_same_int(w, v, 32));
 }
 
-static void philox_round(Walk *w, Philox *p) {
+static void philox_round(Walk *w, Philox *p)
+{
     LLVMValueRef p0 = i_mul(w, p->c[0], v_same_int(w, p->c[0], 0xD2511F53));
     LLVMValueRef p1 = i_mul(w, p->c[2], v_same_int(w, p->c[2], 0xCD9E8D57));
     p->c[0] = i_xor(w, i_xor(w, high32(w, p1), p->c[1]), p->k[0]);
@@ -27,7 +30,8 @@ static void philox_round(Walk *w, Philox *p) {
 }
 
 /* Word `element & 3`. */
-static LLVMValueRef choose(Walk *w, const Philox *p, LLVMValueRef element) {
+static LLVMValueRef choose(Walk *w, const Philox *p, LLVMValueRef element)
+{
     LLVMValueRef one = v_same_int(w, element, 1), two = v_same_int(w, element, 2);
     LLVMValueRef zero = v_same_int(w, element, 0);
     LLVMValueRef odd = i_cmp(w, LLVMIntNE, i_and(w, element, one), zero);
@@ -36,12 +40,14 @@ static LLVMValueRef choose(Walk *w, const Philox *p, LLVMValueRef element) {
                     v_select(w, odd, p->c[1], p->c[0]));
 }
 
-static LLVMValueRef operand(Walk *w, KRef r, bool vec) {
+static LLVMValueRef operand(Walk *w, KRef r, bool vec)
+{
     LLVMValueRef v = walk_operand(w, r, vec);
     return walk_cast(w, walk_at(w, r)->dtype, DT_I64, v);
 }
 
-LLVMValueRef walk_rng(Walk *w, KRef r) {
+LLVMValueRef walk_rng(Walk *w, KRef r)
+{
     KExpr e = *walk_at(w, r);
     bool vec = walk_on_vec(w, r);
     LLVMValueRef seed = operand(w, e.arg[0], vec), id = operand(w, e.arg[1], vec);

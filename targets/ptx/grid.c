@@ -11,7 +11,8 @@ typedef struct Grid {
     LLVMTypeRef type; /* of thread numbers */
 } Grid;
 
-static Grid grid_of(Walk *w, const Nest *n) {
+static Grid grid_of(Walk *w, const Nest *n)
+{
     Grid g = {.nest = n, .sample = -1, .points = kernel_points(w->k)};
     int64_t all = g.points;
     for (int i = 0; i < n->nloop; i++)
@@ -22,13 +23,15 @@ static Grid grid_of(Walk *w, const Nest *n) {
     return g;
 }
 
-static LLVMValueRef special(Walk *w, const char *name) {
+static LLVMValueRef special(Walk *w, const char *name)
+{
     unsigned id = LLVMLookupIntrinsicID(name, __builtin_strlen(name));
     LLVMValueRef fn = LLVMGetIntrinsicDeclaration(w->mod, id, NULL, 0);
     return LLVMBuildCall2(w->b, LLVMIntrinsicGetType(w->ctx, id, NULL, 0), fn, NULL, 0, "");
 }
 
-static LLVMValueRef thread_number(Walk *w, const Grid *g) {
+static LLVMValueRef thread_number(Walk *w, const Grid *g)
+{
     LLVMValueRef block = special(w, "llvm.nvvm.read.ptx.sreg.ctaid.x");
     LLVMValueRef thread = special(w, "llvm.nvvm.read.ptx.sreg.tid.x");
     block = LLVMBuildZExt(w->b, block, g->type, "");
@@ -37,7 +40,8 @@ static LLVMValueRef thread_number(Walk *w, const Grid *g) {
 }
 
 /* Leaves unless number < points * (hi - lo). */
-static void leave_if_beyond(Walk *w, const Grid *g, LLVMValueRef number) {
+static void leave_if_beyond(Walk *w, const Grid *g, LLVMValueRef number)
+{
     LLVMBasicBlockRef out = LLVMAppendBasicBlockInContext(w->ctx, w->fn, "out");
     LLVMBasicBlockRef body = LLVMAppendBasicBlockInContext(w->ctx, w->fn, "body");
     LLVMValueRef samples = g->sample < 0 ? walk_i64(w, 1) : i_sub(w, w->hi, w->lo);
@@ -49,11 +53,13 @@ static void leave_if_beyond(Walk *w, const Grid *g, LLVMValueRef number) {
     LLVMPositionBuilderAtEnd(w->b, body);
 }
 
-static LLVMValueRef wide(Walk *w, LLVMValueRef v) {
+static LLVMValueRef wide(Walk *w, LLVMValueRef v)
+{
     return LLVMBuildZExt(w->b, v, LLVMInt64TypeInContext(w->ctx), "");
 }
 
-static void bind_axes(Walk *w, const Grid *g, LLVMValueRef number) {
+static void bind_axes(Walk *w, const Grid *g, LLVMValueRef number)
+{
     for (int i = g->nest->nloop; i-- > 0;) {
         int a = g->nest->loop[i];
         if (a == g->sample) continue;
@@ -64,7 +70,8 @@ static void bind_axes(Walk *w, const Grid *g, LLVMValueRef number) {
     if (g->sample >= 0) walk_bind(w, g->sample, i_add(w, w->lo, wide(w, number)));
 }
 
-void ptx_emit(Walk *w) {
+void ptx_emit(Walk *w)
+{
     Nest n = kernel_nest(w->k);
     Grid g = grid_of(w, &n);
     if (w->vec >= 0) die("%s: a thread has no lanes", w->k->name);

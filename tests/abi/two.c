@@ -28,8 +28,7 @@ static void *run(void *arg)
     AdjCall call;
     io[0] = x;
     io[1] = j->z;
-    if (posix_memalign(&arena, 64, j->arena_bytes))
-        return NULL;
+    if (posix_memalign(&arena, 64, j->arena_bytes)) return NULL;
     memset(&call, 0, sizeof call);
     call.size = sizeof call;
     call.n = N;
@@ -49,8 +48,7 @@ static void *read_weights(const char *path)
     if (!f || posix_memalign(&p, 64, TWO_WEIGHTS_BYTES) ||
         fread(p, 1, TWO_WEIGHTS_BYTES, f) != TWO_WEIGHTS_BYTES)
         p = NULL;
-    if (f)
-        fclose(f);
+    if (f) fclose(f);
     return p;
 }
 
@@ -60,16 +58,14 @@ int main(int argc, char **argv)
     pthread_t thread[4];
     void *weights = argc > 1 ? read_weights(argv[1]) : NULL;
     int i, bad = 0;
-    for (i = 0; i < N * PIXELS; i++)
-        x[i] = (float)(i * 37 % 255) / 255.0f;
+    for (i = 0; i < N * PIXELS; i++) x[i] = (float)(i * 37 % 255) / 255.0f;
     for (i = 0; i < 4; i++) {
         job[i].fn = i < 2 ? one_forward : two_forward;
         job[i].arena_bytes = i < 2 ? ONE_FORWARD_ARENA(1) : TWO_FORWARD_ARENA(1);
         job[i].weights = i < 2 ? NULL : weights;
         pthread_create(&thread[i], NULL, run, &job[i]);
     }
-    for (i = 0; i < 4; i++)
-        pthread_join(thread[i], NULL);
+    for (i = 0; i < 4; i++) pthread_join(thread[i], NULL);
     for (i = 0; i < 4; i++)
         bad += job[i].rc != 0 || memcmp(job[i].z, job[i & 2].z, sizeof job[i].z) != 0;
     /* the same network, so the same answers, whether its weights are inside or beside */

@@ -15,39 +15,46 @@ typedef struct {
     size_t n;
 } Message;
 
-static void put_byte(Message *m, unsigned v) {
+static void put_byte(Message *m, unsigned v)
+{
     if (m->n == sizeof m->b) abort();
     m->b[m->n++] = (unsigned char)v;
 }
 
-static void put_varint(Message *m, uint64_t v) {
+static void put_varint(Message *m, uint64_t v)
+{
     for (; v >= 128; v >>= 7) put_byte(m, (unsigned)(v & 127) | 128);
     put_byte(m, (unsigned)v);
 }
 
-static void put_number(Message *m, unsigned field, uint64_t v) {
+static void put_number(Message *m, unsigned field, uint64_t v)
+{
     put_varint(m, field * 8);
     put_varint(m, v);
 }
 
-static void put_bytes(Message *m, unsigned field, const void *p, size_t n) {
+static void put_bytes(Message *m, unsigned field, const void *p, size_t n)
+{
     put_varint(m, field * 8 + 2);
     put_varint(m, n);
     for (size_t i = 0; i < n; i++) put_byte(m, ((const unsigned char *)p)[i]);
 }
 
-static void put_text(Message *m, unsigned field, const char *s) {
+static void put_text(Message *m, unsigned field, const char *s)
+{
     put_bytes(m, field, s, strlen(s));
 }
 
-static void put_message(Message *m, unsigned field, const Message *inner) {
+static void put_message(Message *m, unsigned field, const Message *inner)
+{
     put_bytes(m, field, inner->b, inner->n);
 }
 
 /* ---- ONNX ---- */
 
 /* NodeProto: input 1, output 2, name 3, op_type 4 */
-static void put_node(Message *graph, const char *op, const char *inputs[], const char *output) {
+static void put_node(Message *graph, const char *op, const char *inputs[], const char *output)
+{
     Message node = {.n = 0};
     for (; *inputs; inputs++) put_text(&node, 1, *inputs);
     put_text(&node, 2, output);
@@ -58,7 +65,8 @@ static void put_node(Message *graph, const char *op, const char *inputs[], const
 
 /* TensorProto: dims 1, data_type 2 (1: float), name 8, raw_data 9 */
 static void put_initializer(Message *graph, const char *name, uint64_t rows, uint64_t columns,
-                            size_t elements) {
+                            size_t elements)
+{
     Message tensor = {.n = 0};
     float v[64];
     for (size_t i = 0; i < elements; i++) v[i] = (float)i / 64;
@@ -72,7 +80,8 @@ static void put_initializer(Message *graph, const char *name, uint64_t rows, uin
 
 /* ValueInfoProto: name 1, type 2 { tensor_type 1 { elem_type 1, shape 2 { dim 1 } } }, where a dim
  * is value 1 or param 2; the first extent is the batch, 0 ends the others */
-static void put_value(Message *graph, unsigned field, const char *name, const uint64_t *dims) {
+static void put_value(Message *graph, unsigned field, const char *name, const uint64_t *dims)
+{
     Message value = {.n = 0}, type = {.n = 0}, tensor = {.n = 0}, shape = {.n = 0}, dim = {.n = 0};
     put_text(&dim, 2, "N");
     put_message(&shape, 1, &dim);
@@ -90,7 +99,8 @@ static void put_value(Message *graph, unsigned field, const char *name, const ui
 }
 
 /* GraphProto: node 1, name 2, initializer 5, input 11, output 12 */
-static Message make_graph(Fault fault) {
+static Message make_graph(Fault fault)
+{
     Message graph = {.n = 0};
     const char *flatten[] = {"x", NULL};
     const char *gemm[] = {"flat", fault == MISSING_INPUT ? "nowhere" : "w", "b", NULL};
@@ -108,7 +118,8 @@ static Message make_graph(Fault fault) {
 }
 
 /* ModelProto: ir_version 1, graph 7, opset_import 8 { version 2 } */
-static Message make_model(Fault fault) {
+static Message make_model(Fault fault)
+{
     Message model = {.n = 0}, opset = {.n = 0}, graph = make_graph(fault);
     put_number(&model, 1, 8);
     put_number(&opset, 2, 13);
@@ -119,7 +130,8 @@ static Message make_model(Fault fault) {
 
 /* ---- files ---- */
 
-static void write_file(const char *folder, const char *name, const void *p, size_t n) {
+static void write_file(const char *folder, const char *name, const void *p, size_t n)
+{
     char path[1024];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *f = fopen(path, "wb");
@@ -129,13 +141,15 @@ static void write_file(const char *folder, const char *name, const void *p, size
     }
 }
 
-static void write_model(const char *folder, const char *name, Fault fault) {
+static void write_model(const char *folder, const char *name, Fault fault)
+{
     Message m = make_model(fault);
     write_file(folder, name, m.b, m.n);
 }
 
 static void write_npy(const char *folder, const char *name, const char *descr, const char *shape,
-                      const void *data, size_t bytes) {
+                      const void *data, size_t bytes)
+{
     unsigned char file[1024];
     int n = snprintf((char *)file + 10, 118,
                      "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", descr, shape);
@@ -146,7 +160,8 @@ static void write_npy(const char *folder, const char *name, const char *descr, c
     write_file(folder, name, file, 128 + bytes);
 }
 
-static void write_data(const char *folder) {
+static void write_data(const char *folder)
+{
     float pixels[50];
     const int64_t labels[] = {0, 1}, bad[] = {0, 99};
     for (int i = 0; i < 50; i++) pixels[i] = 0.5f;
@@ -158,7 +173,8 @@ static void write_data(const char *folder) {
     write_npy(folder, "bright.npy", "<f4", "(2, 1, 4, 4)", pixels, 32 * sizeof *pixels);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     static const char prose[] = "This is a letter, and no model.\n";
     if (argc != 2) return 2;
     Message good = make_model(GOOD);

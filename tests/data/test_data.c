@@ -22,7 +22,8 @@
 static int passed, failed;
 static char root[256];
 
-static void check_at(bool ok, int line, const char *what) {
+static void check_at(bool ok, int line, const char *what)
+{
     if (ok) {
         passed++;
     } else {
@@ -36,7 +37,8 @@ static void check_at(bool ok, int line, const char *what) {
 /* ---- making files ---- */
 
 /* A path in the temporary folder; four may be in use at a time. */
-static const char *at(const char *name) {
+static const char *at(const char *name)
+{
     static char paths[4][512];
     static int next;
     char *p = paths[next++ % 4];
@@ -44,7 +46,8 @@ static const char *at(const char *name) {
     return p;
 }
 
-static void put(const char *name, const void *bytes, size_t n) {
+static void put(const char *name, const void *bytes, size_t n)
+{
     FILE *f = fopen(at(name), "wb");
     if (!f || fwrite(bytes, 1, n, f) != n || fclose(f) != 0) {
         perror(at(name));
@@ -52,12 +55,14 @@ static void put(const char *name, const void *bytes, size_t n) {
     }
 }
 
-static void put_gz(const char *name, const void *bytes, size_t n) {
+static void put_gz(const char *name, const void *bytes, size_t n)
+{
     gzFile f = gzopen(at(name), "wb");
     CHECK(f && gzwrite(f, bytes, (unsigned)n) == (int)n && gzclose(f) == Z_OK);
 }
 
-static void put_xz(const char *name, const void *bytes, size_t n) {
+static void put_xz(const char *name, const void *bytes, size_t n)
+{
     size_t used = 0, size = lzma_stream_buffer_bound(n);
     uint8_t *out = malloc(size);
     CHECK(lzma_easy_buffer_encode(1, LZMA_CHECK_CRC32, NULL, bytes, n, out, &used, size) ==
@@ -66,7 +71,8 @@ static void put_xz(const char *name, const void *bytes, size_t n) {
     free(out);
 }
 
-static void put_jpeg(const char *name, unsigned width, unsigned height, int channels, int value) {
+static void put_jpeg(const char *name, unsigned width, unsigned height, int channels, int value)
+{
     struct jpeg_compress_struct c;
     struct jpeg_error_mgr err;
     FILE *f = fopen(at(name), "wb");
@@ -88,18 +94,21 @@ static void put_jpeg(const char *name, unsigned width, unsigned height, int chan
     fclose(f);
 }
 
-static void put_png(const char *name, int height, int width, int channels, int first) {
+static void put_png(const char *name, int height, int width, int channels, int first)
+{
     uint8_t p[4096];
     for (int i = 0; i < height * width * channels; i++) p[i] = (uint8_t)(first + i);
     CHECK(png_write(at(name), height, width, channels, p, NULL));
 }
 
-static void folder(const char *name) {
+static void folder(const char *name)
+{
     CHECK(mkdir(at(name), 0777) == 0);
 }
 
 /* An .npy file whose header is given, padded to whole 64 bytes, with n zero bytes of data. */
-static void put_npy_header(const char *name, const char *dictionary, size_t n) {
+static void put_npy_header(const char *name, const char *dictionary, size_t n)
+{
     uint8_t p[1024] = "\x93NUMPY\x01";
     size_t used = strlen(dictionary);
     memset(p + 10, ' ', 118);
@@ -110,7 +119,8 @@ static void put_npy_header(const char *name, const char *dictionary, size_t n) {
 }
 
 /* Reads a whole file. */
-static uint8_t *get(const char *name, size_t *n) {
+static uint8_t *get(const char *name, size_t *n)
+{
     uint8_t *p = malloc(1 << 20);
     FILE *f = fopen(at(name), "rb");
     *n = f ? fread(p, 1, 1 << 20, f) : 0;
@@ -121,7 +131,8 @@ static uint8_t *get(const char *name, size_t *n) {
 /* ---- expectations ---- */
 
 /* Opens and reads everything; the message of the first failure is in *e. */
-static bool read_all(const char *path, const char *labels, DataError *e) {
+static bool read_all(const char *path, const char *labels, DataError *e)
+{
     Data *d = data_open(path, labels, e);
     if (!d) return false;
     int64_t shape[DATA_MAX_RANK], n = data_count(d);
@@ -134,7 +145,8 @@ static bool read_all(const char *path, const char *labels, DataError *e) {
 }
 
 static void fails_at(int line, const char *path, const char *labels, const char *named,
-                     const char *why) {
+                     const char *why)
+{
     DataError e = {""};
     bool ok = !read_all(path, labels, &e);
     ok = ok && strstr(e.msg, named) && strstr(e.msg, why) && !strchr(e.msg, '\n');
@@ -146,7 +158,8 @@ static void fails_at(int line, const char *path, const char *labels, const char 
 #define FAILS_LABELS(name, labels, why) fails_at(__LINE__, at(name), at(labels), at(labels), why)
 #define FAILS_IN(name, culprit, why) fails_at(__LINE__, at(name), NULL, at(culprit), why)
 
-static Data *open_ok(const char *name, const char *labels) {
+static Data *open_ok(const char *name, const char *labels)
+{
     DataError e = {""};
     Data *d = data_open(at(name), labels ? at(labels) : NULL, &e);
     CHECK(d != NULL);
@@ -155,31 +168,36 @@ static Data *open_ok(const char *name, const char *labels) {
     exit(1);
 }
 
-static bool has_shape(const Data *d, int64_t count, int rank, const int64_t *want) {
+static bool has_shape(const Data *d, int64_t count, int rank, const int64_t *want)
+{
     int64_t shape[DATA_MAX_RANK];
     return data_count(d) == count && data_shape(d, shape) == rank &&
            !memcmp(shape, want, (size_t)rank * sizeof *want);
 }
 
 #define SHAPE(...)                                                                                 \
-    (int64_t[]) {                                                                                  \
+    (int64_t[])                                                                                    \
+    {                                                                                              \
         __VA_ARGS__                                                                                \
     }
 
-static bool labels_are(const Data *d, const int64_t *want) {
+static bool labels_are(const Data *d, const int64_t *want)
+{
     int64_t got[16], n = data_count(d);
     return data_labels(d, 0, n, got, NULL) && !memcmp(got, want, (size_t)n * sizeof *got);
 }
 
 /* A generator of damage; the same on each run. */
-static uint32_t random_below(uint32_t n) {
+static uint32_t random_below(uint32_t n)
+{
     static uint32_t state = 1;
     state = state * 1664525 + 1013904223;
     return (state >> 8) % n;
 }
 
 /* Reads the bytes as a file of the kind; true if that works or the message names the file. */
-static bool survives(const char *kind, const uint8_t *p, size_t n, bool *reads) {
+static bool survives(const char *kind, const uint8_t *p, size_t n, bool *reads)
+{
     char name[64];
     DataError e = {""};
     snprintf(name, sizeof name, "torture%s", kind);
@@ -189,7 +207,8 @@ static bool survives(const char *kind, const uint8_t *p, size_t n, bool *reads) 
 }
 
 /* Each proper prefix, shorter than `most` bytes, fails to read. */
-static void test_cuts(const char *name, size_t most) {
+static void test_cuts(const char *name, size_t most)
+{
     size_t n;
     uint8_t *p = get(name, &n);
     bool ok = true, reads;
@@ -200,7 +219,8 @@ static void test_cuts(const char *name, size_t most) {
 }
 
 /* One to three flipped bits, mostly in the head, do no worse than an error. */
-static void test_flips(const char *name) {
+static void test_flips(const char *name)
+{
     size_t n;
     uint8_t *p = get(name, &n), *damaged = malloc(n);
     bool ok = true, reads;
@@ -215,14 +235,16 @@ static void test_flips(const char *name) {
     free(p);
 }
 
-static void torture(const char *name, size_t most) {
+static void torture(const char *name, size_t most)
+{
     test_cuts(name, most);
     test_flips(name);
 }
 
 /* ---- .npy ---- */
 
-static void test_npy_types(void) {
+static void test_npy_types(void)
+{
     static const uint16_t half[6] = {0x3c00, 0xc000, 0x0001, 0x7bff, 0x7c00, 0x0400};
     static const float want[6] = {1, -2, 0x1p-24f, 65504, INFINITY, 0x1p-14f};
     const int32_t i32[6] = {1, -2, 3, 4, 5, 6};
@@ -245,7 +267,8 @@ static void test_npy_types(void) {
     data_close(d);
 }
 
-static void test_npy_arrays(void) {
+static void test_npy_arrays(void)
+{
     const double x[4] = {1.5, -2, 1e300, 0};
     NpyArray a;
     CHECK(npy_write(at("f64.npy"), NPY_F64, 1, SHAPE(4), x, NULL) && !access(at("f64.npy"), R_OK));
@@ -269,7 +292,8 @@ static void test_npy_arrays(void) {
 #define HEADER(descr, order, shape)                                                                \
     "{'descr': '" descr "', 'fortran_order': " order ", 'shape': " shape ", }"
 
-static void test_npy_hostile(void) {
+static void test_npy_hostile(void)
+{
     put_npy_header("h.npy", HEADER("<f4", "False", "(2, 3)"), 24);
     CHECK(read_all(at("h.npy"), NULL, NULL));
     put_npy_header("h.npy", "{\"shape\":(2,3),\"fortran_order\":False,\"descr\":\"<f4\"}", 24);
@@ -308,7 +332,8 @@ static const uint8_t idx_images[] = {0, 0, 8, 3, 0, 0, 0, 3, 0, 0, 0, 2,  0,  0,
                                      0, 2, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 255};
 static const uint8_t idx_labels[] = {0, 0, 8, 1, 0, 0, 0, 3, 7, 0, 9};
 
-static void test_idx(void) {
+static void test_idx(void)
+{
     float x[4];
     put_gz("t-images-idx3-ubyte.gz", idx_images, sizeof idx_images);
     put_gz("t-labels-idx1-ubyte.gz", idx_labels, sizeof idx_labels);
@@ -326,7 +351,8 @@ static void test_idx(void) {
     torture("t.idx", 4096);
 }
 
-static void test_idx_hostile(void) {
+static void test_idx_hostile(void)
+{
     uint8_t p[sizeof idx_images];
     memcpy(p, idx_images, sizeof p);
     memset(p + 4, 0xff, 12);
@@ -345,14 +371,16 @@ static void test_idx_hostile(void) {
 
 /* ---- CIFAR-10 ---- */
 
-static void make_records(uint8_t *p, int n, int first_label) {
+static void make_records(uint8_t *p, int n, int first_label)
+{
     for (int i = 0; i < n; i++) {
         memset(p + i * 3073, 10 * (first_label + i), 3073);
         p[i * 3073] = (uint8_t)(first_label + i);
     }
 }
 
-static void test_cifar(void) {
+static void test_cifar(void)
+{
     static uint8_t p[3 * 3073];
     static double x[3072];
     folder("cifar");
@@ -385,7 +413,8 @@ static void test_cifar(void) {
 
 /* ---- images ---- */
 
-static void test_png(void) {
+static void test_png(void)
+{
     float x[60];
     put_png("rgb.png", 4, 5, 3, 100);
     put_png("grey.png", 2, 2, 1, 0);
@@ -408,7 +437,8 @@ static void test_png(void) {
     FAILS("huge.png", "damaged PNG");
 }
 
-static void test_jpeg(void) {
+static void test_jpeg(void)
+{
     float x[16 * 8 * 3];
     put_jpeg("a.jpg", 16, 8, 3, 77);
     put_jpeg("g.jpeg", 16, 8, 1, 77);
@@ -424,7 +454,8 @@ static void test_jpeg(void) {
     torture("a.jpg", 4096);
 }
 
-static void test_folders(void) {
+static void test_folders(void)
+{
     float y[3 * 8 * 16 * 3];
     folder("flat");
     put_png("flat/b.PNG", 8, 16, 1, 0);
@@ -455,7 +486,8 @@ static void test_folders(void) {
 
 /* ---- labels, ranges, unknown files ---- */
 
-static void test_labels(void) {
+static void test_labels(void)
+{
     const int64_t i64[2] = {5, 6};
     const float f32[2] = {5, 6};
     int64_t y[2];
@@ -480,7 +512,8 @@ static void test_labels(void) {
     FAILS_LABELS("u8.npy", "absent.txt", "No such file");
 }
 
-static void test_ranges(void) {
+static void test_ranges(void)
+{
     float x[6];
     DataError e = {""};
     Data *d = open_ok("u8.npy", NULL);
@@ -491,7 +524,8 @@ static void test_ranges(void) {
     data_close(d);
 }
 
-static void test_unknown(void) {
+static void test_unknown(void)
+{
     put("note", "hello", 5);
     FAILS("note", "not in a known format (npy idx cifar10 png/jpeg)");
     put("line\nbreak", "hello", 5);
@@ -510,7 +544,8 @@ static void test_unknown(void) {
 }
 
 /* The real test set, where it is. */
-static void test_shared(void) {
+static void test_shared(void)
+{
     const char *shared = getenv("ADJ_SHARED");
     if (!shared) {
         printf("data: ADJ_SHARED is not set: the CIFAR-10 test set is skipped\n");
@@ -529,12 +564,14 @@ static void test_shared(void) {
     data_close(d);
 }
 
-static int remove_entry(const char *path, const struct stat *st, int kind, struct FTW *ftw) {
+static int remove_entry(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
     (void)st, (void)kind, (void)ftw;
     return remove(path);
 }
 
-int main(void) {
+int main(void)
+{
     const char *tmp = getenv("TMPDIR");
     snprintf(root, sizeof root, "%s/test_data.XXXXXX", tmp ? tmp : "/tmp");
     if (!mkdtemp(root)) {

@@ -73,11 +73,9 @@ Net net_open(const AdjOptions *o)
     AdjError e;
     Net n = {.f64 = o->f64};
     n.c = adj_compile(o, &e);
-    if (!n.c)
-        give_up(o->model, e.msg);
+    if (!n.c) give_up(o->model, e.msg);
     n.model = adj_load_here(n.c, &e);
-    if (!n.model)
-        give_up(o->model, e.msg);
+    if (!n.model) give_up(o->model, e.msg);
     return n;
 }
 
@@ -89,8 +87,7 @@ void net_close(Net *n)
 void net_run(const Net *net, const char *name, Run *r)
 {
     const AdjEntry *entry = adj_entry(net->model, name);
-    if (!entry)
-        give_up(name, "no such entry");
+    if (!entry) give_up(name, "no such entry");
     int workers = r->workers ? r->workers : 1;
     size_t bytes = adj_arena_bytes(entry, workers);
     void *arena = adj_arena_new(bytes);
@@ -98,24 +95,29 @@ void net_run(const Net *net, const char *name, Run *r)
     AdjEnv env = {.size = sizeof env};
     adj_pool_env(pool, &env);
     r->status = (AdjStatus){.size = sizeof r->status};
-    AdjCall call = {.size = sizeof call, .n = r->n, .seed = r->seed, .steps = r->steps,
-                    .flags = r->flags, .io = r->io, .hyper = r->hyper,
-                    .hyper_each = r->hyper_each, .arena = arena, .arena_bytes = bytes,
+    AdjCall call = {.size = sizeof call,
+                    .n = r->n,
+                    .seed = r->seed,
+                    .steps = r->steps,
+                    .flags = r->flags,
+                    .io = r->io,
+                    .hyper = r->hyper,
+                    .hyper_each = r->hyper_each,
+                    .arena = arena,
+                    .arena_bytes = bytes,
                     .status = &r->status};
     memset(arena, 0xff, bytes);
     int rc = entry->run(&env, &call);
     adj_pool_free(pool);
     adj_arena_free(arena);
-    if (rc)
-        give_up(name, "returned an error");
+    if (rc) give_up(name, "returned an error");
 }
 
 NpyArray npy_need(const char *path)
 {
     NpyArray a;
     DataError e;
-    if (!npy_read(path, &a, &e))
-        give_up(path, e.msg);
+    if (!npy_read(path, &a, &e)) give_up(path, e.msg);
     return a;
 }
 

@@ -46,7 +46,7 @@ typedef struct Run {
 void net_run(const Net *, const char *entry, Run *); /* exits on a non-zero code */
 
 NpyArray npy_need(const char *path);
-double *npy_doubles(const NpyArray *);            /* heap */
+double *npy_doubles(const NpyArray *);                   /* heap */
 void *to_precision(const double *, int64_t n, bool f64); /* heap: float or double */
 double get(const void *, int64_t i, bool f64);
 /* ||a - b|| / ||b|| over n elements from offset `at`. */

@@ -89,8 +89,7 @@ int main(void)
         fprintf(stderr, "%s\n", e.msg);
         return 1;
     }
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        check_row(&c, &rows[i], x, y);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) check_row(&c, &rows[i], x, y);
     data_close(d);
     free(x);
     free(y);

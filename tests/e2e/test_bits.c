@@ -54,8 +54,7 @@ static void check_entry(Count *c, const Net *net, int batch, const char *entry, 
     int64_t y[MAX_N];
     uint8_t *out = malloc(OUT_BYTES);
     fill(x, MAX_N * s->pixels);
-    for (int i = 0; i < MAX_N; i++)
-        y[i] = i % s->classes;
+    for (int i = 0; i < MAX_N; i++) y[i] = i % s->classes;
     for (size_t i = 0; i < sizeof ns / sizeof ns[0]; i++)
         for (size_t t = 0; t < sizeof threads / sizeof threads[0]; t++) {
             size_t each = outputs(net, entry, ns[i], threads[t], x, y, s, out);
@@ -75,18 +74,14 @@ static void check_model(Count *c, const char *path, Shape s)
     static const char *const entries[] = {"forward", "gradient", "pgd-linf"};
     static const int batches[] = {1, 8, 3};
     uint8_t *first[3];
-    for (int e = 0; e < 3; e++)
-        first[e] = calloc(1, OUT_BYTES + 1);
+    for (int e = 0; e < 3; e++) first[e] = calloc(1, OUT_BYTES + 1);
     for (size_t b = 0; b < sizeof batches / sizeof batches[0]; b++) {
-        AdjOptions o = {.model = path, .batch = batches[b],
-                        .entries = "forward,gradient,pgd-linf"};
+        AdjOptions o = {.model = path, .batch = batches[b], .entries = "forward,gradient,pgd-linf"};
         Net net = net_open(&o);
-        for (int e = 0; e < 3; e++)
-            check_entry(c, &net, batches[b], entries[e], &s, first[e]);
+        for (int e = 0; e < 3; e++) check_entry(c, &net, batches[b], entries[e], &s, first[e]);
         net_close(&net);
     }
-    for (int e = 0; e < 3; e++)
-        free(first[e]);
+    for (int e = 0; e < 3; e++) free(first[e]);
 }
 
 int main(int argc, char **argv)

@@ -68,10 +68,8 @@ static void golden_free(Golden *g)
 static double worst_logit(const Golden *g, const void *z, bool f64)
 {
     double big = 0, worst = 0;
-    for (int i = 0; i < N * CLASSES; i++)
-        big = fmax(big, fabs(g->logits[i]));
-    for (int i = 0; i < N * CLASSES; i++)
-        worst = fmax(worst, fabs(get(z, i, f64) - g->logits[i]));
+    for (int i = 0; i < N * CLASSES; i++) big = fmax(big, fabs(g->logits[i]));
+    for (int i = 0; i < N * CLASSES; i++) worst = fmax(worst, fabs(get(z, i, f64) - g->logits[i]));
     return worst / fmax(1, big / 10);
 }
 
@@ -112,8 +110,7 @@ static void check_gradient(Count *c, const NetRow *row, const Net *net, const Go
     count_check(c, zw <= 1e-4, "%s %s %s logits %.2e", row->file, net->f64 ? "f64" : "f32", entry,
                 zw);
     double tolerance = net->f64 ? row->grad_tolerance : 1e-4;
-    double ratio = gradient_ratio(g, grad, ce ? g->ce : g->label, ce, tolerance, net->f64,
-                                  &median);
+    double ratio = gradient_ratio(g, grad, ce ? g->ce : g->label, ce, tolerance, net->f64, &median);
     bool ok = net->f64 || row->smooth ? ratio <= 1 : median <= 1e-4;
     count_check(c, ok, "%s %s %s: worst/tolerance %.3g, median %.2e", row->file,
                 net->f64 ? "f64" : "f32", entry, ratio, median);
@@ -125,8 +122,11 @@ static void check_gradient(Count *c, const NetRow *row, const Net *net, const Go
 
 static void check_net(Count *c, const NetRow *row, bool f64)
 {
-    AdjOptions o = {.model = shared_path("models/%s", row->file), .f64 = f64, .batch = 8,
-                    .entries = "gradient,logit-gradient", .generic = getenv("ADJ_GENERIC")};
+    AdjOptions o = {.model = shared_path("models/%s", row->file),
+                    .f64 = f64,
+                    .batch = 8,
+                    .entries = "gradient,logit-gradient",
+                    .generic = getenv("ADJ_GENERIC")};
     Net net = net_open(&o);
     Golden g = golden_open(row->golden);
     check_gradient(c, row, &net, &g, false);
@@ -162,16 +162,17 @@ static void check_iterates(Count *c, const Net *net, const char *name, bool targ
         int64_t off = 0;
         for (int64_t i = 0; i < N * PIXELS; i++)
             off += !(fabs(adv[i] - want[(int64_t)k * N * PIXELS + i]) <= 1e-9);
-        count_check(c, off <= N * PIXELS / 5000, "%s %s iterate %d: %lld of %d pixels differ",
-                    name, targeted ? "targeted" : "pgd", stored_at[k], (long long)off,
-                    N * PIXELS);
+        count_check(c, off <= N * PIXELS / 5000, "%s %s iterate %d: %lld of %d pixels differ", name,
+                    targeted ? "targeted" : "pgd", stored_at[k], (long long)off, N * PIXELS);
     }
     free(adv);
 }
 
 static void check_pgd(Count *c, const char *name)
 {
-    AdjOptions o = {.f64 = true, .batch = 8, .entries = "pgd-linf",
+    AdjOptions o = {.f64 = true,
+                    .batch = 8,
+                    .entries = "pgd-linf",
                     .model = shared_path("models/resnet44-cifar10/%s-op13.onnx", name)};
     Net net = net_open(&o);
     double *x = attack_doubles(name, "x"), *start = attack_doubles(name, "linf_start");
@@ -181,8 +182,7 @@ static void check_pgd(Count *c, const char *name)
     double *aimed = attack_doubles(name, "pgd_linf_targeted_iterates");
     NpyArray label = npy_need(shared_path("golden/attacks/%s/labels.npy", name));
     int64_t *y = label.data, target[N];
-    for (int i = 0; i < N; i++)
-        target[i] = (y[i] + 1) % CLASSES;
+    for (int i = 0; i < N; i++) target[i] = (y[i] + 1) % CLASSES;
     check_iterates(c, &net, name, false, x, y, start, plain);
     check_iterates(c, &net, name, true, x, target, x, aimed); /* no random start */
     npy_free(&label);
@@ -202,8 +202,7 @@ int main(int argc, char **argv)
         return count_close(&c);
     }
     for (size_t i = 0; i < sizeof nets / sizeof nets[0]; i++) {
-        if (!strstr(nets[i].file, only))
-            continue;
+        if (!strstr(nets[i].file, only)) continue;
         check_net(&c, &nets[i], true);
         check_net(&c, &nets[i], false);
     }

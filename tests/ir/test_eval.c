@@ -18,7 +18,8 @@ static int passed, failed;
 static bool seen[OP_COUNT];
 static Arena *arena;
 
-static void check_at(bool ok, int line, const char *what, const char *who) {
+static void check_at(bool ok, int line, const char *what, const char *who)
+{
     if (ok) {
         passed++;
     } else if (++failed < 40) {
@@ -33,27 +34,33 @@ static void check_at(bool ok, int line, const char *what, const char *who) {
 
 static uint64_t state = 88172645463325252u;
 
-static uint64_t next(void) {
+static uint64_t next(void)
+{
     state ^= state << 13;
     state ^= state >> 7;
     return state ^= state << 17;
 }
 
-static int64_t below(int64_t n) {
+static int64_t below(int64_t n)
+{
     return (int64_t)(next() >> 11) % n;
 }
-static int64_t between(int64_t lo, int64_t hi) {
+static int64_t between(int64_t lo, int64_t hi)
+{
     return lo + below(hi - lo + 1);
 }
-static double uniform(void) {
+static double uniform(void)
+{
     return (double)(next() >> 11) * 0x1p-53 * 4 - 2;
 }
 
-static Tensor tensor(Type t) {
+static Tensor tensor(Type t)
+{
     return (Tensor){t, arena_alloc(arena, (size_t)type_bytes(t))};
 }
 
-static Type shape(DType d, int rank, ...) {
+static Type shape(DType d, int rank, ...)
+{
     int64_t dim[MAX_RANK];
     va_list ap;
     va_start(ap, rank);
@@ -62,7 +69,8 @@ static Type shape(DType d, int rank, ...) {
     return type_of(d, rank, dim);
 }
 
-static Tensor random_tensor(Type t) {
+static Tensor random_tensor(Type t)
+{
     Tensor x = tensor(t);
     for (int64_t i = 0; i < type_count(t); i++) {
         if (dtype_is_float(t.dtype)) {
@@ -74,7 +82,8 @@ static Tensor random_tensor(Type t) {
     return x;
 }
 
-static Tensor indices(Type t, int64_t extent) {
+static Tensor indices(Type t, int64_t extent)
+{
     Tensor x = tensor(t);
     for (int64_t i = 0; i < type_count(t); i++) {
         elem_set_int(t.dtype, x.data, i, below(extent));
@@ -82,25 +91,30 @@ static Tensor indices(Type t, int64_t extent) {
     return x;
 }
 
-static double get(const Tensor *t, int64_t i) {
+static double get(const Tensor *t, int64_t i)
+{
     return elem_get(t->type.dtype, t->data, i);
 }
 
 /* Equal bits, or both NaN. */
-static bool same(double a, double b) {
+static bool same(double a, double b)
+{
     return (isnan(a) && isnan(b)) || (a == b && signbit(a) == signbit(b));
 }
 
 /* ---- attributes and application ---- */
 
-static Attr num(int64_t i) {
+static Attr num(int64_t i)
+{
     return (Attr){.i = {i}};
 }
-static Attr real(double f) {
+static Attr real(double f)
+{
     return (Attr){.f = f};
 }
 
-static Attr ints(int n, ...) {
+static Attr ints(int n, ...)
+{
     Attr a = {.n = n};
     va_list ap;
     va_start(ap, n);
@@ -109,7 +123,8 @@ static Attr ints(int n, ...) {
     return a;
 }
 
-static Tensor apply(Op op, const Attr *attr, int n, const Tensor *args) {
+static Tensor apply(Op op, const Attr *attr, int n, const Tensor *args)
+{
     Type types[MAX_ARGS], t;
     for (int i = 0; i < n; i++) types[i] = args[i].type;
     const char *fault = op_infer(op, n, types, attr, NULL, &t, arena);
@@ -121,19 +136,23 @@ static Tensor apply(Op op, const Attr *attr, int n, const Tensor *args) {
     return out;
 }
 
-static Tensor apply1(Op op, const Attr *attr, Tensor a) {
+static Tensor apply1(Op op, const Attr *attr, Tensor a)
+{
     return apply(op, attr, 1, &a);
 }
 
-static Tensor apply2(Op op, const Attr *attr, Tensor a, Tensor b) {
+static Tensor apply2(Op op, const Attr *attr, Tensor a, Tensor b)
+{
     return apply(op, attr, 2, (Tensor[]){a, b});
 }
 
-static bool same_tensor(Tensor a, Tensor b) {
+static bool same_tensor(Tensor a, Tensor b)
+{
     return type_eq(a.type, b.type) && !memcmp(a.data, b.data, (size_t)type_bytes(a.type));
 }
 
-static int64_t dot_int(Tensor a, Tensor b) {
+static int64_t dot_int(Tensor a, Tensor b)
+{
     int64_t s = 0;
     for (int64_t i = 0; i < type_count(a.type); i++) {
         s += elem_get_int(a.type.dtype, a.data, i) * elem_get_int(b.type.dtype, b.data, i);
@@ -143,14 +162,16 @@ static int64_t dot_int(Tensor a, Tensor b) {
 
 /* ---- index vectors ---- */
 
-static void unravel(Type t, int64_t flat, int64_t *at) {
+static void unravel(Type t, int64_t flat, int64_t *at)
+{
     for (int i = t.rank - 1; i >= 0; i--) {
         at[i] = flat % t.dim[i];
         flat /= t.dim[i];
     }
 }
 
-static int64_t ravel(Type t, const int64_t *at) {
+static int64_t ravel(Type t, const int64_t *at)
+{
     int64_t flat = 0;
     for (int i = 0; i < t.rank; i++) flat = flat * t.dim[i] + at[i];
     return flat;
@@ -186,7 +207,8 @@ static const int64_t odd_ints[] = {
 };
 
 /* All pairs of odd values, then random ones; odd_side picks which operand runs faster. */
-static Tensor odd_tensor(DType d, bool fast) {
+static Tensor odd_tensor(DType d, bool fast)
+{
     bool isf = dtype_is_float(d);
     int64_t n = isf ? COUNT(odd_floats) : COUNT(odd_ints);
     Tensor x = random_tensor(shape(d, 1, 1100));
@@ -201,7 +223,8 @@ static Tensor odd_tensor(DType d, bool fast) {
     return x;
 }
 
-static double expect_unary(Op op, double a) {
+static double expect_unary(Op op, double a)
+{
     switch (op) {
     case OP_neg: return -a;
     case OP_abs: return fabs(a);
@@ -220,7 +243,8 @@ static double expect_unary(Op op, double a) {
 
 /* In the arithmetic of T itself, without the detour the evaluator takes. */
 #define EXPECT_BINARY(T)                                                                           \
-    static double expect_##T(Op op, T a, T b) {                                                    \
+    static double expect_##T(Op op, T a, T b)                                                      \
+    {                                                                                              \
         switch (op) {                                                                              \
         case OP_add: return (T)(a + b);                                                            \
         case OP_sub: return (T)(a - b);                                                            \
@@ -239,7 +263,8 @@ EXPECT_BINARY(float)
 EXPECT_BINARY(double)
 
 /* To the nearest float; integers wrap. */
-static double rounded(DType d, double v) {
+static double rounded(DType d, double v)
+{
     uint64_t cell = 0;
     if (dtype_is_float(d)) {
         elem_set(d, &cell, 0, v);
@@ -249,7 +274,8 @@ static double rounded(DType d, double v) {
     return elem_get(d, &cell, 0);
 }
 
-static void float_unary(Op op, DType d) {
+static void float_unary(Op op, DType d)
+{
     Tensor x = odd_tensor(d, true), y = apply1(op, NULL, x);
     bool ok = true;
     for (int64_t i = 0; i < type_count(x.type); i++) {
@@ -258,7 +284,8 @@ static void float_unary(Op op, DType d) {
     CHECK_OP(ok, op);
 }
 
-static void float_binary(Op op, DType d) {
+static void float_binary(Op op, DType d)
+{
     Tensor a = odd_tensor(d, true), b = odd_tensor(d, false), y = apply2(op, NULL, a, b);
     bool ok = true, is_bool = y.type.dtype == DT_BOOL;
     for (int64_t i = 0; i < type_count(y.type); i++) {
@@ -270,7 +297,8 @@ static void float_binary(Op op, DType d) {
     CHECK_OP(ok, op);
 }
 
-static int64_t expect_int(Op op, int64_t p, int64_t q) {
+static int64_t expect_int(Op op, int64_t p, int64_t q)
+{
     __int128 a = p, b = q;
     switch (op) {
     case OP_neg: return (int64_t)-a;
@@ -292,7 +320,8 @@ static int64_t expect_int(Op op, int64_t p, int64_t q) {
     }
 }
 
-static void int_op(Op op, DType d) {
+static void int_op(Op op, DType d)
+{
     Tensor args[2] = {odd_tensor(d, true), odd_tensor(d, false)};
     Tensor y = apply(op, NULL, op_info[op].nargs, args);
     bool ok = true;
@@ -305,7 +334,8 @@ static void int_op(Op op, DType d) {
     CHECK_OP(ok, op);
 }
 
-static void test_elementwise(void) {
+static void test_elementwise(void)
+{
     static const DType floats[] = {DT_F64, DT_F32, DT_F16, DT_BF16};
     static const DType integers[] = {DT_I64, DT_I32, DT_I8, DT_U8};
     static const Op of_ints[] = {OP_neg, OP_abs,  OP_sign, OP_add, OP_sub, OP_mul,
@@ -321,7 +351,8 @@ static void test_elementwise(void) {
 }
 
 /* What a cast of element i must give, from the rule and not from the evaluator. */
-static bool cast_right(const Tensor *x, const Tensor *y, int64_t i) {
+static bool cast_right(const Tensor *x, const Tensor *y, int64_t i)
+{
     DType from = x->type.dtype, to = y->type.dtype;
     double v = get(x, i), got = get(y, i);
     if (dtype_is_float(to)) {
@@ -338,7 +369,8 @@ static bool cast_right(const Tensor *x, const Tensor *y, int64_t i) {
     return elem_get_int(to, y->data, i) == elem_get_int(to, &cell, 0);
 }
 
-static void test_cast(void) {
+static void test_cast(void)
+{
     for (int from = 0; from < DT_COUNT; from++) {
         for (int to = 0; to < DT_COUNT; to++) {
             Attr attr = num(to);
@@ -356,7 +388,8 @@ static void test_cast(void) {
     CHECK(scalar_cast(DT_F64, DT_I32, (Scalar){.f = -2.9}).i == -2);
 }
 
-static void test_select(void) {
+static void test_select(void)
+{
     for (int d = 0; d < DT_COUNT; d++) {
         Type t = shape((DType)d, 2, 7, 5);
         Tensor c = random_tensor(type_with(t, DT_BOOL)), a = random_tensor(t), b = random_tensor(t);
@@ -367,7 +400,8 @@ static void test_select(void) {
     }
 }
 
-static void test_ties(void) {
+static void test_ties(void)
+{
     Scalar zeros[2] = {{.f = 0.0}, {.f = -0.0}}, nans[2] = {{.f = NAN}, {.f = 1}};
     CHECK(signbit(scalar_op(OP_max2, DT_F32, DT_F32, zeros).f));
     CHECK(signbit(scalar_op(OP_min2, DT_F32, DT_F32, zeros).f));
@@ -385,23 +419,27 @@ static void test_ties(void) {
 /* Fills `at` with the operand's index for the result's index; false means the fill value. */
 typedef bool Source(const Attr *attr, Type in, const int64_t *out, int64_t *at);
 
-static bool from_transpose(const Attr *attr, Type in, const int64_t *out, int64_t *at) {
+static bool from_transpose(const Attr *attr, Type in, const int64_t *out, int64_t *at)
+{
     for (int i = 0; i < in.rank; i++) at[attr[0].i[i]] = out[i];
     return true;
 }
 
-static bool from_broadcast(const Attr *attr, Type in, const int64_t *out, int64_t *at) {
+static bool from_broadcast(const Attr *attr, Type in, const int64_t *out, int64_t *at)
+{
     (void)attr;
     for (int i = 0; i < in.rank; i++) at[i] = in.dim[i] == 1 ? 0 : out[i];
     return true;
 }
 
-static bool from_slice(const Attr *attr, Type in, const int64_t *out, int64_t *at) {
+static bool from_slice(const Attr *attr, Type in, const int64_t *out, int64_t *at)
+{
     for (int i = 0; i < in.rank; i++) at[i] = attr[0].i[i] + out[i] * attr[2].i[i];
     return true;
 }
 
-static bool from_pad(const Attr *attr, Type in, const int64_t *out, int64_t *at) {
+static bool from_pad(const Attr *attr, Type in, const int64_t *out, int64_t *at)
+{
     bool inside = true;
     for (int i = 0; i < in.rank; i++) {
         int64_t p = out[i] - attr[0].i[i], step = attr[2].i[i] + 1;
@@ -411,7 +449,8 @@ static bool from_pad(const Attr *attr, Type in, const int64_t *out, int64_t *at)
     return inside;
 }
 
-static bool from_reverse(const Attr *attr, Type in, const int64_t *out, int64_t *at) {
+static bool from_reverse(const Attr *attr, Type in, const int64_t *out, int64_t *at)
+{
     for (int i = 0; i < in.rank; i++) at[i] = out[i];
     for (int i = 0; i < attr[0].n; i++) {
         int64_t axis = attr[0].i[i];
@@ -420,7 +459,8 @@ static bool from_reverse(const Attr *attr, Type in, const int64_t *out, int64_t 
     return true;
 }
 
-static bool from_window(const Attr *attr, Type in, const int64_t *out, int64_t *at) {
+static bool from_window(const Attr *attr, Type in, const int64_t *out, int64_t *at)
+{
     int k = attr[0].n;
     for (int i = 0; i < in.rank; i++) at[i] = out[i];
     for (int i = 0; i < k; i++) {
@@ -430,7 +470,8 @@ static bool from_window(const Attr *attr, Type in, const int64_t *out, int64_t *
     return true;
 }
 
-static Tensor view(Op op, const Attr *attr, Tensor x, Source *source, double fill) {
+static Tensor view(Op op, const Attr *attr, Tensor x, Source *source, double fill)
+{
     Tensor y = apply1(op, attr, x);
     bool ok = true;
     for (int64_t i = 0; i < type_count(y.type); i++) {
@@ -444,12 +485,14 @@ static Tensor view(Op op, const Attr *attr, Tensor x, Source *source, double fil
 }
 
 /* <Ax, y> = <x, A'y>, exactly, for integer tensors. */
-static void adjoint(Op op, const Attr *attr, Tensor x, Op op_t, const Attr *attr_t) {
+static void adjoint(Op op, const Attr *attr, Tensor x, Op op_t, const Attr *attr_t)
+{
     Tensor ax = apply1(op, attr, x), y = random_tensor(ax.type), aty = apply1(op_t, attr_t, y);
     CHECK_OP(type_eq(aty.type, x.type) && dot_int(ax, y) == dot_int(x, aty), op);
 }
 
-static void test_views(DType d) {
+static void test_views(DType d)
+{
     Tensor x = random_tensor(shape(d, 4, 3, 1, 5, 4));
     Attr perm[] = {ints(4, 2, 0, 3, 1)}, wide[] = {ints(4, 3, 6, 5, 4)}, axes[] = {ints(2, 0, 3)};
     Attr cut[] = {ints(4, 1, 0, 0, 1), ints(4, 2, 1, 3, 2), ints(4, 1, 1, 2, 2)};
@@ -466,7 +509,8 @@ static void test_views(DType d) {
     CHECK(r.type.rank == 2 && !memcmp(r.data, x.data, (size_t)type_bytes(x.type)));
 }
 
-static void test_adjoint_views(void) {
+static void test_adjoint_views(void)
+{
     Tensor x = random_tensor(shape(DT_I64, 4, 2, 3, 8, 7)),
            b = random_tensor(shape(DT_I64, 3, 4, 1, 2));
     Attr perm[] = {ints(4, 2, 0, 3, 1)}, perm_t[] = {ints(4, 1, 3, 0, 2)}, axes[] = {ints(2, 1, 2)};
@@ -484,7 +528,8 @@ static void test_adjoint_views(void) {
     adjoint(OP_scan, fwd, x, OP_scan, rev);
 }
 
-static void test_concat(void) {
+static void test_concat(void)
+{
     Attr axis = num(1);
     Tensor part[3] = {random_tensor(shape(DT_F32, 3, 2, 3, 2)),
                       random_tensor(shape(DT_F32, 3, 2, 1, 2)),
@@ -502,7 +547,8 @@ static void test_concat(void) {
 
 /* ---- reductions ---- */
 
-static double fold2(Op op, double a, double x) {
+static double fold2(Op op, double a, double x)
+{
     switch (op) {
     case OP_sum: return a + x;
     case OP_prod: return a * x;
@@ -512,7 +558,8 @@ static double fold2(Op op, double a, double x) {
 }
 
 /* Walks the results and, for each, all of the operand: slow and plain. */
-static void reduce_naive(Op op, const Attr *axes, Tensor x) {
+static void reduce_naive(Op op, const Attr *axes, Tensor x)
+{
     Tensor y = apply1(op, axes, x);
     bool ok = true;
     for (int64_t o = 0; o < type_count(y.type); o++) {
@@ -528,7 +575,8 @@ static void reduce_naive(Op op, const Attr *axes, Tensor x) {
     CHECK_OP(ok, op);
 }
 
-static void test_reduce(void) {
+static void test_reduce(void)
+{
     Attr axes[] = {ints(0),       ints(1, 0),    ints(1, 2),
                    ints(2, 1, 3), ints(2, 0, 2), ints(4, 0, 1, 2, 3)};
     static const DType types[] = {DT_F64, DT_F32, DT_F16, DT_BF16, DT_I64, DT_I32};
@@ -555,7 +603,8 @@ static void test_reduce(void) {
     CHECK(get(&sum, 0) == (int8_t)202 && get(&prod, 0) == (int8_t)20000);
 }
 
-static void test_argmax(void) {
+static void test_argmax(void)
+{
     Tensor x = tensor(shape(DT_F32, 3, 2, 3, 2));
     /* over axes 0 and 2 the candidates of column j are x[a][j][b], in the order a, b */
     const float v[] = {1, 5, 2, NAN, 0, -0.f, 5, 4, NAN, 9, -1, -2};
@@ -580,12 +629,14 @@ static void test_argmax(void) {
     CHECK(ok);
 }
 
-static bool comes_first(double a, int64_t i, double b, int64_t j) {
+static bool comes_first(double a, int64_t i, double b, int64_t j)
+{
     if (isnan(a) || isnan(b)) return isnan(a) && isnan(b) ? i < j : isnan(a);
     return a > b || (a == b && i < j);
 }
 
-static void test_argsort(void) {
+static void test_argsort(void)
+{
     Tensor x = random_tensor(shape(DT_I32, 3, 2, 9, 3)), f;
     Attr to_f32 = num(DT_F32), attr[] = {num(1), num(6)};
     f = apply1(OP_cast, &to_f32, x);
@@ -607,7 +658,8 @@ static void test_argsort(void) {
     CHECK(ok);
 }
 
-static void test_scan(void) {
+static void test_scan(void)
+{
     for (int mode = 0; mode < 4; mode++) {
         Attr attr[] = {num(1), num(mode & 1), num(mode >> 1)};
         Tensor x = random_tensor(shape(DT_F32, 3, 2, 6, 3)), y = apply1(OP_scan, attr, x);
@@ -630,11 +682,13 @@ static void test_scan(void) {
 
 /* ---- contractions ---- */
 
-static bool close_to(double got, double want, double scale) {
+static bool close_to(double got, double want, double scale)
+{
     return fabs(got - want) <= 1e-12 * scale || same(got, want);
 }
 
-static void test_matmul(DType d, int b, int m, int k, int n) {
+static void test_matmul(DType d, int b, int m, int k, int n)
+{
     Tensor x = random_tensor(shape(d, 3, b, m, k)), w = random_tensor(shape(d, 3, b, k, n));
     Tensor y = apply2(OP_matmul, NULL, x, w);
     bool ok = true;
@@ -656,7 +710,8 @@ typedef struct Geometry {
     Type x, w;
 } Geometry;
 
-static Geometry random_geometry(DType d) {
+static Geometry random_geometry(DType d)
+{
     Geometry g = {.k = (int)between(1, 3)};
     int64_t groups = between(1, 3), c = between(1, 3), x[5] = {between(1, 2), groups * c};
     int64_t w[5] = {groups * between(1, 3), c};
@@ -678,7 +733,8 @@ static Geometry random_geometry(DType d) {
 
 /* One element of conv, straight from the definition. */
 static double conv_at(const Geometry *g, const Tensor *x, const Tensor *w, Type y,
-                      const int64_t *at) {
+                      const int64_t *at)
+{
     int64_t features = y.dim[1] / g->attr[3].i[0], c = w->type.dim[1], group = at[1] / features;
     Type kernel = w->type;
     double sum = 0;
@@ -701,7 +757,8 @@ static double conv_at(const Geometry *g, const Tensor *x, const Tensor *w, Type 
     return sum;
 }
 
-static void conv_naive(DType d) {
+static void conv_naive(DType d)
+{
     Geometry g = random_geometry(d);
     Tensor x = random_tensor(g.x), w = random_tensor(g.w), y = apply2(OP_conv, g.attr, x, w);
     bool ok = true;
@@ -713,14 +770,16 @@ static void conv_naive(DType d) {
     CHECK(ok);
 }
 
-static Attr spatial(Type t) {
+static Attr spatial(Type t)
+{
     Attr a = {.n = t.rank - 2};
     memcpy(a.i, t.dim + 2, sizeof(int64_t) * (size_t)a.n);
     return a;
 }
 
 /* <dy, conv(x, w)> = <conv_dx(dy, w), x> = <conv_dw(x, dy), w>, exactly in i64. */
-static void conv_partials(void) {
+static void conv_partials(void)
+{
     Geometry g = random_geometry(DT_I64);
     Tensor x = random_tensor(g.x), w = random_tensor(g.w), y = apply2(OP_conv, g.attr, x, w);
     Tensor dy = random_tensor(y.type);
@@ -733,7 +792,8 @@ static void conv_partials(void) {
 }
 
 /* Each entry of a partial is T with a unit tensor in its place: <dy, conv(unit, w)>. */
-static void conv_entries(DType d) {
+static void conv_entries(DType d)
+{
     Geometry g = random_geometry(d);
     Tensor x = random_tensor(g.x), w = random_tensor(g.w), y = apply2(OP_conv, g.attr, x, w);
     Tensor dy = random_tensor(y.type), ux = tensor(g.x), uw = tensor(g.w);
@@ -753,7 +813,8 @@ static void conv_entries(DType d) {
     CHECK(close_to(get(&dx, i), want_x, eps * 10) && close_to(get(&dw, j), want_w, eps * 100));
 }
 
-static void test_contract(void) {
+static void test_contract(void)
+{
     static const DType types[] = {DT_F64, DT_F32, DT_F16, DT_BF16, DT_I64, DT_I32, DT_I8};
     for (int d = 0; d < COUNT(types); d++) {
         test_matmul(types[d], 2, 5, 3, 7);
@@ -765,7 +826,8 @@ static void test_contract(void) {
     for (int i = 0; i < 100; i++) conv_entries(i & 1 ? DT_F32 : DT_F64);
 }
 
-static void test_wrap(void) {
+static void test_wrap(void)
+{
     Tensor x = tensor(shape(DT_I8, 2, 1, 2));
     memcpy(x.data, (int8_t[]){100, 100}, 2);
     Attr flip = ints(2, 1, 0);
@@ -775,7 +837,8 @@ static void test_wrap(void) {
 
 /* ---- index ---- */
 
-static void test_gather(void) {
+static void test_gather(void)
+{
     Tensor x = random_tensor(shape(DT_F32, 4, 2, 3, 5, 2)),
            i = indices(shape(DT_I32, 3, 2, 2, 3), 5);
     Attr attr[] = {num(2), num(1)};
@@ -794,7 +857,8 @@ static void test_gather(void) {
     CHECK(ok);
 }
 
-static void test_scatter(void) {
+static void test_scatter(void)
+{
     for (int axis = 0; axis < 3; axis++) {
         for (int batch = 0; batch <= axis; batch++) {
             Tensor x = random_tensor(shape(DT_I64, 3, 4, 3, 5));
@@ -816,7 +880,8 @@ static void test_scatter(void) {
 
 /* ---- sources ---- */
 
-static void test_philox(void) {
+static void test_philox(void)
+{
     uint32_t out[4], ones[4] = {~0u, ~0u, ~0u, ~0u}, zeros[4] = {0};
     philox_block(zeros, zeros, out);
     CHECK(out[0] == 0x6627e8d5 && out[1] == 0xe169c58d && out[2] == 0xbc57ac4c &&
@@ -836,7 +901,8 @@ static void test_philox(void) {
     CHECK(u == (0x6627e8d5 >> 8) * 0x1p-24);
 }
 
-static void test_rng(void) {
+static void test_rng(void)
+{
     Tensor seed = tensor(type_scalar(DT_I64)), id = tensor(shape(DT_I64, 1, 3));
     Tensor draw = tensor(shape(DT_I32, 1, 3));
     elem_set_int(DT_I64, seed.data, 0, -5);
@@ -854,7 +920,8 @@ static void test_rng(void) {
     CHECK(ok);
 }
 
-static void test_iota(void) {
+static void test_iota(void)
+{
     for (int d = 0; d < DT_BOOL; d++) {
         Attr attr[] = {num(d), ints(3, 2, 200, 2), num(1)};
         Tensor y = apply(OP_iota, attr, 0, NULL);
@@ -870,13 +937,15 @@ static void test_iota(void) {
 
 /* ---- whole graphs ---- */
 
-static void run_unbound(void *arg) {
+static void run_unbound(void *arg)
+{
     Eval *e = arg;
     Ref want = 2;
     eval_run(e, &want, 1);
 }
 
-static void test_graph(void) {
+static void test_graph(void)
+{
     Graph *g = graph_new(arena, "test");
     Type t = shape(DT_F32, 1, 4);
     Ref x = b_input(g, "x", t), w = b_param(g, "w", t), y = b_binary(g, OP_mul, x, w);
@@ -903,7 +972,8 @@ static void test_graph(void) {
     eval_free(e);
 }
 
-static void test_coverage(void) {
+static void test_coverage(void)
+{
     for (int op = 0; op < OP_COUNT; op++) {
         if (op != OP_input && op != OP_param) CHECK_OP(seen[op], op);
     }
@@ -911,13 +981,15 @@ static void test_coverage(void) {
 
 /* ---- speed, for information ---- */
 
-static double seconds(void) {
+static double seconds(void)
+{
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void speed_conv(DType d, int c, int o, int groups, int hw, int k, int stride) {
+static void speed_conv(DType d, int c, int o, int groups, int hw, int k, int stride)
+{
     Attr attr[5] = {ints(2, stride, stride), ints(4, k / 2, k / 2, k / 2, k / 2), ints(2, 1, 1),
                     num(groups)};
     Tensor x = random_tensor(shape(d, 4, 1, c, hw, hw)),
@@ -936,7 +1008,8 @@ static void speed_conv(DType d, int c, int o, int groups, int hw, int k, int str
            macs / (t2 - t1) * 1e-9, macs / (t3 - t2) * 1e-9);
 }
 
-static void speed_rest(DType d) {
+static void speed_rest(DType d)
+{
     Tensor a = random_tensor(shape(d, 2, 512, 512)), x = random_tensor(shape(d, 1, 4000000));
     double t0 = seconds();
     apply2(OP_matmul, NULL, a, a);
@@ -950,7 +1023,8 @@ static void speed_rest(DType d) {
            0.134217728 / (t1 - t0), 4e-3 / (t2 - t1), 4e-3 / (t3 - t2));
 }
 
-static void speed(DType d) {
+static void speed(DType d)
+{
     speed_conv(d, 3, 64, 1, 224, 7, 2);
     speed_conv(d, 64, 64, 1, 56, 3, 1);
     speed_conv(d, 256, 256, 1, 14, 3, 1);
@@ -960,7 +1034,8 @@ static void speed(DType d) {
     speed_rest(d);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     arena = arena_new();
     test_elementwise();
     test_cast();

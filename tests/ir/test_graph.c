@@ -11,11 +11,11 @@
 
 static int passed, failed;
 
-static void expect_at(bool ok, int line, const char *what) {
+static void expect_at(bool ok, int line, const char *what)
+{
     passed += ok;
     failed += !ok;
-    if (!ok)
-        printf("test_graph.c:%d: %s\n", line, what);
+    if (!ok) printf("test_graph.c:%d: %s\n", line, what);
 }
 #define EXPECT(c) expect_at((c), __LINE__, #c)
 
@@ -25,17 +25,20 @@ static char msg[512];
 
 static int released;
 
-static void release(void *p) {
+static void release(void *p)
+{
     (void)p;
     released++;
 }
 
-static void inner(void *p) {
+static void inner(void *p)
+{
     err_defer(release, p);
     err("Conv_1", "bad %d", 7);
 }
 
-static void outer(void *p) {
+static void outer(void *p)
+{
     int kept;
     err_defer(release, &kept);
     EXPECT(!err_guard(inner, p, msg, sizeof msg));
@@ -44,11 +47,13 @@ static void outer(void *p) {
     err(NULL, "outer");
 }
 
-static void fine(void *p) {
+static void fine(void *p)
+{
     err_defer(release, p);
 }
 
-static void test_guards(void) {
+static void test_guards(void)
+{
     int x;
     char tiny[4];
     EXPECT(!err_guard(outer, &x, msg, sizeof msg) && !strcmp(msg, "outer") && released == 1);
@@ -57,20 +62,20 @@ static void test_guards(void) {
     EXPECT(!err_guard(inner, &x, NULL, 0));
 }
 
-static void use_arena(void *p) {
+static void use_arena(void *p)
+{
     Arena *a = p;
     for (int i = 0; i < 100; i++) {
         char *s = arena_alloc(a, (size_t)(i * 977));
         for (int j = 0; j < i * 977; j++)
-            if (s[j])
-                err(NULL, "not zeroed");
-        if ((uintptr_t)s % 16)
-            err(NULL, "not aligned");
+            if (s[j]) err(NULL, "not zeroed");
+        if ((uintptr_t)s % 16) err(NULL, "not aligned");
         memset(s, 1, (size_t)(i * 977));
     }
 }
 
-static void test_arena(void) {
+static void test_arena(void)
+{
     Arena *a = arena_new();
     uint32_t cap = 0, n = 0;
     int *v = NULL;
@@ -86,7 +91,8 @@ static void test_arena(void) {
     arena_free(a);
 }
 
-static bool prints(double v, const char *want) {
+static bool prints(double v, const char *want)
+{
     Str s = {0};
     str_double(&s, v);
     bool ok = !strcmp(s.s, want);
@@ -94,7 +100,8 @@ static bool prints(double v, const char *want) {
     return ok;
 }
 
-static void test_text(void) {
+static void test_text(void)
+{
     int64_t p;
     EXPECT(prints(0.1, "0.1") && prints(-0.0, "-0"));
     EXPECT(prints(INFINITY, "inf") && prints(NAN, "nan"));
@@ -108,17 +115,19 @@ static void test_text(void) {
 /* ---- conversions ---- */
 
 /* The value of a half or bf16 by its definition. */
-static double narrow_value(unsigned h, int man_bits) {
+static double narrow_value(unsigned h, int man_bits)
+{
     int exp_bits = 15 - man_bits, bias = (1 << (exp_bits - 1)) - 1, top = (1 << exp_bits) - 1;
     int e = (int)(h >> man_bits) & top, m = (int)h & ((1 << man_bits) - 1);
     double v = e == top ? (m ? NAN : INFINITY)
-             : e        ? ldexp(m + (1 << man_bits), e - bias - man_bits)
+               : e      ? ldexp(m + (1 << man_bits), e - bias - man_bits)
                         : ldexp(m, 1 - bias - man_bits);
     return h & 0x8000 ? -v : v;
 }
 
 /* Each neighbour pair: below, at and above their middle, where the even one wins. */
-static int narrow_faults(DType d, int man_bits) {
+static int narrow_faults(DType d, int man_bits)
+{
     int bad = 0;
     unsigned inf = 0x7fffu >> man_bits << man_bits;
     for (unsigned h = 0; h < inf; h++) {
@@ -139,7 +148,8 @@ static int narrow_faults(DType d, int man_bits) {
     return bad;
 }
 
-static int widen_faults(DType d, int man_bits) {
+static int widen_faults(DType d, int man_bits)
+{
     int bad = 0;
     for (unsigned h = 0; h < 65536; h++) {
         uint16_t bits = (uint16_t)h;
@@ -149,7 +159,8 @@ static int widen_faults(DType d, int man_bits) {
     return bad;
 }
 
-static void test_conversions(void) {
+static void test_conversions(void)
+{
     int64_t i;
     int8_t c;
     EXPECT(widen_faults(DT_F16, 10) == 0 && narrow_faults(DT_F16, 10) == 0);
@@ -169,15 +180,18 @@ static void test_conversions(void) {
 
 /* ---- hash-consing and origins ---- */
 
-static Type f32_23(void) {
+static Type f32_23(void)
+{
     return type_of(DT_F32, 2, (int64_t[]){2, 3});
 }
 
-static void clash(void *p) {
+static void clash(void *p)
+{
     b_param(p, "x", type_scalar(DT_F32));
 }
 
-static void test_consing(void) {
+static void test_consing(void)
+{
     Arena *a = arena_new();
     Graph *g = graph_new(a, "g");
     Ref x = b_input(g, "x", f32_23()), y = b_input(g, "y", f32_23());
@@ -191,32 +205,32 @@ static void test_consing(void) {
     EXPECT(graph_const(g, f32_23(), same) == graph_splat(g, f32_23(), 1));
     EXPECT(graph_const(g, f32_23(), zeros) != graph_splat(g, f32_23(), 0));
     EXPECT(b_like(g, x, NAN) == b_like(g, y, -NAN));
-    for (int i = 0; i < 1000; i++)
-        b_like(g, x, i);
+    for (int i = 0; i < 1000; i++) b_like(g, x, i);
     uint32_t n = g->n;
-    for (int i = 0; i < 1000; i++)
-        b_like(g, x, i);
+    for (int i = 0; i < 1000; i++) b_like(g, x, i);
     EXPECT(g->n == n);
     graph_verify(g, "test");
     arena_free(a);
 }
 
-static bool origin_is(const Graph *g, Ref r, const char *want) {
+static bool origin_is(const Graph *g, Ref r, const char *want)
+{
     Str s = {0};
     graph_origin_text(g, r, &s);
     bool ok = !strcmp(s.s, want);
-    if (!ok)
-        printf("origin: %s\n", s.s);
+    if (!ok) printf("origin: %s\n", s.s);
     str_free(&s);
     return ok;
 }
 
-static void bad_add(void *p) {
+static void bad_add(void *p)
+{
     Graph *g = p;
     b_binary(g, OP_add, 0, graph_splat(g, type_scalar(DT_F32), 0));
 }
 
-static void test_origins(void) {
+static void test_origins(void)
+{
     Arena *a = arena_new(), *b = arena_new();
     Graph *g = graph_new(a, "g"), *h = graph_new(b, "h");
     Ref x = b_input(g, "x", f32_23());
@@ -229,8 +243,7 @@ static void test_origins(void) {
     EXPECT(strstr(msg, "gradient of Relu_3 (Relu): add: operands differ: f32[2,3] and f32[]"));
     Ref map[8];
     graph_set_origin(h, "Other");
-    for (Ref r = 0; r < g->n; r++)
-        map[r] = graph_copy(h, g, r, map);
+    for (Ref r = 0; r < g->n; r++) map[r] = graph_copy(h, g, r, map);
     EXPECT(origin_is(h, map[y], "Relu_3 (Relu), gradient of Relu_3 (Relu)"));
     for (int i = 0; i < 50; i++) {
         graph_set_origin(h, arena_printf(b, "Node_%d", i));
@@ -244,20 +257,19 @@ static void test_origins(void) {
 
 /* ---- every op, good and bad, as text ---- */
 
-static const char prelude[] =
-    "graph t { # a comment\n"
-    "%x = input {name=\"x\"} : f32[2,4,8,8]\n"
-    "%w = param {name=\"w \\\"\\\\\\x01\"} : f32[6,2,3,3]\n"
-    "%dy = input {name=\"dy\"} : f32[2,6,4,4]\n"
-    "%a = input {name=\"a\"} : f32[2,3]\n"
-    "%b = input {name=\"b\"} : bool[2,3]\n"
-    "%i = input {name=\"i\"} : i64[2,3]\n"
-    "%m = input {name=\"m\"} : f32[3,5]\n"
-    "%seed = input {name=\"seed\"} : i64[]\n"
-    "%id = input {name=\"id\"} : i64[2]\n"
-    "%t = input {name=\"t\"} : i32[2]\n"
-    "%row = input {name=\"row\"} : f32[1,3] ; origin\n"
-    "%win = input {name=\"win\"} : f32[2,3,3,2,2]\n";
+static const char prelude[] = "graph t { # a comment\n"
+                              "%x = input {name=\"x\"} : f32[2,4,8,8]\n"
+                              "%w = param {name=\"w \\\"\\\\\\x01\"} : f32[6,2,3,3]\n"
+                              "%dy = input {name=\"dy\"} : f32[2,6,4,4]\n"
+                              "%a = input {name=\"a\"} : f32[2,3]\n"
+                              "%b = input {name=\"b\"} : bool[2,3]\n"
+                              "%i = input {name=\"i\"} : i64[2,3]\n"
+                              "%m = input {name=\"m\"} : f32[3,5]\n"
+                              "%seed = input {name=\"seed\"} : i64[]\n"
+                              "%id = input {name=\"id\"} : i64[2]\n"
+                              "%t = input {name=\"t\"} : i32[2]\n"
+                              "%row = input {name=\"row\"} : f32[1,3] ; origin\n"
+                              "%win = input {name=\"win\"} : f32[2,3,3,2,2]\n";
 
 #define CONV "strides=[2,2] pads=[1,1,1,1] dilations=[1,1] groups=2"
 
@@ -372,18 +384,21 @@ typedef struct Reading {
     Graph *g;
 } Reading;
 
-static void read_fn(void *p) {
+static void read_fn(void *p)
+{
     Reading *r = p;
     r->g = graph_read(r->arena, r->text, "t.adj", r->sidecar);
 }
 
 /* True if it reads; the graph lives in r->arena, which the caller frees either way. */
-static bool reads(Reading *r, const char *text, const char *sidecar) {
+static bool reads(Reading *r, const char *text, const char *sidecar)
+{
     *r = (Reading){text, sidecar, arena_new(), NULL};
     return err_guard(read_fn, r, msg, sizeof msg);
 }
 
-static void test_case(const Case *c) {
+static void test_case(const Case *c)
+{
     for (int bad = 0; bad < 2; bad++) {
         Reading r;
         Str s = {0};
@@ -391,23 +406,23 @@ static void test_case(const Case *c) {
                 bad ? c->bad : c->good);
         bool ok = reads(&r, s.s, NULL);
         EXPECT(ok != bad);
-        if (ok == bad)
-            printf("    %s: %s\n", ok ? s.s : msg, bad ? c->bad : c->good);
-        if (bad)
-            EXPECT(strstr(msg, "t.adj:14") == msg);
+        if (ok == bad) printf("    %s: %s\n", ok ? s.s : msg, bad ? c->bad : c->good);
+        if (bad) EXPECT(strstr(msg, "t.adj:14") == msg);
         arena_free(r.arena);
         str_free(&s);
     }
 }
 
-static void whole_text(Str *s) {
+static void whole_text(Str *s)
+{
     str_put(s, prelude);
     for (int i = 0; i < COUNT(cases); i++)
         str_fmt(s, "%%c%d = %s %s\n", i, op_info[cases[i].op].name, cases[i].good);
     str_fmt(s, "return logits=%%x, \"out put/0\"=%%c%d\n}\n", COUNT(cases) - 1);
 }
 
-static void test_round_trip(void) {
+static void test_round_trip(void)
+{
     Str s = {0}, once = {0}, twice = {0}, shown = {0};
     Reading r, again, last;
     whole_text(&s);
@@ -423,22 +438,20 @@ static void test_round_trip(void) {
     EXPECT(strstr(once.s, "%1 = param {name=\"w \\\"\\\\\\x01\"} : f32[6,2,3,3]\n") != NULL);
     EXPECT(strstr(once.s, "= const [0.1, 65504, 6e-08] : f16[3]\n") != NULL);
     bool used[OP_COUNT] = {0};
-    for (Ref i = 0; i < r.g->n; i++)
-        used[r.g->node[i].op] = true;
-    for (int op = 0; op < OP_COUNT; op++)
-        EXPECT(used[op]);
+    for (Ref i = 0; i < r.g->n; i++) used[r.g->node[i].op] = true;
+    for (int op = 0; op < OP_COUNT; op++) EXPECT(used[op]);
     arena_free(r.arena);
     arena_free(again.arena);
     arena_free(last.arena);
     str_free(&s), str_free(&once), str_free(&twice), str_free(&shown);
 }
 
-static void test_sidecar(const char *path) {
+static void test_sidecar(const char *path)
+{
     Arena *a = arena_new();
     Graph *g = graph_new(a, "big");
     float data[100];
-    for (int i = 0; i < 100; i++)
-        data[i] = (float)i / 7;
+    for (int i = 0; i < 100; i++) data[i] = (float)i / 7;
     graph_output(g, "w", graph_const(g, type_of(DT_F32, 2, (int64_t[]){10, 10}), data));
     graph_output(g, "v", graph_const(g, type_of(DT_U8, 1, (int64_t[]){99}), data));
     Str s = {0};
@@ -459,12 +472,14 @@ static void test_sidecar(const char *path) {
 
 static uint64_t seed = 1;
 
-static uint32_t rnd(uint32_t n) {
+static uint32_t rnd(uint32_t n)
+{
     seed = seed * 6364136223846793005u + 1442695040888963407u;
     return (uint32_t)(seed >> 33) % n;
 }
 
-static void mutate(char *text, size_t n) {
+static void mutate(char *text, size_t n)
+{
     static const char chars[] = "%={}[](),:\"\\#; \n-0123456789xefi\xff";
     for (uint32_t edits = 1 + rnd(4); edits; edits--) {
         uint32_t at = rnd((uint32_t)n), kind = rnd(3);
@@ -477,14 +492,28 @@ static void mutate(char *text, size_t n) {
     }
 }
 
-static void test_hostile(void) {
-    static const char *const texts[] = {"", "graph", "graph g", "graph g {", "graph g {\nreturn",
-        "graph g {\n%0 = ", "graph \"", "graph \"\\x", "graph \"\\", "graph g {}", "}", "\xff\xfe",
-        "graph g {\n%0 = const [", "graph g {\n%0 = const splat(1e999999) : i8[1]\nreturn}",
+static void test_hostile(void)
+{
+    static const char *const texts[] = {
+        "",
+        "graph",
+        "graph g",
+        "graph g {",
+        "graph g {\nreturn",
+        "graph g {\n%0 = ",
+        "graph \"",
+        "graph \"\\x",
+        "graph \"\\",
+        "graph g {}",
+        "}",
+        "\xff\xfe",
+        "graph g {\n%0 = const [",
+        "graph g {\n%0 = const splat(1e999999) : i8[1]\nreturn}",
         "graph g {\n%0 = input {name=\"x\"} : f32[99999999999999999999]\nreturn}",
         "graph g {\n%0 = input {name=\"\"} : f32[1]\nreturn}",
         "graph g {\n%0 = input {name=\"\\x00\"} : f32[1]\nreturn}",
-        "graph g {\n%0 = add %0, %0 : f32[]\nreturn}", "graph g { return a=%0 }"};
+        "graph g {\n%0 = add %0, %0 : f32[]\nreturn}",
+        "graph g { return a=%0 }"};
     Reading r;
     for (int i = 0; i < COUNT(texts); i++) {
         EXPECT(!reads(&r, texts[i], NULL));
@@ -497,8 +526,7 @@ static void test_hostile(void) {
         char *text = strdup(good.s);
         mutate(text, good.n);
         survived += reads(&r, text, NULL);
-        if (r.g)
-            graph_verify(r.g, "a mutation");
+        if (r.g) graph_verify(r.g, "a mutation");
         arena_free(r.arena);
         free(text);
     }
@@ -506,29 +534,29 @@ static void test_hostile(void) {
     str_free(&good);
 }
 
-static void test_hostile_sidecar(const char *path) {
+static void test_hostile_sidecar(const char *path)
+{
     static const char magic[] = "ADJCONST\1\0\0\0\0\0\0";
     const char *text = "graph g {\n%0 = const hash(0x0) : f32[64]\nreturn a=%0\n}\n";
     unsigned char file[16 + 8 + 96 + 300];
     Reading r;
     for (int i = 0; i < 500; i++) {
         size_t n = rnd(sizeof file + 1);
-        for (size_t j = 0; j < sizeof file; j++)
-            file[j] = (unsigned char)(rnd(3) ? 0 : rnd(256));
+        for (size_t j = 0; j < sizeof file; j++) file[j] = (unsigned char)(rnd(3) ? 0 : rnd(256));
         memcpy(file, magic, 16);
         FILE *f = fopen(path, "wb");
         if (!f || fwrite(file, 1, n, f) != n || fclose(f)) {
             EXPECT(!"the sidecar can be written");
             return;
         }
-        if (reads(&r, text, path))
-            EXPECT(!"a random sidecar was believed");
+        if (reads(&r, text, path)) EXPECT(!"a random sidecar was believed");
         arena_free(r.arena);
     }
     remove(path);
 }
 
-static void test_exhaustion(void) {
+static void test_exhaustion(void)
+{
     Str s = {0};
     whole_text(&s);
     long n = 0;
@@ -537,8 +565,7 @@ static void test_exhaustion(void) {
         arena_fail_after(n);
         ok = err_guard(read_fn, &r, msg, sizeof msg);
         arena_fail_after(-1);
-        if (!ok && !strstr(msg, "out of memory"))
-            EXPECT(!"only memory runs out");
+        if (!ok && !strstr(msg, "out of memory")) EXPECT(!"only memory runs out");
         arena_free(r.arena);
     }
     EXPECT(n > 100 && n < 100000);
@@ -547,11 +574,13 @@ static void test_exhaustion(void) {
 
 /* ---- compositions ---- */
 
-static Type made(const Graph *g, Ref r) { /* g->node may move while r is made */
+static Type made(const Graph *g, Ref r)
+{ /* g->node may move while r is made */
     return g->node[r].type;
 }
 
-static void test_build(void) {
+static void test_build(void)
+{
     Arena *a = arena_new();
     Graph *g = graph_new(a, "g");
     Ref x = b_input(g, "x", f32_23());
@@ -561,8 +590,7 @@ static void test_build(void) {
     EXPECT(type_eq(g->node[col].type, f32_23()) && type_eq(g->node[row].type, f32_23()));
     EXPECT(b_broadcast_to(g, x, f32_23()) == x && b_cast(g, x, DT_F32) == x);
     Ref parts[100];
-    for (int i = 0; i < 100; i++)
-        parts[i] = x;
+    for (int i = 0; i < 100; i++) parts[i] = x;
     EXPECT(made(g, b_concat(g, 100, parts, 0)).dim[0] == 200);
     EXPECT(made(g, b_sum_samples(g, x)).dim[1] == 1);
     Ref idx = b_input(g, "idx", type_of(DT_I64, 1, (int64_t[]){2}));
@@ -572,7 +600,8 @@ static void test_build(void) {
     arena_free(a);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     const char *path = argc > 1 ? argv[1] : "test_graph.consts";
     test_guards();
     test_arena();
@@ -580,8 +609,7 @@ int main(int argc, char **argv) {
     test_conversions();
     test_consing();
     test_origins();
-    for (int i = 0; i < COUNT(cases); i++)
-        test_case(&cases[i]);
+    for (int i = 0; i < COUNT(cases); i++) test_case(&cases[i]);
     test_round_trip();
     test_sidecar(path);
     test_hostile();

@@ -15,7 +15,8 @@
 static int passed, failed;
 static Arena *arena;
 
-static void check_at(bool ok, int line, const char *what) {
+static void check_at(bool ok, int line, const char *what)
+{
     if (ok)
         passed++;
     else if (++failed < 40)
@@ -26,23 +27,27 @@ static void check_at(bool ok, int line, const char *what) {
 
 static uint64_t state = 88172645463325252u;
 
-static uint64_t next(void) {
+static uint64_t next(void)
+{
     state ^= state << 13;
     state ^= state >> 7;
     return state ^= state << 17;
 }
 
-static int64_t pick(int64_t n) { /* in [0, n) */
+static int64_t pick(int64_t n)
+{ /* in [0, n) */
     return (int64_t)(next() >> 11) % n;
 }
 
 /* ---- expressions evaluated directly ---- */
 
-static int64_t fdiv(int64_t a, int64_t b) {
+static int64_t fdiv(int64_t a, int64_t b)
+{
     return (int64_t)floor((double)a / (double)b);
 }
 
-static int64_t value(const Kernel *k, KRef r, const int64_t *axis) {
+static int64_t value(const Kernel *k, KRef r, const int64_t *axis)
+{
     const KExpr *e = &k->expr[r];
     int64_t a = e->nargs > 0 ? value(k, e->arg[0], axis) : 0;
     int64_t b = e->nargs > 1 ? value(k, e->arg[1], axis) : 0;
@@ -73,7 +78,8 @@ typedef struct Tree {
     KRef ref;
 } Tree;
 
-static int64_t tree_value(const Tree *t, const int64_t *axis) {
+static int64_t tree_value(const Tree *t, const int64_t *axis)
+{
     switch (t->op) {
     case 'x': return axis[t->n];
     case 'c': return t->n;
@@ -86,7 +92,8 @@ static int64_t tree_value(const Tree *t, const int64_t *axis) {
 
 static const int64_t sizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 17, 32};
 
-static Tree *leaf(Kernel *k, Arena *a) {
+static Tree *leaf(Kernel *k, Arena *a)
+{
     Tree *t = NEW(a, Tree);
     t->op = pick(4) ? 'x' : 'c';
     t->n = t->op == 'x' ? pick(k->naxis) : pick(41) - 20;
@@ -94,9 +101,9 @@ static Tree *leaf(Kernel *k, Arena *a) {
     return t;
 }
 
-static Tree *random_tree(Kernel *k, Arena *a, int depth) {
-    if (!depth || !pick(6))
-        return leaf(k, a);
+static Tree *random_tree(Kernel *k, Arena *a, int depth)
+{
+    if (!depth || !pick(6)) return leaf(k, a);
     Tree *t = NEW(a, Tree);
     t->op = "++*//%%"[pick(7)];
     t->a = random_tree(k, a, depth - 1);
@@ -105,50 +112,53 @@ static Tree *random_tree(Kernel *k, Arena *a, int depth) {
         t->b = random_tree(k, a, depth - 1);
         t->ref = kx_add(k, t->a->ref, t->b->ref);
     } else {
-        t->ref = t->op == '*' ? kx_mulc(k, t->a->ref, t->n)
-                 : t->op == '/' ? kx_div(k, t->a->ref, t->n) : kx_mod(k, t->a->ref, t->n);
+        t->ref = t->op == '*'   ? kx_mulc(k, t->a->ref, t->n)
+                 : t->op == '/' ? kx_div(k, t->a->ref, t->n)
+                                : kx_mod(k, t->a->ref, t->n);
     }
     return t;
 }
 
 /* Steps through all values of all axes; false at the end. */
-static bool step(const Kernel *k, int64_t *axis) {
+static bool step(const Kernel *k, int64_t *axis)
+{
     for (int i = k->naxis; i-- > 0;) {
-        if (++axis[i] < k->axis[i].extent)
-            return true;
+        if (++axis[i] < k->axis[i].extent) return true;
         axis[i] = 0;
     }
     return false;
 }
 
-static bool tree_agrees(const Kernel *k, const Tree *t) {
+static bool tree_agrees(const Kernel *k, const Tree *t)
+{
     int64_t axis[MAX_AXES] = {0};
     const KExpr *e = &k->expr[t->ref];
     do {
         int64_t want = tree_value(t, axis), got = value(k, t->ref, axis);
-        if (want != got || got < e->lo || got > e->hi)
-            return false;
+        if (want != got || got < e->lo || got > e->hi) return false;
     } while (step(k, axis));
     return true;
 }
 
-static bool bounds_agree(Kernel *k, const Tree *t) {
+static bool bounds_agree(Kernel *k, const Tree *t)
+{
     int64_t lo = pick(30) - 15, hi = lo + pick(40), axis[MAX_AXES] = {0};
     KRef in = kx_in_range(k, t->ref, lo, hi);
     do {
         int64_t v = tree_value(t, axis);
-        if ((v >= lo && v < hi) != (in == NOK || value(k, in, axis)))
-            return false;
+        if ((v >= lo && v < hi) != (in == NOK || value(k, in, axis))) return false;
     } while (step(k, axis));
     return true;
 }
 
-static void random_axes(Kernel *k) {
+static void random_axes(Kernel *k)
+{
     for (int i = 0; i < 3; i++)
         kernel_axis(k, (char[]){(char)('a' + i), 0}, AX_SEQ, sizes[pick(9)], false);
 }
 
-static void test_random_indices(void) {
+static void test_random_indices(void)
+{
     for (int i = 0; i < 6000; i++) {
         Arena *a = arena_new();
         Kernel *k = kernel_new(a);
@@ -162,14 +172,15 @@ static void test_random_indices(void) {
 
 /* ---- what must become simple ---- */
 
-static KRef flatten(Kernel *k, int n, const KRef *digit, const int64_t *dim) {
+static KRef flatten(Kernel *k, int n, const KRef *digit, const int64_t *dim)
+{
     KRef e = kx_int(k, 0);
-    for (int i = 0; i < n; i++)
-        e = kx_add(k, kx_mulc(k, e, dim[i]), digit[i]);
+    for (int i = 0; i < n; i++) e = kx_add(k, kx_mulc(k, e, dim[i]), digit[i]);
     return e;
 }
 
-static void unflatten(Kernel *k, KRef flat, int n, KRef *digit, const int64_t *dim) {
+static void unflatten(Kernel *k, KRef flat, int n, KRef *digit, const int64_t *dim)
+{
     for (int i = n; i-- > 0;) {
         digit[i] = kx_mod(k, flat, dim[i]);
         flat = kx_div(k, flat, dim[i]);
@@ -178,7 +189,8 @@ static void unflatten(Kernel *k, KRef flat, int n, KRef *digit, const int64_t *d
 
 /* Flattening and going back gives the axes; through another shape of the same size it is the
  * same. */
-static void test_reshapes(void) {
+static void test_reshapes(void)
+{
     for (int i = 0; i < 300; i++) {
         Arena *a = arena_new();
         Kernel *k = kernel_new(a);
@@ -190,19 +202,18 @@ static void test_reshapes(void) {
             dim[d] = prime[2 * d] * prime[2 * d + 1];
             axis[d] = kx_axis(k, kernel_axis(k, "x", AX_SEQ, dim[d], false));
         }
-        for (int p = 0; p < 6; p++)
-            other[pick(3)] *= prime[p];
+        for (int p = 0; p < 6; p++) other[pick(3)] *= prime[p];
         KRef flat = flatten(k, 3, axis, dim);
         unflatten(k, flat, 3, back, dim);
-        for (int d = 0; d < 3; d++)
-            CHECK(back[d] == axis[d]);
+        for (int d = 0; d < 3; d++) CHECK(back[d] == axis[d]);
         unflatten(k, flat, 3, via, other);
         CHECK(flatten(k, 3, via, other) == flat);
         arena_free(a);
     }
 }
 
-static void test_simple_indices(void) {
+static void test_simple_indices(void)
+{
     Kernel *k = kernel_new(arena);
     KRef cb = kx_axis(k, kernel_axis(k, "cb", AX_SEQ, 4, false));
     KRef y = kx_axis(k, kernel_axis(k, "y", AX_SEQ, 7, false));
@@ -227,11 +238,13 @@ static void test_simple_indices(void) {
     CHECK(kx_and(k, in, NOK) == in && kx_and(k, NOK, NOK) == NOK && kx_and(k, in, in) == in);
 }
 
-static KRef eval2(Kernel *k, Op op, DType d, KRef a, KRef b) {
+static KRef eval2(Kernel *k, Op op, DType d, KRef a, KRef b)
+{
     return kx_eval(k, op, d, 2, (KRef[]){a, b});
 }
 
-static void test_folding(void) {
+static void test_folding(void)
+{
     Kernel *k = kernel_new(arena);
     Layout four = layout_plain(type_of(DT_F32, 1, (int64_t[]){4}));
     KRef i = kx_axis(k, kernel_axis(k, "i", AX_SEQ, 4, false));
@@ -256,15 +269,16 @@ static void test_folding(void) {
 
 /* ---- layouts ---- */
 
-static Type random_type(DType d) {
+static Type random_type(DType d)
+{
     Type t = {.dtype = d, .rank = 2 + (int)pick(4)};
-    for (int i = 0; i < t.rank; i++)
-        t.dim[i] = 1 + pick(5);
+    for (int i = 0; i < t.rank; i++) t.dim[i] = 1 + pick(5);
     t.dim[1] = 8 * (1 + pick(3));
     return t;
 }
 
-static Layout random_layout(Type t) {
+static Layout random_layout(Type t)
+{
     int64_t low[8], high[8];
     for (int i = 0; i < 8; i++) {
         low[i] = pick(3);
@@ -277,7 +291,8 @@ static Layout random_layout(Type t) {
     return l;
 }
 
-static void test_pack(Type t) {
+static void test_pack(Type t)
+{
     Layout l = random_layout(t);
     size_t n = (size_t)type_bytes(t), m = (size_t)layout_bytes(&l, t.dtype);
     uint8_t *dense = NEW_N(arena, uint8_t, n), *back = NEW_N(arena, uint8_t, n);
@@ -289,19 +304,17 @@ static void test_pack(Type t) {
     layout_unpack(&l, t, packed, back);
     CHECK(!memcmp(dense, back, n));
     size_t cells = 0, want = 0;
-    for (size_t i = 0; i < n; i++)
-        want += dense[i] != 0;
+    for (size_t i = 0; i < n; i++) want += dense[i] != 0;
     for (size_t i = 0; i < m; i++)
-        for (set = packed[i]; set; set = l.bits ? (uint8_t)(set & (set - 1)) : 0)
-            cells++;
+        for (set = packed[i]; set; set = l.bits ? (uint8_t)(set & (set - 1)) : 0) cells++;
     CHECK(cells == want); /* halo and padding are zero */
     CHECK(layout_eq(&l, &l));
 }
 
-static void test_layouts(void) {
+static void test_layouts(void)
+{
     static const DType dtypes[] = {DT_F64, DT_F32, DT_BF16, DT_U8, DT_BOOL};
-    for (int i = 0; i < 300; i++)
-        test_pack(random_type(dtypes[pick(COUNT(dtypes))]));
+    for (int i = 0; i < 300; i++) test_pack(random_type(dtypes[pick(COUNT(dtypes))]));
     Type t = type_of(DT_F32, 4, (int64_t[]){8, 64, 32, 32});
     Layout l = layout_blocked(t, 16, (int64_t[]){1, 1}, (int64_t[]){1, 1});
     Str s = {0};
@@ -321,31 +334,37 @@ typedef struct Conv {
     int64_t n, ic, oc, h, w, k, stride, pad, oh, ow;
 } Conv;
 
-static Type conv_x(const Conv *c) {
+static Type conv_x(const Conv *c)
+{
     return type_of(DT_F32, 4, (int64_t[]){c->n, c->ic, c->h, c->w});
 }
 
-static Type conv_w(const Conv *c) {
+static Type conv_w(const Conv *c)
+{
     return type_of(DT_F32, 4, (int64_t[]){c->oc, c->ic, c->k, c->k});
 }
 
-static Type conv_y(const Conv *c) {
+static Type conv_y(const Conv *c)
+{
     return type_of(DT_F32, 4, (int64_t[]){c->n, c->oc, c->oh, c->ow});
 }
 
-static int add_param(Kernel *k, Type t, Layout l, bool out) {
-    return kernel_param(k, (KParam){.dtype = t.dtype, .layout = l, .sample = true, .out = out,
-                                    .in = !out});
+static int add_param(Kernel *k, Type t, Layout l, bool out)
+{
+    return kernel_param(
+        k, (KParam){.dtype = t.dtype, .layout = l, .sample = true, .out = out, .in = !out});
 }
 
-static KRef tap(Kernel *k, const Conv *c, int loop, int red) {
+static KRef tap(Kernel *k, const Conv *c, int loop, int red)
+{
     KRef e = kx_mulc(k, kx_axis(k, loop), c->stride);
     e = kx_add(k, e, kx_axis(k, red));
     return kx_addc(k, e, -c->pad);
 }
 
 /* y = relu(conv(x, w)); a guard where x has no halo. */
-static Kernel *conv_kernel(const Conv *c, Layout x, Layout y, bool guarded) {
+static Kernel *conv_kernel(const Conv *c, Layout x, Layout y, bool guarded)
+{
     static const char *const names[] = {"n", "c", "h", "w", "ic", "kh", "kw"};
     const int64_t extent[] = {c->n, c->oc, c->oh, c->ow, c->ic, c->k, c->k};
     Kernel *k = kernel_new(arena);
@@ -353,8 +372,7 @@ static Kernel *conv_kernel(const Conv *c, Layout x, Layout y, bool guarded) {
     for (int i = 0; i < 7; i++)
         kernel_axis(k, names[i], i < 4 ? AX_SEQ : AX_RED, extent[i], i == 0);
     KRef a[7];
-    for (int i = 0; i < 7; i++)
-        a[i] = kx_axis(k, i);
+    for (int i = 0; i < 7; i++) a[i] = kx_axis(k, i);
     int px = add_param(k, conv_x(c), x, false);
     int pw = add_param(k, conv_w(c), layout_plain(conv_w(c)), false);
     int py = add_param(k, conv_y(c), y, true);
@@ -367,12 +385,16 @@ static Kernel *conv_kernel(const Conv *c, Layout x, Layout y, bool guarded) {
     KRef v = kx_load(k, px, 4, at, guard, 0);
     KRef w = kx_load(k, pw, 4, (KRef[]){a[1], a[4], a[5], a[6]}, NOK, 0);
     k->heavy = kx_reduce(k, OP_sum, DT_F32, eval2(k, OP_mul, DT_F32, v, w), NOK);
-    k->store[k->nstore++] = (KStore){.param = py, .rank = 4, .index = {a[0], a[1], a[2], a[3]},
-        .value = eval2(k, OP_max2, DT_F32, k->heavy, kx_const(k, DT_F32, 0))};
+    k->store[k->nstore++] =
+        (KStore){.param = py,
+                 .rank = 4,
+                 .index = {a[0], a[1], a[2], a[3]},
+                 .value = eval2(k, OP_max2, DT_F32, k->heavy, kx_const(k, DT_F32, 0))};
     return k;
 }
 
-static float conv_at(const Conv *c, const float *x, const float *w, const int64_t *o) {
+static float conv_at(const Conv *c, const float *x, const float *w, const int64_t *o)
+{
     float sum = 0;
     for (int64_t i = 0; i < c->ic * c->k * c->k; i++) {
         int64_t ic = i / (c->k * c->k), kh = i / c->k % c->k, kw = i % c->k;
@@ -391,14 +413,16 @@ typedef struct ConvData {
     void *px, *py;
 } ConvData;
 
-static float *random_floats(int64_t n, bool whole) {
+static float *random_floats(int64_t n, bool whole)
+{
     float *f = NEW_N(arena, float, n);
     for (int64_t i = 0; i < n; i++)
         f[i] = whole ? (float)(pick(7) - 3) : (float)((double)pick(1 << 20) / (1 << 19) - 1);
     return f;
 }
 
-static ConvData conv_data(Conv c, Layout x, Layout y, bool whole) {
+static ConvData conv_data(Conv c, Layout x, Layout y, bool whole)
+{
     ConvData d = {.c = c, .x = x, .y = y};
     d.dense_x = random_floats(type_count(conv_x(&c)), whole);
     d.w = random_floats(type_count(conv_w(&c)), whole);
@@ -408,15 +432,15 @@ static ConvData conv_data(Conv c, Layout x, Layout y, bool whole) {
     for (o[0] = 0; o[0] < c.n; o[0]++)
         for (o[1] = 0; o[1] < c.oc; o[1]++)
             for (o[2] = 0; o[2] < c.oh; o[2]++)
-                for (o[3] = 0; o[3] < c.ow; o[3]++)
-                    d.want[at++] = conv_at(&c, d.dense_x, d.w, o);
+                for (o[3] = 0; o[3] < c.ow; o[3]++) d.want[at++] = conv_at(&c, d.dense_x, d.w, o);
     d.px = arena_alloc(arena, (size_t)layout_bytes(&x, DT_F32));
     d.py = arena_alloc(arena, (size_t)layout_bytes(&y, DT_F32));
     layout_pack(&x, conv_x(&c), d.dense_x, d.px);
     return d;
 }
 
-static bool conv_runs(ConvData *d, const Kernel *k) {
+static bool conv_runs(ConvData *d, const Kernel *k)
+{
     KMem mem[] = {{d->px, 0}, {d->w, 0}, {d->py, 0}};
     kernel_verify(k);
     memset(d->py, 0xff, (size_t)layout_bytes(&d->y, DT_F32));
@@ -425,20 +449,28 @@ static bool conv_runs(ConvData *d, const Kernel *k) {
     return !memcmp(d->want, d->got, sizeof(float) * (size_t)type_count(conv_y(&d->c)));
 }
 
-static Conv random_conv(void) {
-    Conv c = {.n = 1 + pick(2), .ic = 4 * (1 + pick(2)), .oc = 4 * (1 + pick(3)), .h = 3 + pick(4),
-              .w = 3 + pick(4), .k = 1 + 2 * pick(2), .stride = 1 + pick(2)};
+static Conv random_conv(void)
+{
+    Conv c = {.n = 1 + pick(2),
+              .ic = 4 * (1 + pick(2)),
+              .oc = 4 * (1 + pick(3)),
+              .h = 3 + pick(4),
+              .w = 3 + pick(4),
+              .k = 1 + 2 * pick(2),
+              .stride = 1 + pick(2)};
     c.pad = c.k / 2;
     c.oh = (c.h + 2 * c.pad - c.k) / c.stride + 1;
     c.ow = (c.w + 2 * c.pad - c.k) / c.stride + 1;
     return c;
 }
 
-static Layout conv_blocked(const Conv *c, Type t) {
+static Layout conv_blocked(const Conv *c, Type t)
+{
     return layout_blocked(t, 4, (int64_t[]){c->pad, c->pad}, (int64_t[]){c->pad, c->pad});
 }
 
-static void test_convs(void) {
+static void test_convs(void)
+{
     for (int i = 0; i < 20; i++) {
         Conv c = random_conv();
         ConvData plain = conv_data(c, layout_plain(conv_x(&c)), layout_plain(conv_y(&c)), false);
@@ -457,14 +489,15 @@ static void test_convs(void) {
 
 /* ---- scheduling ---- */
 
-static int64_t divisor(int64_t n) {
+static int64_t divisor(int64_t n)
+{
     int64_t d = 1 + pick(n);
-    while (n % d)
-        d--;
+    while (n % d) d--;
     return d;
 }
 
-static void shuffle(int *order, int from, int to) {
+static void shuffle(int *order, int from, int to)
+{
     for (int i = to - 1; i > from; i--) {
         int j = from + (int)pick(i - from + 1), t = order[i];
         order[i] = order[j];
@@ -472,7 +505,8 @@ static void shuffle(int *order, int from, int to) {
     }
 }
 
-static Kernel *random_edit(const Kernel *k) {
+static Kernel *random_edit(const Kernel *k)
+{
     int a = (int)pick(k->naxis), order[MAX_AXES], loops = 0;
     if (pick(2) && !k->axis[a].sample && k->naxis < 14)
         return kernel_split(arena, k, a, divisor(k->axis[a].extent));
@@ -486,7 +520,8 @@ static Kernel *random_edit(const Kernel *k) {
 }
 
 /* Whole numbers: sums are exact in any order. */
-static void test_schedules(void) {
+static void test_schedules(void)
+{
     for (int i = 0; i < 12; i++) {
         Conv c = random_conv();
         Layout bx = conv_blocked(&c, conv_x(&c));
@@ -505,19 +540,22 @@ static void test_schedules(void) {
 
 /* ---- the interpreter, op by op ---- */
 
-static KRef load1(Kernel *k, Type t, void *mem, KMem *at, KRef i) {
+static KRef load1(Kernel *k, Type t, void *mem, KMem *at, KRef i)
+{
     int p = kernel_param(k, (KParam){.dtype = t.dtype, .layout = layout_plain(t), .in = true});
     at[p].base = mem;
     return kx_load(k, p, 1, &i, NOK, 0);
 }
 
-static void store1(Kernel *k, Type t, void *mem, KMem *at, KRef i, KRef v) {
+static void store1(Kernel *k, Type t, void *mem, KMem *at, KRef i, KRef v)
+{
     int p = kernel_param(k, (KParam){.dtype = t.dtype, .layout = layout_plain(t), .out = true});
     at[p].base = mem;
     k->store[k->nstore++] = (KStore){.param = p, .rank = 1, .index = {i}, .value = v};
 }
 
-static void test_reductions(void) {
+static void test_reductions(void)
+{
     float x[5] = {1, 3, -2, 3, 0}, out[5] = {0};
     int64_t where[1] = {-1};
     KMem at[MAX_PARAMS] = {0};
@@ -537,7 +575,8 @@ static void test_reductions(void) {
     CHECK(isnan(out[0]) && isnan(out[2]) && isnan(out[3]) && where[0] == 2);
 }
 
-static void test_fused(void) {
+static void test_fused(void)
+{
     float x[2] = {-1, 1 + 0x1p-12f}, y[2] = {1 + 0x1p-11f, 1 + 0x1p-12f}, out[1];
     KMem at[MAX_PARAMS] = {0};
     Kernel *k = kernel_new(arena);
@@ -549,7 +588,8 @@ static void test_fused(void) {
     CHECK(out[0] == 0x1p-24f); /* 0 if the product were rounded first */
 }
 
-static void test_dtypes(void) {
+static void test_dtypes(void)
+{
     static const DType dtypes[] = {DT_F64, DT_F32, DT_F16, DT_BF16, DT_I64, DT_I32, DT_I8, DT_U8};
     for (int i = 0; i < COUNT(dtypes); i++) {
         DType d = dtypes[i];
@@ -580,7 +620,8 @@ static void test_dtypes(void) {
 }
 
 /* Bits in a blocked layout, written from a comparison and read back by a select. */
-static void test_bits(void) {
+static void test_bits(void)
+{
     Type t = type_of(DT_F32, 4, (int64_t[]){2, 16, 3, 3});
     Layout bits = layout_blocked(type_with(t, DT_BOOL), 8, NULL, NULL);
     bits.bits = true;
@@ -589,8 +630,7 @@ static void test_bits(void) {
     for (int pass = 0; pass < 2; pass++) {
         Kernel *k = kernel_new(arena);
         KRef a[4];
-        for (int i = 0; i < 4; i++)
-            a[i] = kx_axis(k, kernel_axis(k, "i", AX_SEQ, t.dim[i], false));
+        for (int i = 0; i < 4; i++) a[i] = kx_axis(k, kernel_axis(k, "i", AX_SEQ, t.dim[i], false));
         add_param(k, t, layout_plain(t), pass);
         add_param(k, type_with(t, DT_BOOL), bits, !pass);
         KRef v = kx_load(k, pass, 4, a, NOK, 0);
@@ -603,31 +643,31 @@ static void test_bits(void) {
         kernel_eval(k, (KMem[]){{pass ? y : x, 0}, {mask, 0}}, NULL, 0, 2);
     }
     bool same = true;
-    for (int64_t i = 0; i < type_count(t); i++)
-        same &= y[i] == (x[i] > 0);
+    for (int64_t i = 0; i < type_count(t); i++) same &= y[i] == (x[i] > 0);
     CHECK(same);
 }
 
 /* Slots [lo, hi) of an io parameter go through the table; the others are not touched. */
-static void test_samples(void) {
+static void test_samples(void)
+{
     Type t = type_of(DT_F32, 2, (int64_t[]){4, 3});
     float in[6 * 3], out[4 * 3];
-    for (int i = 0; i < 18; i++)
-        in[i] = (float)i;
+    for (int i = 0; i < 18; i++) in[i] = (float)i;
     memset(out, 0, sizeof out);
     Kernel *k = kernel_new(arena);
     KRef at[2] = {kx_axis(k, kernel_axis(k, "n", AX_PAR, 4, true)),
                   kx_axis(k, kernel_axis(k, "c", AX_SEQ, 3, false))};
     int p = add_param(k, t, layout_plain(t), false), q = add_param(k, t, layout_plain(t), true);
     k->param[p].io = true;
-    k->store[k->nstore++] = (KStore){.param = q, .rank = 2, .index = {at[0], at[1]},
-                                     .value = kx_load(k, p, 2, at, NOK, 0)};
+    k->store[k->nstore++] = (KStore){
+        .param = q, .rank = 2, .index = {at[0], at[1]}, .value = kx_load(k, p, 2, at, NOK, 0)};
     kernel_verify(k);
     kernel_eval(k, (KMem[]){{in, 12}, {out, 0}}, (int64_t[]){0, 5, 3, 0}, 1, 3);
     CHECK(out[0] == 0 && out[3] == 15 && out[5] == 17 && out[6] == 9 && out[9] == 0);
 }
 
-static void test_rng(void) {
+static void test_rng(void)
+{
     float out[7];
     KMem at[MAX_PARAMS] = {0};
     Kernel *k = kernel_new(arena);
@@ -637,8 +677,7 @@ static void test_rng(void) {
     store1(k, t, out, at, i, u);
     kernel_verify(k);
     kernel_eval(k, at, NULL, 0, 1);
-    for (int e = 0; e < 7; e++)
-        CHECK(out[e] == (float)philox_uniform(11, 5, 3, 2, (uint64_t)e));
+    for (int e = 0; e < 7; e++) CHECK(out[e] == (float)philox_uniform(11, 5, 3, 2, (uint64_t)e));
 }
 
 /* ---- text ---- */
@@ -663,17 +702,17 @@ static const char conv_text[] =
     "  %11 = max2 %10, 0 : f32\n"
     "  store p2[n, c0*4 + c1, h, w] = %11\n";
 
-static void test_text(void) {
-    Conv c = {.n = 2, .ic = 4, .oc = 8, .h = 5, .w = 5, .k = 3, .stride = 1, .pad = 1, .oh = 5,
-              .ow = 5};
+static void test_text(void)
+{
+    Conv c = {
+        .n = 2, .ic = 4, .oc = 8, .h = 5, .w = 5, .k = 3, .stride = 1, .pad = 1, .oh = 5, .ow = 5};
     Layout y = layout_blocked(conv_y(&c), 4, NULL, NULL);
     Kernel *k = kernel_split(arena, conv_kernel(&c, layout_plain(conv_x(&c)), y, true), 1, 4);
     k->axis[4].kind = AX_VEC;
     Str s = {0}, again = {0};
     kernel_print(&s, k);
     CHECK(!strcmp(s.s, conv_text));
-    if (strcmp(s.s, conv_text))
-        printf("%s", s.s);
+    if (strcmp(s.s, conv_text)) printf("%s", s.s);
     kx_mod(k, kx_axis(k, 0), 2); /* what nobody needs does not show */
     kernel_print(&again, k);
     CHECK(!strcmp(s.s, again.s));
@@ -683,12 +722,12 @@ static void test_text(void) {
 
 /* ---- the verifier ---- */
 
-static bool dies(const Kernel *k) {
+static bool dies(const Kernel *k)
+{
     fflush(stdout);
     pid_t pid = fork();
     if (!pid) {
-        if (!freopen("/dev/null", "w", stderr))
-            _exit(0);
+        if (!freopen("/dev/null", "w", stderr)) _exit(0);
         kernel_verify(k);
         _exit(0);
     }
@@ -697,9 +736,10 @@ static bool dies(const Kernel *k) {
     return status != 0;
 }
 
-static void test_verifier(void) {
-    Conv c = {.n = 2, .ic = 4, .oc = 8, .h = 5, .w = 5, .k = 3, .stride = 1, .pad = 1, .oh = 5,
-              .ow = 5};
+static void test_verifier(void)
+{
+    Conv c = {
+        .n = 2, .ic = 4, .oc = 8, .h = 5, .w = 5, .k = 3, .stride = 1, .pad = 1, .oh = 5, .ow = 5};
     Layout x = layout_plain(conv_x(&c)), y = layout_plain(conv_y(&c));
     CHECK(!dies(conv_kernel(&c, x, y, true)));
     CHECK(dies(conv_kernel(&c, x, y, false))); /* leaves the tensor without a guard */
@@ -720,7 +760,8 @@ static void test_verifier(void) {
 /* ---- a module ---- */
 
 /* temp = x * h; y = temp + temp. One kernel a call, two slots, a table. */
-static Kernel *module_kernel_of(Op op, Layout l, bool io_in, bool io_out) {
+static Kernel *module_kernel_of(Op op, Layout l, bool io_in, bool io_out)
+{
     Kernel *k = kernel_new(arena);
     k->name = op == OP_mul ? "k0_scale" : "k1_double";
     Layout one = {.rank = 1, .ndigit = 1, .digit = {{0, 1, 2, 0}}};
@@ -730,19 +771,20 @@ static Kernel *module_kernel_of(Op op, Layout l, bool io_in, bool io_out) {
     kernel_param(k, (KParam){DT_F32, l, .sample = true, .io = io_out, .out = true});
     KRef v = kx_load(k, 0, 2, at, NOK, 0), w = v;
     KParam h = {DT_F32, one, .sample = true, .io = true, .in = true};
-    if (op == OP_mul)
-        w = kx_load(k, kernel_param(k, h), 1, at, NOK, 0);
-    k->store[k->nstore++] = (KStore){.param = 1, .rank = 2, .index = {at[0], at[1]},
-                                     .value = eval2(k, op, DT_F32, v, w)};
+    if (op == OP_mul) w = kx_load(k, kernel_param(k, h), 1, at, NOK, 0);
+    k->store[k->nstore++] = (KStore){
+        .param = 1, .rank = 2, .index = {at[0], at[1]}, .value = eval2(k, op, DT_F32, v, w)};
     kernel_verify(k);
     return k;
 }
 
-static void count_call(void *user, int call) {
+static void count_call(void *user, int call)
+{
     *(int *)user += 1 + call;
 }
 
-static void test_module(void) {
+static void test_module(void)
+{
     Layout l = layout_plain(type_of(DT_F32, 2, (int64_t[]){2, 3}));
     Layout one = layout_plain(type_of(DT_I64, 1, (int64_t[]){2}));
     Kernel *kernels[] = {module_kernel_of(OP_mul, l, true, false),
@@ -754,19 +796,32 @@ static void test_module(void) {
                         {BUF_IO, DT_F32, l, .sample = true, .index = 1, .name = "y"}};
     Call calls[] = {{.kernel = 0, .nbuf = 3, .buf = (int[]){1, 3, 2}},
                     {.kernel = 1, .nbuf = 2, .buf = (int[]){3, 4}}};
-    Program p = {.name = "forward", .nio = 2, .nhyper = 1, .slots = 2, .nbuffer = 5,
-                 .buffer = buffers, .step = {.ncall = 2, .call = calls}, .scratch_offset = 128,
+    Program p = {.name = "forward",
+                 .nio = 2,
+                 .nhyper = 1,
+                 .slots = 2,
+                 .nbuffer = 5,
+                 .buffer = buffers,
+                 .step = {.ncall = 2, .call = calls},
+                 .scratch_offset = 128,
                  .io = {{"x", DT_F32, 1, {3}, .alias = -1},
                         {"y", DT_F32, 1, {3}, .output = true, .alias = -1}},
                  .hyper = {{"h", DT_F32, .value = 10, .hi = 100}},
-                 .buf_id = -1, .buf_t = -1, .buf_limit = -1, .buf_done = -1};
-    Module m = {.prefix = "m", .precision = DT_F32, .nkernel = 2, .kernel = kernels,
-                .nprogram = 1, .program = &p};
+                 .buf_id = -1,
+                 .buf_t = -1,
+                 .buf_limit = -1,
+                 .buf_done = -1};
+    Module m = {.prefix = "m",
+                .precision = DT_F32,
+                .nkernel = 2,
+                .kernel = kernels,
+                .nprogram = 1,
+                .program = &p};
     uint8_t *mem = arena_alloc(arena, 192);
     memcpy(mem, (int64_t[]){2, 0}, 16);
     float x[] = {1, 2, 3, 4, 5, 6, 7, 8, 9}, y[9] = {0}, h[] = {1, 2, 3};
-    PhaseMem at = {mem, (void *[]){x, y}, (int64_t[]){12, 12}, (const void *[]){h},
-                   (int64_t[]){4}, 0};
+    PhaseMem at = {mem, (void *[]){x, y}, (int64_t[]){12, 12}, (const void *[]){h}, (int64_t[]){4},
+                   0};
     int count = 0;
     module_eval_phase(&m, &p, &p.step, &at, 0, 2, count_call, &count);
     CHECK(count == 3 && y[0] == 2 && y[2] == 6 && y[3] == 0 && y[6] == 42 && y[8] == 54);
@@ -782,7 +837,8 @@ static void test_module(void) {
     str_free(&s);
 }
 
-static void run_all(void *unused) {
+static void run_all(void *unused)
+{
     (void)unused;
     test_random_indices();
     test_reshapes();
@@ -802,7 +858,8 @@ static void run_all(void *unused) {
     test_module();
 }
 
-int main(void) {
+int main(void)
+{
     char msg[256];
     arena = arena_new();
     if (!err_guard(run_all, NULL, msg, sizeof msg)) {

@@ -22,7 +22,7 @@ static Layout weights_layout(int result, int data, int v, const Contract *c)
     int64_t per = data == 1 ? c->ic : c->oc, out = result == 0 ? c->oc : c->ic;
     Layout l = {.rank = 4, .ndigit = 6};
     Digit d[6] = {{result, v, out / v, 0}, {data, v, per / v, 0}, {2, 1, c->kh, 0},
-                  {3, 1, c->kw, 0}, {data, 1, v, 0}, {result, 1, v, 0}};
+                  {3, 1, c->kw, 0},        {data, 1, v, 0},       {result, 1, v, 0}};
     memcpy(l.digit, d, sizeof d);
     return l;
 }
@@ -30,8 +30,7 @@ static Layout weights_layout(int result, int data, int v, const Contract *c)
 static bool offer(const Target *t, const Contract *c, Offer *o)
 {
     int v = target_lanes(t, c->dtype);
-    if (c->groups != 1 || c->ic % v || c->oc % v)
-        return false;
+    if (c->groups != 1 || c->ic % v || c->oc % v) return false;
     bool forward = c->op == OP_conv;
     Type x = type_of(c->dtype, 4, (int64_t[]){c->batch, c->ic, c->ih, c->iw});
     Type y = type_of(c->dtype, 4, (int64_t[]){c->batch, c->oc, c->oh, c->ow});
@@ -44,11 +43,23 @@ static bool offer(const Target *t, const Contract *c, Offer *o)
     return true;
 }
 
-static const Target claiming = {.name = "test", .triple = "test", .cpu = "test", .vec_bytes = 32,
-                                .vec_regs = 16, .fma = true, .l1 = 32768, .l2 = 1 << 20,
+static const Target claiming = {.name = "test",
+                                .triple = "test",
+                                .cpu = "test",
+                                .vec_bytes = 32,
+                                .vec_regs = 16,
+                                .fma = true,
+                                .l1 = 32768,
+                                .l2 = 1 << 20,
                                 .offer = offer};
-static const Target plain = {.name = "test", .triple = "test", .cpu = "test", .vec_bytes = 32,
-                             .vec_regs = 16, .fma = true, .l1 = 32768, .l2 = 1 << 20};
+static const Target plain = {.name = "test",
+                             .triple = "test",
+                             .cpu = "test",
+                             .vec_bytes = 32,
+                             .vec_regs = 16,
+                             .fma = true,
+                             .l1 = 32768,
+                             .l2 = 1 << 20};
 static const Target scalar = {.name = "test", .triple = "test", .cpu = "test", .gpu = true};
 
 /* ---- programs out of text: inputs and outputs become io unless they are states ---- */
@@ -62,8 +73,8 @@ static bool is_state(const char *name)
 static void add_io(ProgramSpec *s, const char *name, Type t, bool output)
 {
     ProgIO *io = &s->io[s->nio++];
-    *io = (ProgIO){.name = name, .dtype = t.dtype, .rank = t.rank - 1, .output = output,
-                   .alias = -1};
+    *io =
+        (ProgIO){.name = name, .dtype = t.dtype, .rank = t.rank - 1, .output = output, .alias = -1};
     memcpy(io->dim, t.dim + 1, sizeof t.dim[0] * MAX_RANK - sizeof t.dim[0]);
 }
 
@@ -118,20 +129,16 @@ static void bind_inputs(Case *c)
     uint32_t s = 7;
     for (Ref r = 0; r < c->g->n; r++) {
         const Node *n = &c->g->node[r];
-        if (n->op != OP_input)
-            continue;
+        if (n->op != OP_input) continue;
         const char *name = node_attr(n, "name")->s;
         void *dense = arena_alloc(c->a, (size_t)type_bytes(n->type) + 8);
         random_fill(n->type.dtype, dense, type_count(n->type), &s);
-        if (!strcmp(name, "seed"))
-            memcpy(dense, &c->seed, 8);
+        if (!strcmp(name, "seed")) memcpy(dense, &c->seed, 8);
         eval_bind(c->ev, r, dense);
         const Buffer *b = state_buffer(c, name);
-        if (b)
-            layout_pack(&b->layout, n->type, dense, c->arena + b->offset);
+        if (b) layout_pack(&b->layout, n->type, dense, c->arena + b->offset);
         for (int k = 0; k < c->p->nio; k++)
-            if (!strcmp(c->p->io[k].name, name) && !c->p->io[k].output)
-                c->io[k] = dense;
+            if (!strcmp(c->p->io[k].name, name) && !c->p->io[k].output) c->io[k] = dense;
     }
 }
 
@@ -139,11 +146,9 @@ static void bind_outputs(Case *c)
 {
     for (int k = 0; k < c->p->nio; k++) {
         int64_t each = dtype_bytes(c->p->io[k].dtype);
-        for (int d = 0; d < c->p->io[k].rank; d++)
-            each *= c->p->io[k].dim[d];
+        for (int d = 0; d < c->p->io[k].rank; d++) each *= c->p->io[k].dim[d];
         c->stride[k] = each;
-        if (c->p->io[k].output)
-            c->io[k] = arena_alloc(c->a, (size_t)(each * c->p->slots) + 8);
+        if (c->p->io[k].output) c->io[k] = arena_alloc(c->a, (size_t)(each * c->p->slots) + 8);
     }
 }
 
@@ -172,24 +177,21 @@ static double compare(const Case *c, const char *name, Ref r)
 static void set_tables(Case *c)
 {
     const Buffer *b = &c->p->buffer[c->p->buf_sample];
-    for (int64_t i = 0; i < c->p->slots; i++)
-        memcpy(c->arena + b->offset + 8 * i, &i, 8);
+    for (int64_t i = 0; i < c->p->slots; i++) memcpy(c->arena + b->offset + 8 * i, &i, 8);
     memset(c->arena + c->p->zero_offset, 0, (size_t)c->p->zero_bytes);
 }
 
 static double run_case(Case *c, const char *text, const Target *t, int batch)
 {
     Graph *g = graph_read(c->a, text, "test", NULL);
-    if (batch > 1)
-        g = pass_batch(c->a, g, batch);
+    if (batch > 1) g = pass_batch(c->a, g, batch);
     ProgramSpec s = spec_of(g, batch);
     c->g = g;
     c->m = module_new(c->a, "m");
     c->m->precision = DT_F64;
     lower_program(c->m, t, &s);
     module_finish(c->m);
-    for (int i = 0; i < c->m->nkernel; i++)
-        kernel_verify(c->m->kernel[i]);
+    for (int i = 0; i < c->m->nkernel; i++) kernel_verify(c->m->kernel[i]);
     c->p = &c->m->program[0];
     c->arena = arena_alloc(c->a, (size_t)c->p->worker_bytes + 64);
     memset(c->arena, 0xff, (size_t)c->p->worker_bytes);
@@ -199,16 +201,14 @@ static double run_case(Case *c, const char *text, const Target *t, int batch)
     bind_inputs(c);
     bind_outputs(c);
     Ref want[32];
-    for (uint32_t i = 0; i < g->nout; i++)
-        want[i] = g->out[i].ref;
+    for (uint32_t i = 0; i < g->nout; i++) want[i] = g->out[i].ref;
     eval_run(c->ev, want, (int)g->nout);
     PhaseMem mem = {.arena = c->arena, .io = c->io, .io_stride = c->stride, .seed = c->seed};
     module_eval_phase(c->m, c->p, &c->p->step, &mem, 0, batch, NULL, NULL);
     double worst = 0;
     for (uint32_t i = 0; i < g->nout; i++) {
         double d = compare(c, g->out[i].name, g->out[i].ref);
-        if (!(d <= worst))
-            worst = d;
+        if (!(d <= worst)) worst = d;
     }
     return worst;
 }
@@ -241,8 +241,7 @@ static void test(const char *name, int calls, const char *text)
             Attempt at = {text, targets[i], batch, NAN, 0};
             char msg[512] = "";
             bool ok = err_guard(attempt, &at, msg, sizeof msg) && at.worst <= 1e-11;
-            if (ok && calls && i == 0 && at.calls != calls)
-                ok = false;
+            if (ok && calls && i == 0 && at.calls != calls) ok = false;
             printf("%s  %s %s batch %d: %.2g, %d kernels %s\n", ok ? "ok  " : "FAIL", name,
                    names[i], batch, at.worst, at.calls, msg);
             passed += ok;
@@ -251,9 +250,10 @@ static void test(const char *name, int calls, const char *text)
 }
 
 #define CONV "strides=[1,1] pads=[1,1,1,1] dilations=[1,1] groups=1"
-#define HEAD "graph t {\n %x = input {name=\"x\"} : f64[1,4,5,6]\n" \
-             " %w = iota {axis=2} : f64[4,4,3,3]\n %h = const splat(0.1) : f64[4,4,3,3]\n" \
-             " %k = const splat(0.5) : f64[4,4,3,3]\n"
+#define HEAD                                                                                       \
+    "graph t {\n %x = input {name=\"x\"} : f64[1,4,5,6]\n"                                         \
+    " %w = iota {axis=2} : f64[4,4,3,3]\n %h = const splat(0.1) : f64[4,4,3,3]\n"                  \
+    " %k = const splat(0.5) : f64[4,4,3,3]\n"
 
 int main(void)
 {
@@ -267,10 +267,11 @@ int main(void)
          " %p = div %e, %sb : f64[1,5]\n return p=%p\n}\n");
     test("convolution, residual, relu and mask in one kernel after the input's copy", 2,
          HEAD " %c = conv %x, %k {" CONV "} : f64[1,4,5,6]\n %z = const splat(0) : f64[1,4,5,6]\n"
-         " %r = max2 %c, %z : f64[1,4,5,6]\n %m = lt %z, %c : bool[1,4,5,6]\n"
-         " return r=%r, m=%m\n}\n");
+              " %r = max2 %c, %z : f64[1,4,5,6]\n %m = lt %z, %c : bool[1,4,5,6]\n"
+              " return r=%r, m=%m\n}\n");
     test("a chain of convolutions and its adjoint", 0,
-         HEAD " %c = conv %x, %k {" CONV "} : f64[1,4,5,6]\n %z = const splat(0) : f64[1,4,5,6]\n"
+         HEAD
+         " %c = conv %x, %k {" CONV "} : f64[1,4,5,6]\n %z = const splat(0) : f64[1,4,5,6]\n"
          " %r = max2 %c, %z : f64[1,4,5,6]\n %m = lt %z, %c : bool[1,4,5,6]\n"
          " %c2 = conv %r, %k {strides=[2,2] pads=[1,1,1,1] dilations=[1,1] groups=1} :"
          " f64[1,4,3,3]\n"
@@ -312,8 +313,8 @@ int main(void)
          " %k = argsort %x {axis=1 k=3} : i64[1,3]\n return g=%g, s=%s, k=%k\n}\n");
     test("matmul after a reshape of blocked features", 0,
          HEAD " %c = conv %x, %k {" CONV "} : f64[1,4,5,6]\n %r = reshape %c : f64[1,120]\n"
-         " %v = const splat(0.25) : f64[120,3]\n %m = matmul %r, %v : f64[1,3]\n"
-         " return m=%m\n}\n");
+              " %v = const splat(0.25) : f64[120,3]\n %m = matmul %r, %v : f64[1,3]\n"
+              " return m=%m\n}\n");
     test("a state updated in place", 0,
          "graph t {\n %s = input {name=\"state.x\"} : f64[1,4]\n %d = add %s, %s : f64[1,4]\n"
          " return state.x=%d\n}\n");

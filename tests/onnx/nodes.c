@@ -33,7 +33,8 @@ typedef struct Skip {
 static Skip skips[MAX_SKIPS];
 static int nskips;
 
-static void read_skips(const char *path) {
+static void read_skips(const char *path)
+{
     char line[512];
     FILE *f = fopen(path, "r");
     if (!f) {
@@ -47,7 +48,8 @@ static void read_skips(const char *path) {
     fclose(f);
 }
 
-static Skip *find_skip(const char *test) {
+static Skip *find_skip(const char *test)
+{
     for (int i = 0; i < nskips; i++)
         if (!fnmatch(skips[i].pattern, test, FNM_EXTMATCH)) return &skips[i];
     return NULL;
@@ -69,7 +71,8 @@ typedef struct Test {
     Eval *eval;
 } Test;
 
-static int read_io(Test *t, const char *kind, Io *io) {
+static int read_io(Test *t, const char *kind, Io *io)
+{
     for (int i = 0; i < MAX_IO; i++) {
         char *path = arena_printf(t->a, "%s/test_data_set_0/%s_%d.pb", t->folder, kind, i);
         if (access(path, R_OK)) return i;
@@ -78,7 +81,8 @@ static int read_io(Test *t, const char *kind, Io *io) {
     return MAX_IO;
 }
 
-static void *dense(Arena *a, const Const *c) {
+static void *dense(Arena *a, const Const *c)
+{
     size_t one = (size_t)dtype_bytes(c->type.dtype);
     int64_t n = type_count(c->type);
     char *p = arena_alloc(a, one * (size_t)n);
@@ -87,7 +91,8 @@ static void *dense(Arena *a, const Const *c) {
     return p;
 }
 
-static Graph *import(Test *t) {
+static Graph *import(Test *t)
+{
     OnnxFixed fixed[MAX_IO];
     OnnxOptions o = {.keep_batch = true, .fixed = fixed};
     for (int i = t->fixed == 1; i < t->nin && t->fixed; i++)
@@ -95,7 +100,8 @@ static Graph *import(Test *t) {
     return onnx_import(t->a, arena_printf(t->a, "%s/model.onnx", t->folder), &o);
 }
 
-static void bind_inputs(Test *t, const Graph *g) {
+static void bind_inputs(Test *t, const Graph *g)
+{
     int next = t->fixed == 2 ? t->nin : 0;
     for (Ref r = 0; r < g->n; r++) {
         const Node *n = &g->node[r];
@@ -108,12 +114,14 @@ static void bind_inputs(Test *t, const Graph *g) {
     }
 }
 
-static bool close_to(double x, double want, double rtol, double atol) {
+static bool close_to(double x, double want, double rtol, double atol)
+{
     if (isnan(want) || isinf(want)) return isnan(want) ? isnan(x) : x == want;
     return fabs(x - want) <= atol + rtol * fabs(want);
 }
 
-static void compare(Test *t, int i, const Tensor *got) {
+static void compare(Test *t, int i, const Tensor *got)
+{
     const Const *want = t->out[i].value;
     if (!want) err(NULL, "output %d should have no elements", i);
     DType d = want->type.dtype;
@@ -126,11 +134,13 @@ static void compare(Test *t, int i, const Tensor *got) {
     }
 }
 
-static void free_eval(void *e) {
+static void free_eval(void *e)
+{
     eval_free(e);
 }
 
-static void evaluate(void *arg) {
+static void evaluate(void *arg)
+{
     Test *t = arg;
     Ref want[MAX_IO];
     Graph *g = import(t);
@@ -145,14 +155,16 @@ static void evaluate(void *arg) {
     eval_free(t->eval);
 }
 
-static void read_all(void *arg) {
+static void read_all(void *arg)
+{
     Test *t = arg;
     t->nin = read_io(t, "input", t->in);
     t->nout = read_io(t, "output", t->out);
 }
 
 /* A shape may be an input of a node test. Where the importer wants a literal it is given one. */
-static bool run_test(Test *t, char *msg, size_t size) {
+static bool run_test(Test *t, char *msg, size_t size)
+{
     if (!err_guard(read_all, t, msg, size)) return false;
     for (t->fixed = 0; t->fixed < 3; t->fixed++) {
         if (err_guard(evaluate, t, msg, size)) return true;
@@ -161,7 +173,8 @@ static bool run_test(Test *t, char *msg, size_t size) {
     return false;
 }
 
-static void report(const char *test, bool ok, const char *msg) {
+static void report(const char *test, bool ok, const char *msg)
+{
     Skip *s = find_skip(test);
     if (s) s->hits++;
     passed += ok && !s;
@@ -172,7 +185,8 @@ static void report(const char *test, bool ok, const char *msg) {
     if (!ok && (!s || verbose)) printf("%s: %s%s\n", test, s ? "(skipped) " : "", msg);
 }
 
-static void test_folder(const char *folder, const char *test) {
+static void test_folder(const char *folder, const char *test)
+{
     char path[4096], msg[1024];
     snprintf(path, sizeof path, "%s/%s/model.onnx", folder, test);
     if (access(path, R_OK)) return;
@@ -183,7 +197,8 @@ static void test_folder(const char *folder, const char *test) {
     arena_free(t.a);
 }
 
-static void run_folder(const char *folder) {
+static void run_folder(const char *folder)
+{
     struct dirent **entry;
     int n = scandir(folder, &entry, NULL, alphasort);
     if (n < 0) perror(folder);
@@ -196,7 +211,8 @@ static void run_folder(const char *folder) {
 
 /* ---- whole networks whose weights are all one number: only imported ---- */
 
-static void import_light(void *arg) {
+static void import_light(void *arg)
+{
     Test *t = arg;
     t->out[0].value = onnx_read_tensor(t->a, arena_printf(t->a, "%s_output_0.pb", t->folder), NULL);
     Graph *g = onnx_import(t->a, arena_printf(t->a, "%s.onnx", t->folder), NULL);
@@ -204,7 +220,8 @@ static void import_light(void *arg) {
         err(NULL, "the output has another type");
 }
 
-static void run_light(const char *folder) {
+static void run_light(const char *folder)
+{
     static const char *const nets[] = {"bvlc_alexnet", "densenet121", "inception_v1",
                                        "inception_v2", "resnet50",    "shufflenet",
                                        "squeezenet",   "vgg19",       "zfnet512"};
@@ -221,7 +238,8 @@ static void run_light(const char *folder) {
 
 static const char *const parts[] = {"node", "simple", "pytorch-converted", "pytorch-operator"};
 
-static int run_archive(void) {
+static int run_archive(void)
+{
     const char *shared = getenv("ADJ_SHARED");
     char root[] = "/tmp/onnx-nodes-XXXXXX", command[2048], path[2048];
     if (!shared) {
@@ -245,12 +263,14 @@ static int run_archive(void) {
     return system(command) != 0 || !ok;
 }
 
-static void print_skips(void) {
+static void print_skips(void)
+{
     for (int i = 0; i < nskips; i++)
         if (!skips[i].hits) printf("%s: no such test (%s)\n", skips[i].pattern, skips[i].reason);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     int code = 0;
     if (argc < 2) {
         fprintf(stderr, "usage: onnx_nodes SKIPS [FOLDER...]\n");

@@ -21,7 +21,8 @@ static int passed, failed;
 static const char *shared;
 static char tmp[] = "/tmp/test-onnx-XXXXXX";
 
-static void check_at(bool ok, int line, const char *what, const char *detail) {
+static void check_at(bool ok, int line, const char *what, const char *detail)
+{
     passed += ok;
     failed += !ok;
     if (!ok) printf("test_onnx.c:%d: %s (%s)\n", line, what, detail);
@@ -38,32 +39,37 @@ typedef struct Job {
     char msg[1024];
 } Job;
 
-static void import_job(void *arg) {
+static void import_job(void *arg)
+{
     Job *j = arg;
     j->g = onnx_import(j->a, j->path, j->opts);
 }
 
-static bool import(Job *j) {
+static bool import(Job *j)
+{
     return err_guard(import_job, j, j->msg, sizeof j->msg);
 }
 
 static const OnnxOptions open_dims = {.ndims = 4,
                                       .dims = {{"H", 224}, {"W", 224}, {"x.2", 48}, {"x.3", 192}}};
 
-static int count_ops(const Graph *g, Op op) {
+static int count_ops(const Graph *g, Op op)
+{
     int n = 0;
     for (Ref r = 0; r < g->n; r++) n += g->node[r].op == op;
     return n;
 }
 
 /* Every node but inputs and constants comes from somewhere. */
-static bool all_have_origins(const Graph *g) {
+static bool all_have_origins(const Graph *g)
+{
     for (Ref r = 0; r < g->n; r++)
         if (g->node[r].op != OP_input && !g->origin[r].n) return false;
     return true;
 }
 
-static bool names_conv(const Graph *g) {
+static bool names_conv(const Graph *g)
+{
     for (Ref r = 0; r < g->n; r++) {
         Str s = {0};
         if (g->node[r].op != OP_conv) continue;
@@ -75,7 +81,8 @@ static bool names_conv(const Graph *g) {
     return true;
 }
 
-static int import_file(const char *path, const struct stat *st, int kind, struct FTW *at) {
+static int import_file(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
     size_t n = strlen(path);
     (void)st, (void)at;
     if (kind != FTW_F || n < 5 || strcmp(path + n - 5, ".onnx")) return 0;
@@ -94,7 +101,8 @@ static int import_file(const char *path, const struct stat *st, int kind, struct
     return 0;
 }
 
-static void test_all_models(void) {
+static void test_all_models(void)
+{
     char path[1024];
     snprintf(path, sizeof path, "%s/models", shared);
     nftw(path, import_file, 8, FTW_PHYS);
@@ -102,7 +110,8 @@ static void test_all_models(void) {
 
 /* ---- golden logits ---- */
 
-static NpyArray read_npy(const char *golden, const char *file) {
+static NpyArray read_npy(const char *golden, const char *file)
+{
     char path[1024];
     NpyArray a = {0};
     DataError e;
@@ -111,11 +120,13 @@ static NpyArray read_npy(const char *golden, const char *file) {
     return a;
 }
 
-static double number(const NpyArray *a, int64_t i) {
+static double number(const NpyArray *a, int64_t i)
+{
     return a->type == NPY_F64 ? ((double *)a->data)[i] : (double)((float *)a->data)[i];
 }
 
-static double widest(const NpyArray *a) {
+static double widest(const NpyArray *a)
+{
     double m = 1;
     for (int64_t i = 0; i < a->elements; i++)
         if (fabs(number(a, i)) / 10 > m) m = fabs(number(a, i)) / 10;
@@ -123,7 +134,8 @@ static double widest(const NpyArray *a) {
 }
 
 /* The largest error over the first two images. */
-static double logit_error(const Graph *g, const NpyArray *x, const NpyArray *z) {
+static double logit_error(const Graph *g, const NpyArray *x, const NpyArray *z)
+{
     Ref in = graph_find_input(g, "x"), out = g->out[0].ref;
     int64_t pixels = type_count(g->node[in].type), classes = type_count(g->node[out].type);
     float *image = malloc(sizeof *image * (size_t)pixels);
@@ -144,7 +156,8 @@ static double logit_error(const Graph *g, const NpyArray *x, const NpyArray *z) 
     return worst;
 }
 
-static void test_golden(const char *model, const char *golden, const OnnxOptions *opts) {
+static void test_golden(const char *model, const char *golden, const OnnxOptions *opts)
+{
     char path[1024], detail[1200];
     NpyArray x = read_npy(golden, "x"), z = read_npy(golden, "logits");
     snprintf(path, sizeof path, "%s/models/%s.onnx", shared, model);
@@ -161,7 +174,8 @@ static void test_golden(const char *model, const char *golden, const OnnxOptions
     npy_free(&z);
 }
 
-static void test_goldens(void) {
+static void test_goldens(void)
+{
     test_golden("resnet-cifar10/resnet20-cifar10-op11", "resnet20", NULL);
     test_golden("resnet-cifar10/resnet20-cifar10-op13", "resnet20", NULL);
     test_golden("resnet-cifar10/resnet20-cifar10-op13-bnkept", "resnet20", NULL);
@@ -182,7 +196,8 @@ static void test_goldens(void) {
 /* ---- preprocessing ---- */
 
 /* resnet20 on pixels, with the normalisation in front, against the golden normalised images. */
-static void test_preprocessing(void) {
+static void test_preprocessing(void)
+{
     static const double mean[3] = {.485, .456, .406}, std[3] = {.229, .224, .225};
     OnnxOptions o = {.nmean = 3, .nstd = 3, .scale = 2};
     NpyArray x = read_npy("resnet20", "x"), z = read_npy("resnet20", "logits");
@@ -213,7 +228,8 @@ typedef struct Bytes {
     size_t n;
 } Bytes;
 
-static Bytes slurp(const char *path) {
+static Bytes slurp(const char *path)
+{
     Bytes b = {0};
     FILE *f = fopen(path, "rb");
     if (!f) return b;
@@ -226,7 +242,8 @@ static Bytes slurp(const char *path) {
     return b;
 }
 
-static const char *put(const unsigned char *p, size_t n) {
+static const char *put(const unsigned char *p, size_t n)
+{
     static char path[64];
     snprintf(path, sizeof path, "%s/m.onnx", tmp);
     FILE *f = fopen(path, "wb");
@@ -236,7 +253,8 @@ static const char *put(const unsigned char *p, size_t n) {
 
 /* Imports bytes as a file; true if they are a model. A failure must be one line that names the
  * file. */
-static bool try_bytes(const unsigned char *p, size_t n) {
+static bool try_bytes(const unsigned char *p, size_t n)
+{
     Job j = {.a = arena_new(), .path = put(p, n), .opts = &open_dims};
     bool ok = import(&j);
     if (!ok && (strncmp(j.msg, j.path, strlen(j.path)) || strchr(j.msg, '\n')))
@@ -245,7 +263,8 @@ static bool try_bytes(const unsigned char *p, size_t n) {
     return ok;
 }
 
-static bool says(const void *p, size_t n, const char *what) {
+static bool says(const void *p, size_t n, const char *what)
+{
     Job j = {.a = arena_new(), .path = put(p, n)};
     bool ok = !import(&j) && strstr(j.msg, what);
     if (!ok) printf("wanted \"%s\", got \"%s\"\n", what, j.msg);
@@ -253,7 +272,8 @@ static bool says(const void *p, size_t n, const char *what) {
     return ok;
 }
 
-static void test_small_files(void) {
+static void test_small_files(void)
+{
     CHECK(says("", 0, "not an ONNX file: empty"), "empty");
     CHECK(says("hello, world\n", 13, "not an ONNX file"), "text");
     CHECK(says("\x08\x07", 2, "no graph"), "no graph");
@@ -268,7 +288,8 @@ static void test_small_files(void) {
 }
 
 /* graph(7) > node(1) > attribute(5) > g(6) > node ..: well formed, each length in two bytes. */
-static void test_deep_nesting(void) {
+static void test_deep_nesting(void)
+{
     enum { LEVELS = 100 };
     static const unsigned char tags[] = {0x0a, 0x2a, 0x32};
     unsigned char b[3 * LEVELS + 3];
@@ -288,16 +309,19 @@ typedef struct Proto {
     size_t n;
 } Proto;
 
-static void byte(Proto *b, unsigned v) {
+static void byte(Proto *b, unsigned v)
+{
     b->p[b->n++] = (unsigned char)v;
 }
 
-static void number_field(Proto *b, unsigned field, unsigned v) {
+static void number_field(Proto *b, unsigned field, unsigned v)
+{
     byte(b, field << 3);
     byte(b, v); /* below 128 */
 }
 
-static void bytes_field(Proto *b, unsigned field, const void *p, size_t n) {
+static void bytes_field(Proto *b, unsigned field, const void *p, size_t n)
+{
     byte(b, field << 3 | 2);
     byte(b, (unsigned)(n & 127) | 128);
     byte(b, (unsigned)(n >> 7));
@@ -305,16 +329,19 @@ static void bytes_field(Proto *b, unsigned field, const void *p, size_t n) {
     b->n += n;
 }
 
-static void text_field(Proto *b, unsigned field, const char *text) {
+static void text_field(Proto *b, unsigned field, const char *text)
+{
     bytes_field(b, field, text, strlen(text));
 }
 
-static void nest(Proto *b, unsigned field, const Proto *inner) {
+static void nest(Proto *b, unsigned field, const Proto *inner)
+{
     bytes_field(b, field, inner->p, inner->n);
 }
 
 /* "key" = "value" of a tensor's external data. */
-static void entry(Proto *tensor, const char *key, const char *value) {
+static void entry(Proto *tensor, const char *key, const char *value)
+{
     Proto e = {.n = 0};
     text_field(&e, 1, key);
     text_field(&e, 2, value);
@@ -322,7 +349,8 @@ static void entry(Proto *tensor, const char *key, const char *value) {
 }
 
 /* float x[1,4] */
-static Proto value_info(const char *name) {
+static Proto value_info(const char *name)
+{
     Proto one = {.n = 0}, four = {.n = 0}, shape = {.n = 0}, tensor = {.n = 0}, type = {.n = 0};
     Proto info = {.n = 0};
     number_field(&one, 1, 1);
@@ -338,7 +366,8 @@ static Proto value_info(const char *name) {
 }
 
 /* y = op(x, second), with the initializer w, of opset 13. */
-static Proto tiny_model(const char *op, const char *second, const Proto *w) {
+static Proto tiny_model(const char *op, const char *second, const Proto *w)
+{
     Proto node = {.n = 0}, graph = {.n = 0}, opset = {.n = 0}, model = {.n = 0};
     Proto x = value_info("pixels"), y = value_info("y");
     text_field(&node, 1, "pixels");
@@ -356,7 +385,8 @@ static Proto tiny_model(const char *op, const char *second, const Proto *w) {
     return model;
 }
 
-static Proto weights(void) {
+static Proto weights(void)
+{
     Proto w = {.n = 0};
     number_field(&w, 1, 4);
     number_field(&w, 2, 1);
@@ -364,7 +394,8 @@ static Proto weights(void) {
     return w;
 }
 
-static Proto external(const char *location, const char *offset) {
+static Proto external(const char *location, const char *offset)
+{
     Proto w = weights();
     entry(&w, "location", location);
     entry(&w, "offset", offset);
@@ -372,11 +403,13 @@ static Proto external(const char *location, const char *offset) {
     return w;
 }
 
-static bool model_says(const Proto *m, const char *what) {
+static bool model_says(const Proto *m, const char *what)
+{
     return says(m->p, m->n, what);
 }
 
-static void test_messages(void) {
+static void test_messages(void)
+{
     Proto w = weights();
     static const float four[4] = {1, 2, 3, 4};
     bytes_field(&w, 9, four, sizeof four);
@@ -390,7 +423,8 @@ static void test_messages(void) {
     CHECK(model_says(&few, "tensor \"w\": 12 bytes for the 16 of its dimensions"), "bytes");
 }
 
-static void test_external_data(void) {
+static void test_external_data(void)
+{
     static const float data[8] = {0, 0, 1, 2, 3, 4};
     static const char *const outside[] = {"/etc/passwd", "../w.bin", "a/../../w.bin", ".."};
     char path[64];
@@ -422,20 +456,23 @@ static void test_external_data(void) {
 
 static uint64_t state = 0x243f6a8885a308d3u;
 
-static uint64_t rnd(void) {
+static uint64_t rnd(void)
+{
     state ^= state << 13;
     state ^= state >> 7;
     state ^= state << 17;
     return state;
 }
 
-static double now(void) {
+static double now(void)
+{
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void mutate(unsigned char *p, size_t n) {
+static void mutate(unsigned char *p, size_t n)
+{
     int edits = 1 + (int)(rnd() % 4);
     for (int i = 0; i < edits; i++) {
         size_t at = rnd() % n;
@@ -448,7 +485,8 @@ static void mutate(unsigned char *p, size_t n) {
     }
 }
 
-static void fuzz(const char *model, int rounds, double seconds) {
+static void fuzz(const char *model, int rounds, double seconds)
+{
     char path[1024];
     snprintf(path, sizeof path, "%s/models/%s", shared, model);
     Bytes b = slurp(path);
@@ -478,7 +516,8 @@ static void fuzz(const char *model, int rounds, double seconds) {
 
 /* ---- facts ---- */
 
-static void facts_job(void *arg) {
+static void facts_job(void *arg)
+{
     Job *j = arg;
     OnnxFacts *f = onnx_facts(j->a, j->path);
     int conv = 0, sum = 0;
@@ -492,7 +531,8 @@ static void facts_job(void *arg) {
     CHECK(strstr(f->producer, "pytorch") != NULL, f->producer);
 }
 
-static void test_facts(void) {
+static void test_facts(void)
+{
     char path[1024];
     snprintf(path, sizeof path, "%s/models/resnet-cifar10/resnet20-cifar10-op13.onnx", shared);
     Job j = {.a = arena_new(), .path = path};
@@ -501,7 +541,8 @@ static void test_facts(void) {
 }
 
 /* An open dimension that gets no value is named. */
-static void test_open_dimension(void) {
+static void test_open_dimension(void)
+{
     char path[1024];
     snprintf(path, sizeof path,
              "%s/models/torchvision-structure/"
@@ -512,7 +553,8 @@ static void test_open_dimension(void) {
     arena_free(j.a);
 }
 
-static void test_shared(void) {
+static void test_shared(void)
+{
     double start = now();
     test_all_models();
     test_open_dimension();
@@ -526,7 +568,8 @@ static void test_shared(void) {
     fuzz("misc/ppocr_cls.onnx", 500, 10);
 }
 
-int main(void) {
+int main(void)
+{
     shared = getenv("ADJ_SHARED");
     if (!mkdtemp(tmp)) return 1;
     test_small_files();

@@ -7,7 +7,8 @@
 #include <string.h>
 
 /* Compares d(scalar)/d(every element of every input) with the gradients. */
-static void compare(Point *p, Ref scalar, const Ref *grad, double h, double tol, const char *what) {
+static void compare(Point *p, Ref scalar, const Ref *grad, double h, double tol, const char *what)
+{
     for (int i = 0; i < p->n; i++) {
         const double *g = point_value(p, grad[i]);
         int64_t n = type_count(p->g->node[p->in[i]].type);
@@ -23,7 +24,8 @@ static void compare(Point *p, Ref scalar, const Ref *grad, double h, double tol,
 
 /* A map that is linear in all inputs gives <A x, y> in total, one linear in each gives it for
  * each. */
-static void adjoint_exact(const Point *p, Ref scalar, const Ref *grad, const Row *row) {
+static void adjoint_exact(const Point *p, Ref scalar, const Ref *grad, const Row *row)
+{
     double image = point_value(p, scalar)[0], total = 0;
     for (int i = 0; i < p->n; i++) {
         double part = point_dot(p, grad[i], p->x[i]);
@@ -33,12 +35,14 @@ static void adjoint_exact(const Point *p, Ref scalar, const Ref *grad, const Row
     if (row->linear == 'j') expect_near(total, image, 1e-12, row->name, "<Ax,y> = <x,A'y>");
 }
 
-static void differentiate(Graph *g, Ref scalar, const Point *p, Ref *grad) {
+static void differentiate(Graph *g, Ref scalar, const Point *p, Ref *grad)
+{
     grad_append(g, 1, &scalar, NULL, p->n, p->in, grad);
     for (int i = 0; i < p->n; i++) check(type_eq(g->node[grad[i]].type, g->node[p->in[i]].type));
 }
 
-static void test_row(const Row *row) {
+static void test_row(const Row *row)
+{
     Arena *a = arena_new();
     Graph *g = read_row(a, row);
     bool ranged = row->lo != 0 || row->hi != 0;
@@ -58,13 +62,15 @@ static void test_row(const Row *row) {
 
 /* ---- every row of the table is tested ---- */
 
-static bool has_row(const char *op) {
+static bool has_row(const char *op)
+{
     for (int i = 0; i < nrows; i++)
         if (!strcmp(rows[i].name, op)) return true;
     return false;
 }
 
-static void test_coverage(void) {
+static void test_coverage(void)
+{
     static const struct {
         const char *op, *rule;
     } table[] = {
@@ -80,7 +86,8 @@ static void test_coverage(void) {
 /* ---- matters of choice ---- */
 
 /* The gradient of y at x, where the body computes y from x, both f64[n]. */
-static void expect_grad(const char *what, const char *body, int n, double *x, const double *want) {
+static void expect_grad(const char *what, const char *body, int n, double *x, const double *want)
+{
     Arena *a = arena_new();
     char *text = arena_printf(a, "%%x = input {name=\"x\"} : f64[%d]\n%s", n, body);
     Row row = {.name = what, .text = text};
@@ -96,7 +103,8 @@ static void expect_grad(const char *what, const char *body, int n, double *x, co
     arena_free(a);
 }
 
-static void test_choices(void) {
+static void test_choices(void)
+{
     double x[] = {-1, 0, 2, NAN}, both[] = {2, 2, 2, 2}, zero[] = {0, 4, -3};
     expect_grad("relu at 0 is 0, at NaN 0",
                 "%z = const splat(0) : f64[4]\n"
@@ -125,7 +133,8 @@ static void test_choices(void) {
 }
 
 /* An interior node as wrt, a given cotangent, an output that is itself wrt. */
-static void test_interface(void) {
+static void test_interface(void)
+{
     Arena *a = arena_new();
     Row row = {.name = "interface",
                .text = "%x = input {name=\"x\"} : f64[2]\n"
@@ -147,7 +156,8 @@ static void test_interface(void) {
     arena_free(a);
 }
 
-void test_gradients(void) {
+void test_gradients(void)
+{
     test_coverage();
     for (int i = 0; i < nrows; i++) test_row(&rows[i]);
     test_choices();

@@ -8,23 +8,27 @@
 #include <math.h>
 #include <stdio.h>
 
-static Ref input(Graph *g, const char *name, int rank, const int64_t *dim) {
+static Ref input(Graph *g, const char *name, int rank, const int64_t *dim)
+{
     return b_input(g, name, type_of(DT_F64, rank, dim));
 }
 #define INPUT(g, name, ...)                                                                        \
     input(g, name, COUNT(((int64_t[]){__VA_ARGS__})), (int64_t[]){__VA_ARGS__})
 
-static Ref binary_like(Graph *g, Op op, Ref a, Ref b) {
+static Ref binary_like(Graph *g, Op op, Ref a, Ref b)
+{
     return b_binary(g, op, a, b_broadcast_to(g, b, g->node[a].type));
 }
 
-static Ref mean_of_channels(Graph *g, Ref x) {
+static Ref mean_of_channels(Graph *g, Ref x)
+{
     Ref sum = b_reduce(g, OP_sum, x, 3, (int[]){0, 2, 3});
     double n = (double)(type_count(g->node[x].type) / g->node[x].type.dim[1]);
     return b_binary(g, OP_div, sum, b_like(g, sum, n));
 }
 
-static Ref batch_norm(Graph *g, Ref x, Ref scale, Ref shift) {
+static Ref batch_norm(Graph *g, Ref x, Ref scale, Ref shift)
+{
     Ref centred = binary_like(g, OP_sub, x, mean_of_channels(g, x));
     Ref var = mean_of_channels(g, b_binary(g, OP_mul, centred, centred));
     Ref dev = b_unary(g, OP_sqrt, b_binary(g, OP_add, var, b_like(g, var, 1e-3)));
@@ -32,7 +36,8 @@ static Ref batch_norm(Graph *g, Ref x, Ref scale, Ref shift) {
     return binary_like(g, OP_add, binary_like(g, OP_mul, unit, scale), shift);
 }
 
-static Ref max_pool(Graph *g, Ref x) {
+static Ref max_pool(Graph *g, Ref x)
+{
     int64_t edge[] = {0, 0, 1, 1}, none[] = {0, 0, 0, 0};
     Ref padded = b_pad(g, x, edge, edge, none, -INFINITY);
     Ref windows = b_window(g, padded, 2, (int64_t[]){3, 3}, (int64_t[]){2, 2}, (int64_t[]){1, 1});
@@ -40,7 +45,8 @@ static Ref max_pool(Graph *g, Ref x) {
 }
 
 /* log1p(sum over j != y of exp(z_j - z_y)), one a sample. */
-static Ref cross_entropy(Graph *g, Ref z, Ref label) {
+static Ref cross_entropy(Graph *g, Ref z, Ref label)
+{
     Type t = g->node[z].type;
     Ref own = b_gather(g, z, label, 1, 1);
     own = b_reshape(g, own, 2, (int64_t[]){t.dim[0], 1});
@@ -49,7 +55,8 @@ static Ref cross_entropy(Graph *g, Ref z, Ref label) {
     return b_unary(g, OP_log1p, b_reduce(g, OP_sum, others, 1, (int[]){1}));
 }
 
-static Ref network(Graph *g) {
+static Ref network(Graph *g)
+{
     int64_t two = 2, labels[] = {3, 1};
     ConvAttrs c = {2, {2, 2}, {1, 1, 1, 1}, {1, 1}, 2};
     Ref x = INPUT(g, "x", 2, 4, 8, 8), w = INPUT(g, "w", 6, 2, 3, 3);
@@ -61,7 +68,8 @@ static Ref network(Graph *g) {
 }
 
 /* d/dt of the scalar at x + t d, from the gradients and from differences. */
-static void compare_along(Point *p, Ref scalar, const Ref *grad, double tol, const char *what) {
+static void compare_along(Point *p, Ref scalar, const Ref *grad, double tol, const char *what)
+{
     const double h = 1e-5;
     double exact = 0, at[2];
     double *d[MAX_INPUTS];
@@ -86,7 +94,8 @@ static void compare_along(Point *p, Ref scalar, const Ref *grad, double tol, con
 }
 
 /* simplify and fold change no value. */
-static void compare_simplified(const Point *p, const Ref *grad, const char *what) {
+static void compare_simplified(const Point *p, const Ref *grad, const char *what)
+{
     Graph *g = p->g;
     for (int i = 0; i < p->n; i++)
         graph_output(g, arena_printf(g->arena, "%s d%d", what, i), grad[i]);
@@ -101,7 +110,8 @@ static void compare_simplified(const Point *p, const Ref *grad, const char *what
     expect(s->n < g->n, what, "%u nodes are still %u", g->n, s->n);
 }
 
-void test_network(void) {
+void test_network(void)
+{
     Arena *a = arena_new();
     Graph *g = graph_new(a, "network");
     Ref loss = network(g), grad[MAX_INPUTS];

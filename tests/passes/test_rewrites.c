@@ -9,7 +9,8 @@
 static const char *const specs[] = {"dce", "simplify", "fold", "simplify fold simplify fold",
                                     "retype=f64:f64"};
 
-static Graph *run(Arena *a, const Graph *g, const char *spec) {
+static Graph *run(Arena *a, const Graph *g, const char *spec)
+{
     char *names = arena_strdup(a, spec), *save;
     const Graph *at = g;
     for (char *p = strtok_r(names, " ", &save); p; p = strtok_r(NULL, " ", &save)) {
@@ -19,7 +20,8 @@ static Graph *run(Arena *a, const Graph *g, const char *spec) {
     return (Graph *)at;
 }
 
-static void same_values(const Point *p, const char *spec, const char *what) {
+static void same_values(const Point *p, const char *spec, const char *what)
+{
     Arena *a = arena_new();
     Graph *g = run(a, p->g, spec);
     Point q = point_move(g, p);
@@ -34,7 +36,8 @@ static void same_values(const Point *p, const char *spec, const char *what) {
     arena_free(a);
 }
 
-static void test_row(const Row *row) {
+static void test_row(const Row *row)
+{
     Arena *a = arena_new();
     Graph *g = read_row(a, row);
     bool ranged = row->lo != 0 || row->hi != 0;
@@ -59,7 +62,8 @@ typedef struct Norm {
         *ops; /* in order: '<' scales before; '*' '/' '+' '-' after, 'c' is the convolution */
 } Norm;
 
-static Ref channels(Graph *g, Ref x) {
+static Ref channels(Graph *g, Ref x)
+{
     Type t = g->node[x].type;
     int64_t dim[] = {1, t.dim[1], 1, 1};
     Ref c = random_const(g, type_of(DT_F64, 4, dim));
@@ -67,14 +71,16 @@ static Ref channels(Graph *g, Ref x) {
     return b_broadcast(g, c, t.rank, t.dim);
 }
 
-static Ref convolution(Graph *g, Ref x, const Norm *n) {
+static Ref convolution(Graph *g, Ref x, const Norm *n)
+{
     ConvAttrs c = {2, {2, 1}, {1, 1, 1, 0}, {1, 1}, n->groups};
     int64_t dim[] = {n->dx ? 4 : 6, (n->dx ? 6 : 4) / n->groups, 3, 3};
     Ref w = random_const(g, type_of(DT_F64, 4, dim));
     return n->dx ? b_conv_dx(g, x, w, &c, (int64_t[]){7, 6}) : b_conv(g, x, w, &c);
 }
 
-static Ref apply(Graph *g, Ref x, char what, const Norm *n) {
+static Ref apply(Graph *g, Ref x, char what, const Norm *n)
+{
     static const struct {
         char sign;
         Op op;
@@ -84,13 +90,15 @@ static Ref apply(Graph *g, Ref x, char what, const Norm *n) {
     return convolution(g, x, n);
 }
 
-static int count_ops(const Graph *g, Op op) {
+static int count_ops(const Graph *g, Op op)
+{
     int n = 0;
     for (Ref r = 0; r < g->n; r++) n += g->node[r].op == op;
     return n;
 }
 
-static void test_norm(const Norm *n) {
+static void test_norm(const Norm *n)
+{
     Arena *a = arena_new();
     Graph *g = graph_new(a, "norm");
     int64_t dim[] = {2, 4, n->dx ? 4 : 7, n->dx ? 5 : 6};
@@ -106,7 +114,8 @@ static void test_norm(const Norm *n) {
     arena_free(a);
 }
 
-void test_rewrites(void) {
+void test_rewrites(void)
+{
     static const char *const forms[] = {"c*",   "c/",   "c*+", "c+*",  "c-/",
                                         "c-*+", "c+*+", "<c",  "<c*+", "c+*/-*"};
     for (int i = 0; i < nrows; i++) test_row(&rows[i]);

@@ -2,7 +2,8 @@
 /* A shared library by hand that looks like a compiled model, and one of a future ABI. */
 #include "runtime/adjoint_abi.h"
 
-static int run(const AdjEnv *env, const AdjCall *call) {
+static int run(const AdjEnv *env, const AdjCall *call)
+{
     (void)env;
     return call->n == 7 ? ADJ_OK : ADJ_BAD_CALL;
 }

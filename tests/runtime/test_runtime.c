@@ -15,7 +15,8 @@
 
 static int passed, failed;
 
-static void expect(int ok, const char *what) {
+static void expect(int ok, const char *what)
+{
     passed += ok != 0;
     failed += ok == 0;
     if (!ok) printf("FAILED: %s\n", what);
@@ -30,7 +31,8 @@ typedef struct Marks {
     AdjPool *nested;
 } Marks;
 
-static void mark(void *arg, int i) {
+static void mark(void *arg, int i)
+{
     Marks *m = arg;
     int now = atomic_fetch_add(&m->at_once, 1) + 1, most = atomic_load(&m->most);
     while (now > most && !atomic_compare_exchange_weak(&m->most, &most, now)) {
@@ -39,13 +41,15 @@ static void mark(void *arg, int i) {
     atomic_fetch_sub(&m->at_once, 1);
 }
 
-static int each_once(const Marks *m, int n, int times) {
+static int each_once(const Marks *m, int n, int times)
+{
     for (int i = 0; i < MOST; i++)
         if (atomic_load(&m->ran[i]) != (i < n ? times : 0)) return 0;
     return 1;
 }
 
-static void test_jobs(void) {
+static void test_jobs(void)
+{
     static const int sizes[] = {-1, 0, 1, 2, 3, 7, 64, MOST};
     for (int workers = 1; workers <= 5; workers++) {
         AdjPool *p = adj_pool_new(workers);
@@ -60,12 +64,14 @@ static void test_jobs(void) {
     }
 }
 
-static void meet(void *arg, int i) {
+static void meet(void *arg, int i)
+{
     (void)i;
     pthread_barrier_wait(arg);
 }
 
-static void test_at_once(void) {
+static void test_at_once(void)
+{
     AdjPool *p = adj_pool_new(4);
     pthread_barrier_t all;
     pthread_barrier_init(&all, NULL, 4);
@@ -75,7 +81,8 @@ static void test_at_once(void) {
     adj_pool_free(p);
 }
 
-static void test_many_jobs(void) {
+static void test_many_jobs(void)
+{
     AdjPool *p = adj_pool_new(4);
     Marks m = {0};
     for (int i = 0; i < 20000; i++) adj_pool_parallel(p, 3, mark, &m);
@@ -83,25 +90,29 @@ static void test_many_jobs(void) {
     adj_pool_free(p);
 }
 
-static void nest(void *arg, int i) {
+static void nest(void *arg, int i)
+{
     Marks *m = arg;
     if (i < 2) adj_pool_parallel(m->nested, 10, mark, m);
 }
 
-static void test_nested(void) {
+static void test_nested(void)
+{
     Marks m = {.nested = adj_pool_new(3)};
     adj_pool_parallel(m.nested, 4, nest, &m);
     expect(each_once(&m, 10, 2), "a job within a job runs on its own thread");
     adj_pool_free(m.nested);
 }
 
-static void *other_thread(void *arg) {
+static void *other_thread(void *arg)
+{
     Marks *m = arg;
     for (int i = 0; i < 2000; i++) adj_pool_parallel(m->nested, 5, mark, m);
     return NULL;
 }
 
-static void test_two_callers(void) {
+static void test_two_callers(void)
+{
     Marks m = {.nested = adj_pool_new(3)};
     pthread_t t;
     pthread_create(&t, NULL, other_thread, &m);
@@ -111,7 +122,8 @@ static void test_two_callers(void) {
     adj_pool_free(m.nested);
 }
 
-static void test_env(void) {
+static void test_env(void)
+{
     AdjPool *p = adj_pool_new(0);
     AdjEnv env;
     memset(&env, 0xff, sizeof env);
@@ -127,7 +139,8 @@ static void test_env(void) {
 
 /* ---- arena ---- */
 
-static void test_arena(void) {
+static void test_arena(void)
+{
     AdjEntry e = {.shared_bytes = 128, .worker_bytes = 1024};
     expect(adj_arena_bytes(&e, 3) == 128 + 3 * 1024, "arena of three workers");
     expect(adj_arena_bytes(&e, 0) == 128 + 1024, "at least one worker");
@@ -144,14 +157,16 @@ static void test_arena(void) {
 
 /* ---- load ---- */
 
-static void test_refused(const char *path, const char *prefix, const char *says) {
+static void test_refused(const char *path, const char *prefix, const char *says)
+{
     char msg[200] = "";
     expect(!adj_load(path, prefix, msg, sizeof msg), "refused");
     expect(strstr(msg, says) != NULL, msg);
     expect(!adj_load(path, prefix, msg, 1) && !msg[0], "a message of one byte is empty");
 }
 
-static void test_lookups(const AdjModel *m) {
+static void test_lookups(const AdjModel *m)
+{
     const AdjEntry *e = adj_entry(m, "pgd-linf");
     expect(m->hash == 42 && adj_entry(m, "forward") == m->entry, "the model");
     expect(e == m->entry + 1 && !adj_entry(m, "pgd"), "entries by name");
@@ -164,7 +179,8 @@ static void test_lookups(const AdjModel *m) {
     expect(e->run(NULL, &call) == ADJ_OK, "an entry runs");
 }
 
-static void test_load(const char *path) {
+static void test_load(const char *path)
+{
     char msg[200] = "";
     AdjLoaded *l = adj_load(path, "fake", msg, sizeof msg);
     expect(l != NULL, msg);
@@ -181,7 +197,8 @@ static void test_load(const char *path) {
     test_refused("/dev/null", "fake", "/dev/null");
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     if (argc != 2) return fprintf(stderr, "usage: test_runtime LIBRARY\n"), 2;
     test_jobs();
     test_at_once();

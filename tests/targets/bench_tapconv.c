@@ -15,7 +15,8 @@
 #include <time.h>
 
 /* Of this thread: other programs take time on the clock, not here. */
-static double now(void) {
+static double now(void)
+{
     struct timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
@@ -31,15 +32,16 @@ enum { LANES = 8 };
 enum { LANES = 4 };
 #endif
 #if defined(__x86_64__)
-#define IN_REGISTER "v"
+#    define IN_REGISTER "v"
 #else
-#define IN_REGISTER "w"
+#    define IN_REGISTER "w"
 #endif
 typedef float Vec __attribute__((vector_size(4 * LANES)));
 enum { CHAINS = 12, TURNS = 20000 };
 
 /* Flops a second of independent chains; needs the machine's own flags and contraction to fma. */
-static double peak_once(void) {
+static double peak_once(void)
+{
     Vec a[CHAINS] = {0}, x = {0}, y = {0};
 #pragma GCC unroll 12
     for (int j = 0; j < CHAINS; j++)
@@ -48,13 +50,11 @@ static double peak_once(void) {
     for (int i = 0; i < TURNS; i++) {
         __asm__ volatile("" : "+" IN_REGISTER(x), "+" IN_REGISTER(y));
 #pragma GCC unroll 12
-        for (int j = 0; j < CHAINS; j++)
-            a[j] = a[j] * x + y;
+        for (int j = 0; j < CHAINS; j++) a[j] = a[j] * x + y;
     }
     t = now() - t;
 #pragma GCC unroll 12
-    for (int j = 0; j < CHAINS; j++)
-        __asm__ volatile("" : : IN_REGISTER(a[j]));
+    for (int j = 0; j < CHAINS; j++) __asm__ volatile("" : : IN_REGISTER(a[j]));
     return 2.0 * LANES * CHAINS * TURNS / t;
 }
 
@@ -65,17 +65,18 @@ typedef struct Layer {
     int64_t k, stride, ic, oc, size;
 } Layer;
 
-static void *memory(const Kernel *k, int p) {
+static void *memory(const Kernel *k, int p)
+{
     size_t n = (size_t)layout_bytes(&k->param[p].layout, k->param[p].dtype);
     char *m = aligned_alloc(64, (n + 127) / 64 * 64);
     memset(m, 0, n);
     if (k->param[p].dtype == DT_F32)
-        for (size_t i = 0; i < n / 4; i++)
-            ((float *)m)[i] = (float)(i % 17) * 0.01f - 0.08f;
+        for (size_t i = 0; i < n / 4; i++) ((float *)m)[i] = (float)(i % 17) * 0.01f - 0.08f;
     return m;
 }
 
-static int compare(const void *a, const void *b) {
+static int compare(const void *a, const void *b)
+{
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
@@ -83,13 +84,13 @@ static int compare(const void *a, const void *b) {
 enum { REPEATS = 151 };
 
 /* Share of peak: the median over repeats, each measured between two looks at the peak. */
-static double share(KernelFn *fn, void **m, int64_t n, double flops) {
+static double share(KernelFn *fn, void **m, int64_t n, double flops)
+{
     double s[REPEATS];
     int turns = 1 + (int)(5e7 / flops);
     for (int r = 0; r < REPEATS; r++) {
         double before = peak_once(), t = now();
-        for (int i = 0; i < turns; i++)
-            fn(NULL, 0, n, m[0], m[1], m[2], m[3], m[4], m[5]);
+        for (int i = 0; i < turns; i++) fn(NULL, 0, n, m[0], m[1], m[2], m[3], m[4], m[5]);
         t = now() - t;
         double peak = (before + peak_once()) / 2;
         s[r] = flops * turns / t / peak;
@@ -98,37 +99,45 @@ static double share(KernelFn *fn, void **m, int64_t n, double flops) {
     return s[REPEATS / 2];
 }
 
-static double measure(Arena *a, const Target *t, const Case *c, Offer *offer) {
+static double measure(Arena *a, const Target *t, const Case *c, Offer *offer)
+{
     Kernel *k = case_kernel(a, c, t, "k");
     void *m[NPARAM], *code;
-    if (!k)
-        return 0;
+    if (!k) return 0;
     *offer = k->offer;
     Bytes object = emit_kernels((const Kernel *const *)&k, 1, t, EMIT_OBJ);
     Loaded *l = object_load(&object, "k", &code);
-    for (int p = 0; p < NPARAM; p++)
-        m[p] = memory(k, p);
+    for (int p = 0; p < NPARAM; p++) m[p] = memory(k, p);
     const Contract *f = &k->contract;
     int64_t macs = f->batch * f->ic * f->oc * f->kh * f->kw * f->oh * f->ow;
     double s = share((KernelFn *)code, m, f->batch, 2.0 * (double)macs);
-    for (int p = 0; p < NPARAM; p++)
-        free(m[p]);
+    for (int p = 0; p < NPARAM; p++) free(m[p]);
     object_unload(l);
     bytes_free(&object);
     return s;
 }
 
-static void bench(const Target *t, const Layer *l, int64_t batch, Op op) {
+static void bench(const Target *t, const Layer *l, int64_t batch, Op op)
+{
     Arena *a = arena_new();
     Offer o = {.claim = -1};
     int64_t p = l->k / 2;
-    Case c = {.dtype = DT_F32, .op = op, .n = batch, .ic = l->ic, .oc = l->oc, .ih = l->size,
-              .iw = l->size, .kh = l->k, .kw = l->k, .stride = l->stride, .dilation = 1,
-              .pad = {p, p, p, p}, .epilogue = true};
+    Case c = {.dtype = DT_F32,
+              .op = op,
+              .n = batch,
+              .ic = l->ic,
+              .oc = l->oc,
+              .ih = l->size,
+              .iw = l->size,
+              .kh = l->k,
+              .kw = l->k,
+              .stride = l->stride,
+              .dilation = 1,
+              .pad = {p, p, p, p},
+              .epilogue = true};
     double s = measure(a, t, &c, &o);
     printf("%-18s %-8s %5.1f %%   plan", l->name, op_info[op].name, 100 * s);
-    for (int i = 0; i < 5; i++)
-        printf(" %lld", (long long)o.number[i]);
+    for (int i = 0; i < 5; i++) printf(" %lld", (long long)o.number[i]);
     printf("\n");
     fflush(stdout);
     arena_free(a);
@@ -141,16 +150,17 @@ static const Layer resnet44[] = {
     {"1s2_32_64_16", 1, 2, 32, 64, 16}, {"3s1_64_64_8", 3, 1, 64, 64, 8},
 };
 static const Layer resnet50[] = {
-    {"7s2_3_64_224", 7, 2, 3, 64, 224},    {"1s1_64_64_56", 1, 1, 64, 64, 56},
-    {"3s1_64_64_56", 3, 1, 64, 64, 56},    {"1s1_64_256_56", 1, 1, 64, 256, 56},
-    {"1s1_256_64_56", 1, 1, 256, 64, 56},  {"3s2_128_128_56", 3, 2, 128, 128, 56},
-    {"1s2_256_512_56", 1, 2, 256, 512, 56}, {"3s1_128_128_28", 3, 1, 128, 128, 28},
-    {"1s1_512_128_28", 1, 1, 512, 128, 28}, {"3s1_256_256_14", 3, 1, 256, 256, 14},
+    {"7s2_3_64_224", 7, 2, 3, 64, 224},       {"1s1_64_64_56", 1, 1, 64, 64, 56},
+    {"3s1_64_64_56", 3, 1, 64, 64, 56},       {"1s1_64_256_56", 1, 1, 64, 256, 56},
+    {"1s1_256_64_56", 1, 1, 256, 64, 56},     {"3s2_128_128_56", 3, 2, 128, 128, 56},
+    {"1s2_256_512_56", 1, 2, 256, 512, 56},   {"3s1_128_128_28", 3, 1, 128, 128, 28},
+    {"1s1_512_128_28", 1, 1, 512, 128, 28},   {"3s1_256_256_14", 3, 1, 256, 256, 14},
     {"1s1_1024_256_14", 1, 1, 1024, 256, 14}, {"3s2_512_512_14", 3, 2, 512, 512, 14},
-    {"3s1_512_512_7", 3, 1, 512, 512, 7},  {"1s1_512_2048_7", 1, 1, 512, 2048, 7},
+    {"3s1_512_512_7", 3, 1, 512, 512, 7},     {"1s1_512_2048_7", 1, 1, 512, 2048, 7},
 };
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     bool big = argc > 1 && !strcmp(argv[1], "resnet50");
     int64_t batch = argc > 2 ? atoi(argv[2]) : 8;
     const Layer *l = big ? resnet50 : resnet44;
@@ -158,8 +168,7 @@ int main(int argc, char **argv) {
     Arena *a = arena_new();
     const Target *t = target_find(a, NULL, NULL);
     printf("%s, batch %lld, peak %.1f Gflop/s\n", t->cpu, (long long)batch, peak_once() / 1e9);
-    for (int i = 0; i < 2 * n; i++)
-        bench(t, &l[i / 2], batch, i % 2 ? OP_conv_dx : OP_conv);
+    for (int i = 0; i < 2 * n; i++) bench(t, &l[i / 2], batch, i % 2 ? OP_conv_dx : OP_conv);
     arena_free(a);
     return 0;
 }

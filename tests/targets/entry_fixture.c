@@ -14,7 +14,8 @@
 
 enum { MOST = 16 };
 
-Fixture *fixture_new(const char *prefix) {
+Fixture *fixture_new(const char *prefix)
+{
     Arena *a = arena_new();
     Fixture *f = NEW(a, Fixture);
     f->arena = a;
@@ -29,7 +30,8 @@ Fixture *fixture_new(const char *prefix) {
     return f;
 }
 
-void fixture_free(Fixture *f) {
+void fixture_free(Fixture *f)
+{
     if (f->loaded) object_unload(f->loaded);
     bytes_free(&f->object);
     arena_free(f->arena);
@@ -37,7 +39,8 @@ void fixture_free(Fixture *f) {
 
 /* ---- by hand ---- */
 
-int fixture_kernel(Fixture *f, void *c_fn, const char *params) {
+int fixture_kernel(Fixture *f, void *c_fn, const char *params)
+{
     Module *m = f->m;
     Kernel *k = NEW(f->arena, Kernel);
     k->name = arena_printf(f->arena, "k%d", m->nkernel);
@@ -48,7 +51,8 @@ int fixture_kernel(Fixture *f, void *c_fn, const char *params) {
     return m->nkernel++;
 }
 
-Program *fixture_program(Fixture *f, const char *name, int slots) {
+Program *fixture_program(Fixture *f, const char *name, int slots)
+{
     Program *p = &f->m->program[f->m->nprogram++];
     *p = (Program){.name = name,
                    .slots = slots,
@@ -61,50 +65,59 @@ Program *fixture_program(Fixture *f, const char *name, int slots) {
     return p;
 }
 
-static int add_io(Program *p, ProgIO io) {
+static int add_io(Program *p, ProgIO io)
+{
     p->io[p->nio] = io;
     return p->nio++;
 }
 
-int fixture_input(Program *p, const char *name, DType dtype, int64_t dim, int alias) {
+int fixture_input(Program *p, const char *name, DType dtype, int64_t dim, int alias)
+{
     return add_io(p, (ProgIO){name, dtype, 1, {dim}, false, alias, ""});
 }
 
-int fixture_output(Program *p, const char *name, DType dtype, int64_t dim) {
+int fixture_output(Program *p, const char *name, DType dtype, int64_t dim)
+{
     return add_io(p, (ProgIO){name, dtype, 1, {dim}, true, -1, ""});
 }
 
-int fixture_hyper(Program *p, const char *name, DType dtype, double value) {
+int fixture_hyper(Program *p, const char *name, DType dtype, double value)
+{
     p->hyper[p->nhyper] = (ProgHyper){name, dtype, value, 0, 10, ""};
     return p->nhyper++;
 }
 
-static int64_t up(int64_t n) {
+static int64_t up(int64_t n)
+{
     return (n + 63) / 64 * 64;
 }
 
-int fixture_memory(Fixture *f, Program *p, int64_t bytes) {
+int fixture_memory(Fixture *f, Program *p, int64_t bytes)
+{
     int b = fixture_buffer(f, p, BUF_STATE, 0);
     p->buffer[b].offset = p->worker_bytes;
     p->worker_bytes += up(bytes);
     return b;
 }
 
-int fixture_buffer(Fixture *f, Program *p, BufKind kind, int index) {
+int fixture_buffer(Fixture *f, Program *p, BufKind kind, int index)
+{
     (void)f;
     check(p->nbuffer < 3 * MOST);
     p->buffer[p->nbuffer] = (Buffer){.kind = kind, .index = index, .offset = index};
     return p->nbuffer++;
 }
 
-void fixture_call(Fixture *f, Phase *phase, int kernel, const int *buf) {
+void fixture_call(Fixture *f, Phase *phase, int kernel, const int *buf)
+{
     int n = f->m->kernel[kernel]->nparam;
     if (!phase->call) phase->call = NEW_N(f->arena, Call, MOST);
     phase->call[phase->ncall++] =
         (Call){.kernel = kernel, .nbuf = n, .buf = arena_dup(f->arena, buf, sizeof(int) * n)};
 }
 
-void fixture_plan(Fixture *f, Program *p, int64_t zero_bytes) {
+void fixture_plan(Fixture *f, Program *p, int64_t zero_bytes)
+{
     (void)f;
     p->shared_bytes = 128;
     p->zero_offset = p->worker_bytes - up(zero_bytes);
@@ -117,7 +130,8 @@ void fixture_plan(Fixture *f, Program *p, int64_t zero_bytes) {
 /* ---- to an object ---- */
 
 /* The C function is one with any parameters; the stub passes on its own. */
-static LLVMValueRef stub(LLVMModuleRef mod, LLVMBuilderRef b, const Kernel *k, void *c_fn) {
+static LLVMValueRef stub(LLVMModuleRef mod, LLVMBuilderRef b, const Kernel *k, void *c_fn)
+{
     LLVMContextRef ctx = LLVMGetModuleContext(mod);
     LLVMTypeRef ptr = LLVMPointerTypeInContext(ctx, 0), i64 = LLVMInt64TypeInContext(ctx);
     LLVMTypeRef t[3 + 2 * MAX_PARAMS] = {ptr, i64, i64};
@@ -137,7 +151,8 @@ static LLVMValueRef stub(LLVMModuleRef mod, LLVMBuilderRef b, const Kernel *k, v
     return fn;
 }
 
-static void add_weights(LLVMModuleRef mod, const Module *m) {
+static void add_weights(LLVMModuleRef mod, const Module *m)
+{
     LLVMContextRef ctx = LLVMGetModuleContext(mod);
     LLVMValueRef bytes =
         LLVMConstStringInContext2(ctx, (const char *)m->consts, (size_t)m->const_bytes, 1);
@@ -148,7 +163,8 @@ static void add_weights(LLVMModuleRef mod, const Module *m) {
     LLVMSetAlignment(v, 64);
 }
 
-static LLVMTargetMachineRef machine(const char *triple) {
+static LLVMTargetMachineRef machine(const char *triple)
+{
     LLVMTargetRef t;
     char *msg = NULL;
     LLVMInitializeNativeTarget();
@@ -159,7 +175,8 @@ static LLVMTargetMachineRef machine(const char *triple) {
                                    LLVMCodeModelDefault);
 }
 
-static void fill(LLVMModuleRef mod, Fixture *f, const Target *target) {
+static void fill(LLVMModuleRef mod, Fixture *f, const Target *target)
+{
     const Module *m = f->m;
     LLVMValueRef fn[MOST];
     LLVMBuilderRef b = LLVMCreateBuilderInContext(LLVMGetModuleContext(mod));
@@ -172,7 +189,8 @@ static void fill(LLVMModuleRef mod, Fixture *f, const Target *target) {
     LLVMDisposeMessage(msg);
 }
 
-static Bytes object_of(LLVMModuleRef mod, LLVMTargetMachineRef tm) {
+static Bytes object_of(LLVMModuleRef mod, LLVMTargetMachineRef tm)
+{
     LLVMMemoryBufferRef buf;
     char *msg = NULL;
     if (LLVMTargetMachineEmitToMemoryBuffer(tm, mod, LLVMObjectFile, &msg, &buf)) die("%s", msg);
@@ -183,14 +201,16 @@ static Bytes object_of(LLVMModuleRef mod, LLVMTargetMachineRef tm) {
     return b;
 }
 
-static void optimise(LLVMModuleRef mod, LLVMTargetMachineRef tm) {
+static void optimise(LLVMModuleRef mod, LLVMTargetMachineRef tm)
+{
     LLVMPassBuilderOptionsRef o = LLVMCreatePassBuilderOptions();
     LLVMErrorRef e = LLVMRunPasses(mod, "default<O2>", tm, o);
     if (e) die("%s", LLVMGetErrorMessage(e));
     LLVMDisposePassBuilderOptions(o);
 }
 
-void fixture_build(Fixture *f) {
+void fixture_build(Fixture *f)
+{
     char *triple = LLVMGetDefaultTargetTriple();
     CpuRow row = {.name = "test", .needs = f->needs};
     Target target = {.name = "test", .triple = triple, .cpu = "by-hand", .row = &row};

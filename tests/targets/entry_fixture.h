@@ -12,7 +12,7 @@
 typedef struct Fixture {
     Arena *arena;
     Module *m;
-    void *c_fn[16];   /* by kernel */
+    void *c_fn[16];    /* by kernel */
     const char *needs; /* cpuid features that the object asks for */
     bool optimise;
     Bytes object;

@@ -3,36 +3,51 @@
  * the target's offer. */
 #include "tapkernel.h"
 
-static int64_t out_extent(int64_t in, int64_t k, int64_t s, int64_t d, int64_t pads) {
+static int64_t out_extent(int64_t in, int64_t k, int64_t s, int64_t d, int64_t pads)
+{
     return (in + pads - (k - 1) * d - 1) / s + 1;
 }
 
-Contract case_contract(const Case *c) {
+Contract case_contract(const Case *c)
+{
     const int64_t *p = c->pad;
-    return (Contract){.op = c->op, .dtype = c->dtype, .batch = c->n, .ic = c->ic, .oc = c->oc,
-                      .groups = 1, .ih = c->ih, .iw = c->iw,
+    return (Contract){.op = c->op,
+                      .dtype = c->dtype,
+                      .batch = c->n,
+                      .ic = c->ic,
+                      .oc = c->oc,
+                      .groups = 1,
+                      .ih = c->ih,
+                      .iw = c->iw,
                       .oh = out_extent(c->ih, c->kh, c->stride, c->dilation, p[0] + p[2]),
                       .ow = out_extent(c->iw, c->kw, c->stride, c->dilation, p[1] + p[3]),
-                      .kh = c->kh, .kw = c->kw, .sh = c->stride, .sw = c->stride,
-                      .ph = p[0], .pw = p[1], .ph2 = p[2], .pw2 = p[3],
-                      .dh = c->dilation, .dw = c->dilation};
+                      .kh = c->kh,
+                      .kw = c->kw,
+                      .sh = c->stride,
+                      .sw = c->stride,
+                      .ph = p[0],
+                      .pw = p[1],
+                      .ph2 = p[2],
+                      .pw2 = p[3],
+                      .dh = c->dilation,
+                      .dw = c->dilation};
 }
 
-Type case_type(const Case *c, int param) {
+Type case_type(const Case *c, int param)
+{
     Contract k = case_contract(c);
     bool x = (c->op == OP_conv) == (param == P_DATA); /* has the shape of the forward input */
     int64_t image[] = {k.batch, x ? k.ic : k.oc, x ? k.ih : k.oh, x ? k.iw : k.ow};
     int64_t weight[] = {k.oc, k.ic, k.kh, k.kw}, bias[] = {c->op == OP_conv ? k.oc : k.ic};
-    if (param == P_WEIGHT)
-        return type_of(c->dtype, 4, weight);
-    if (param == P_BIAS)
-        return type_of(c->dtype, 1, bias);
+    if (param == P_WEIGHT) return type_of(c->dtype, 4, weight);
+    if (param == P_BIAS) return type_of(c->dtype, 1, bias);
     return type_of(param == P_MASK ? DT_BOOL : c->dtype, 4, image);
 }
 
 /* ---- layouts ---- */
 
-static Layout widened(Layout l, int64_t by) {
+static Layout widened(Layout l, int64_t by)
+{
     for (int i = 0; i < l.ndigit; i++)
         if (l.digit[i].dim >= 2 && by) {
             l.digit[i].low += by;
@@ -41,7 +56,8 @@ static Layout widened(Layout l, int64_t by) {
     return l;
 }
 
-static Layout mask_layout(const Case *c, const Target *t) {
+static Layout mask_layout(const Case *c, const Target *t)
+{
     Type type = case_type(c, P_MASK);
     int lanes = target_lanes(t, c->dtype);
     bool blocked = type.dim[1] % lanes == 0;
@@ -50,15 +66,22 @@ static Layout mask_layout(const Case *c, const Target *t) {
     return l;
 }
 
-static void add_params(Kernel *k, const Case *c, const Target *t, const Offer *o) {
+static void add_params(Kernel *k, const Case *c, const Target *t, const Offer *o)
+{
     Layout out = widened(o->out, c->halo), residual = widened(o->out, 2 * c->halo);
-    Layout layout[NPARAM] = {widened(o->in, c->halo), o->w, layout_plain(case_type(c, P_BIAS)),
-                             residual, c->io ? layout_plain(case_type(c, P_OUT)) : out,
+    Layout layout[NPARAM] = {widened(o->in, c->halo),
+                             o->w,
+                             layout_plain(case_type(c, P_BIAS)),
+                             residual,
+                             c->io ? layout_plain(case_type(c, P_OUT)) : out,
                              mask_layout(c, t)};
     for (int p = 0; p < NPARAM; p++)
-        kernel_param(k, (KParam){.dtype = case_type(c, p).dtype, .layout = layout[p],
-                                 .sample = p != P_WEIGHT && p != P_BIAS, .io = c->io && p == P_OUT,
-                                 .in = p < P_OUT, .out = p >= P_OUT});
+        kernel_param(k, (KParam){.dtype = case_type(c, p).dtype,
+                                 .layout = layout[p],
+                                 .sample = p != P_WEIGHT && p != P_BIAS,
+                                 .io = c->io && p == P_OUT,
+                                 .in = p < P_OUT,
+                                 .out = p >= P_OUT});
     k->data_param = P_DATA;
     k->weight_param = P_WEIGHT;
 }
@@ -73,7 +96,8 @@ typedef struct Build {
 } Build;
 
 /* Data coordinate that tap `t` of result coordinate `r` reads; guard says whether it is inside. */
-static KRef data_index(Build *b, KRef r, KRef t, int64_t pad, int64_t extent, KRef *guard) {
+static KRef data_index(Build *b, KRef r, KRef t, int64_t pad, int64_t extent, KRef *guard)
+{
     Kernel *k = b->k;
     KRef tap = kx_mulc(k, t, b->c->dilation);
     if (b->c->op == OP_conv) {
@@ -88,7 +112,8 @@ static KRef data_index(Build *b, KRef r, KRef t, int64_t pad, int64_t extent, KR
     return i;
 }
 
-static KRef contraction(Build *b) {
+static KRef contraction(Build *b)
+{
     Kernel *k = b->k;
     bool fwd = b->c->op == OP_conv;
     KRef ch = kx_axis(k, kernel_axis(k, "k", AX_RED, fwd ? b->f.ic : b->f.oc, false));
@@ -102,14 +127,15 @@ static KRef contraction(Build *b) {
     return kx_reduce(k, OP_sum, b->c->dtype, kx_eval(k, OP_mul, b->c->dtype, 2, v), NOK);
 }
 
-static void store(Build *b, int param, KRef value) {
+static void store(Build *b, int param, KRef value)
+{
     KStore *s = &b->k->store[b->k->nstore++];
     *s = (KStore){.param = param, .rank = 4, .value = value};
-    for (int d = 0; d < 4; d++)
-        s->index[d] = b->at[d];
+    for (int d = 0; d < 4; d++) s->index[d] = b->at[d];
 }
 
-static void epilogue(Build *b, KRef sum) {
+static void epilogue(Build *b, KRef sum)
+{
     Kernel *k = b->k;
     DType d = b->c->dtype;
     KRef zero = kx_const(k, d, 0);
@@ -122,21 +148,21 @@ static void epilogue(Build *b, KRef sum) {
 
 /* ---- lanes ---- */
 
-static Kernel *split_lanes(Arena *a, Kernel *k, int axis, int64_t lanes) {
+static Kernel *split_lanes(Arena *a, Kernel *k, int axis, int64_t lanes)
+{
     Kernel *s = kernel_split(a, k, axis, lanes);
     int inner = 0;
-    while (inner < s->naxis && s->axis[inner].kind != AX_RED)
-        inner++;
+    while (inner < s->naxis && s->axis[inner].kind != AX_RED) inner++;
     s->axis[inner - 1].kind = AX_VEC;
     return s;
 }
 
-Kernel *case_kernel(Arena *a, const Case *c, const Target *t, const char *name) {
+Kernel *case_kernel(Arena *a, const Case *c, const Target *t, const char *name)
+{
     static const char *const axis[] = {"n", "c", "y", "x"};
     Build b = {.k = kernel_new(a), .c = c, .f = case_contract(c)};
     Offer o = {.claim = -1};
-    if (!t->offer(t, &b.f, &o) || o.claim < 0)
-        return NULL;
+    if (!t->offer(t, &b.f, &o) || o.claim < 0) return NULL;
     b.k->name = name;
     add_params(b.k, c, t, &o);
     Type out = case_type(c, P_OUT);

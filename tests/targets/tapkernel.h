@@ -15,10 +15,10 @@ typedef struct Case {
     DType dtype;
     Op op;
     int64_t n, ic, oc, ih, iw, kh, kw, stride, dilation;
-    int64_t pad[4];  /* top, left, bottom, right */
-    int64_t halo;    /* of residual and results, and beyond what the data needs */
-    bool io;         /* results go to the caller's memory, plain, through the table */
-    bool epilogue;   /* bias, residual, relu, mask; else the bare result */
+    int64_t pad[4]; /* top, left, bottom, right */
+    int64_t halo;   /* of residual and results, and beyond what the data needs */
+    bool io;        /* results go to the caller's memory, plain, through the table */
+    bool epilogue;  /* bias, residual, relu, mask; else the bare result */
 } Case;
 
 typedef void KernelFn(const int64_t *table, int64_t lo, int64_t hi, void *data, void *weight,

@@ -10,7 +10,8 @@
 
 static int passed, failed;
 
-static void expect_at(int line, bool ok, const char *what) {
+static void expect_at(int line, bool ok, const char *what)
+{
     passed += ok;
     failed += !ok;
     if (!ok && failed < 50) printf("FAILED: line %d: %s\n", line, what);
@@ -22,7 +23,8 @@ static void expect_at(int line, bool ok, const char *what) {
 static void k_plain(const int64_t *table, int64_t lo, int64_t hi, const char *x, int64_t xs,
                     const char *t, int64_t ts, const char *scale, int64_t scales, const char *shift,
                     int64_t shifts, const char *gain, int64_t gains, const char *big, int64_t bigs,
-                    const float *w, char *y, int64_t ys) {
+                    const float *w, char *y, int64_t ys)
+{
     for (int64_t s = lo; s < hi; s++) {
         int64_t i = table[s];
         double a = *(const double *)(scale + i * scales),
@@ -36,7 +38,8 @@ static void k_plain(const int64_t *table, int64_t lo, int64_t hi, const char *x,
 }
 
 static void k_ids(const int64_t *table, int64_t lo, int64_t hi, const uint64_t *id,
-                  const uint64_t *seed, uint32_t *zeroed, char *z, int64_t zs) {
+                  const uint64_t *seed, uint32_t *zeroed, char *z, int64_t zs)
+{
     for (int64_t s = lo; s < hi; s++) {
         uint64_t *out = (uint64_t *)(z + table[s] * zs);
         out[0] = id[s];
@@ -48,7 +51,8 @@ static void k_ids(const int64_t *table, int64_t lo, int64_t hi, const uint64_t *
 
 enum { ZEROED = 40, PLAIN_SLOTS = 4 };
 
-static void add_plain(Fixture *f) {
+static void add_plain(Fixture *f)
+{
     Program *p = fixture_program(f, "forward", PLAIN_SLOTS);
     int x = fixture_input(p, "x", DT_F32, 2, -1), t = fixture_input(p, "t", DT_F32, 2, x);
     int y = fixture_output(p, "y", DT_F32, 2), z = fixture_output(p, "z", DT_I64, 2);
@@ -88,18 +92,21 @@ static char journal[1 << 16];
 static size_t journal_used;
 static bool journal_on;
 
-static void note(char phase, int64_t lo, int64_t hi) {
+static void note(char phase, int64_t lo, int64_t hi)
+{
     if (!journal_on || journal_used + 32 > sizeof journal) return;
     journal_used += (size_t)sprintf(journal + journal_used, "%c%d-%d ", phase, (int)lo, (int)hi);
 }
 
-static void journal_open(void) {
+static void journal_open(void)
+{
     journal_on = true;
     journal[journal_used = 0] = 0;
 }
 
 static void k_init(const int64_t *table, int64_t lo, int64_t hi, const char *plan, int64_t ps,
-                   int64_t *steps, int64_t *judged, int32_t *limit, int32_t *done) {
+                   int64_t *steps, int64_t *judged, int32_t *limit, int32_t *done)
+{
     note('i', lo, hi);
     for (int64_t s = lo; s < hi; s++) {
         const Plan *q = (const Plan *)(plan + table[s] * ps);
@@ -110,7 +117,8 @@ static void k_init(const int64_t *table, int64_t lo, int64_t hi, const char *pla
 }
 
 static void k_step(const int64_t *table, int64_t lo, int64_t hi, const char *plan, int64_t ps,
-                   int64_t *steps, const int32_t *t, int32_t *done) {
+                   int64_t *steps, const int32_t *t, int32_t *done)
+{
     note('s', lo, hi);
     for (int64_t s = lo; s < hi; s++) {
         const Plan *q = (const Plan *)(plan + table[s] * ps);
@@ -119,7 +127,8 @@ static void k_step(const int64_t *table, int64_t lo, int64_t hi, const char *pla
     }
 }
 
-static void k_judge(const int64_t *table, int64_t lo, int64_t hi, int64_t *judged) {
+static void k_judge(const int64_t *table, int64_t lo, int64_t hi, int64_t *judged)
+{
     (void)table;
     note('j', lo, hi);
     for (int64_t s = lo; s < hi; s++) judged[s]++;
@@ -127,13 +136,15 @@ static void k_judge(const int64_t *table, int64_t lo, int64_t hi, int64_t *judge
 
 static void k_finish(const int64_t *table, int64_t lo, int64_t hi, const int64_t *steps,
                      const int32_t *t, const int64_t *judged, const int64_t *id, char *out,
-                     int64_t os) {
+                     int64_t os)
+{
     note('f', lo, hi);
     for (int64_t s = lo; s < hi; s++)
         *(Result *)(out + table[s] * os) = (Result){steps[s], t[s], judged[s], id[s]};
 }
 
-static void loop_tables(Fixture *f, Program *p) {
+static void loop_tables(Fixture *f, Program *p)
+{
     p->loop = true;
     p->buf_id = fixture_memory(f, p, 8 * LOOP_SLOTS);
     p->buf_t = fixture_memory(f, p, 4 * LOOP_SLOTS);
@@ -144,7 +155,8 @@ static void loop_tables(Fixture *f, Program *p) {
     p->judge_forwards = JUDGE_FORWARDS;
 }
 
-static void add_loop(Fixture *f, const char *name, bool judge) {
+static void add_loop(Fixture *f, const char *name, bool judge)
+{
     Program *p = fixture_program(f, name, LOOP_SLOTS);
     loop_tables(f, p);
     int plan = fixture_buffer(f, p, BUF_IO, fixture_input(p, "plan", DT_I64, 3, -1));
@@ -161,11 +173,13 @@ static void add_loop(Fixture *f, const char *name, bool judge) {
 
 /* ---- the bare loop: no phase but step, no table but the samples ---- */
 
-static void k_count(const int64_t *table, int64_t lo, int64_t hi, char *y, int64_t ys) {
+static void k_count(const int64_t *table, int64_t lo, int64_t hi, char *y, int64_t ys)
+{
     for (int64_t s = lo; s < hi; s++) ++*(int64_t *)(y + table[s] * ys);
 }
 
-static void add_bare(Fixture *f) {
+static void add_bare(Fixture *f)
+{
     Program *p = fixture_program(f, "bare", LOOP_SLOTS);
     p->loop = true;
     p->step_backwards = 1;
@@ -176,7 +190,8 @@ static void add_bare(Fixture *f) {
 
 static _Alignas(64) uint8_t blob[128];
 
-static Fixture *build(bool optimise, bool embed, bool trace, const char *needs) {
+static Fixture *build(bool optimise, bool embed, bool trace, const char *needs)
+{
     Fixture *f = fixture_new("m");
     ((float *)blob)[16] = 0.25f;
     ((float *)blob)[17] = 0.75f;
@@ -211,13 +226,15 @@ typedef struct Part {
     int i;
 } Part;
 
-static void *part_main(void *arg) {
+static void *part_main(void *arg)
+{
     Part *p = arg;
     p->fn(p->arg, p->i);
     return NULL;
 }
 
-static int in_threads(int n, void (*fn)(void *, int), void *arg) {
+static int in_threads(int n, void (*fn)(void *, int), void *arg)
+{
     pthread_t t[MOST];
     Part part[MOST];
     for (int i = 0; i < n; i++) {
@@ -228,7 +245,8 @@ static int in_threads(int n, void (*fn)(void *, int), void *arg) {
     return 0;
 }
 
-static int parallel(void *user, int n, void (*fn)(void *, int), void *arg) {
+static int parallel(void *user, int n, void (*fn)(void *, int), void *arg)
+{
     Caller *c = user;
     c->asked = n;
     if (c->fail) return c->fail;
@@ -237,13 +255,15 @@ static int parallel(void *user, int n, void (*fn)(void *, int), void *arg) {
     return 0;
 }
 
-static int tick(void *user) {
+static int tick(void *user)
+{
     Caller *c = user;
     note('|', 0, 0);
     return ++c->ticks == c->stop_at;
 }
 
-static Caller caller(int workers, bool threads) {
+static Caller caller(int workers, bool threads)
+{
     return (Caller){.env = {.size = sizeof(AdjEnv), .workers = workers, .parallel = parallel},
                     .threads = threads};
 }
@@ -253,7 +273,8 @@ typedef struct Memory {
     size_t bytes;
 } Memory;
 
-static Memory memory_new(const AdjEntry *e, int workers) {
+static Memory memory_new(const AdjEntry *e, int workers)
+{
     Memory m = {.bytes = e->shared_bytes + (size_t)workers * e->worker_bytes};
     m.block = aligned_alloc(64, (m.bytes + GUARD + 63) / 64 * 64);
     memset(m.block, 0xa5, m.bytes + GUARD);
@@ -261,20 +282,23 @@ static Memory memory_new(const AdjEntry *e, int workers) {
 }
 
 /* Nothing behind the arena was touched. */
-static void memory_free(Memory m) {
+static void memory_free(Memory m)
+{
     bool clean = true;
     for (int i = 0; i < GUARD; i++) clean &= m.block[m.bytes + i] == 0xa5;
     expect(clean);
     free(m.block);
 }
 
-static const AdjEntry *entry(const Fixture *f, const char *name) {
+static const AdjEntry *entry(const Fixture *f, const char *name)
+{
     for (uint32_t i = 0; i < f->model->nentry; i++)
         if (!strcmp(f->model->entry[i].name, name)) return &f->model->entry[i];
     return NULL;
 }
 
-static AdjCall call_of(int64_t n, void *const *io, Memory m, AdjStatus *status) {
+static AdjCall call_of(int64_t n, void *const *io, Memory m, AdjStatus *status)
+{
     *status = (AdjStatus){.size = sizeof *status, .reserved = 77};
     return (AdjCall){.size = sizeof(AdjCall),
                      .n = n,
@@ -285,18 +309,21 @@ static AdjCall call_of(int64_t n, void *const *io, Memory m, AdjStatus *status) 
                      .weights = blob};
 }
 
-static bool counts(const AdjStatus *s, int64_t forwards, int64_t backwards, int64_t samples) {
+static bool counts(const AdjStatus *s, int64_t forwards, int64_t backwards, int64_t samples)
+{
     return s->size == sizeof *s && s->reserved == 77 && s->forwards == (uint64_t)forwards &&
            s->backwards == (uint64_t)backwards && s->samples == (uint64_t)samples;
 }
 
 /* ---- plain entries ---- */
 
-static float x_of(int i, int j) {
+static float x_of(int i, int j)
+{
     return (float)(i * 10 + j);
 }
 
-static bool plain_right(float (*y)[2], uint64_t (*z)[2], int n, const double *scale, int each) {
+static bool plain_right(float (*y)[2], uint64_t (*z)[2], int n, const double *scale, int each)
+{
     for (int i = 0; i < n; i++) {
         double a = scale ? scale[each ? i : 0] : 2;
         for (int j = 0; j < 2; j++) {
@@ -308,7 +335,8 @@ static bool plain_right(float (*y)[2], uint64_t (*z)[2], int n, const double *sc
     return true;
 }
 
-static void run_plain(const AdjEntry *e, int n, Caller *c, int room, int hyper, int outputs) {
+static void run_plain(const AdjEntry *e, int n, Caller *c, int room, int hyper, int outputs)
+{
     float x[MOST][2], y[MOST][2] = {{0}};
     uint64_t z[MOST][2] = {{0}};
     double scale[MOST];
@@ -334,7 +362,8 @@ static void run_plain(const AdjEntry *e, int n, Caller *c, int room, int hyper, 
     memory_free(m);
 }
 
-static void test_plain(const Fixture *f) {
+static void test_plain(const Fixture *f)
+{
     static const int sizes[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 33, MOST};
     const AdjEntry *e = entry(f, "forward");
     for (int k = 0; k < COUNT(sizes); k++) {
@@ -347,7 +376,8 @@ static void test_plain(const Fixture *f) {
     }
 }
 
-static void test_worker_count(const Fixture *f) {
+static void test_worker_count(const Fixture *f)
+{
     static const struct {
         int workers, room, n, want; /* want 0: parallel is not called */
     } row[] = {{64, 2, 33, 2}, {3, 8, 33, 3}, {8, 8, 2, 2}, {8, 8, 1, 0}, {8, 8, 0, 0},
@@ -362,7 +392,8 @@ static void test_worker_count(const Fixture *f) {
     run_plain(entry(f, "forward"), 9, &c, 4, 0, 3);
 }
 
-static void test_ids(const Fixture *f) {
+static void test_ids(const Fixture *f)
+{
     const AdjEntry *e = entry(f, "forward");
     float x[3][2] = {{0}};
     uint64_t z[3][2], ids[] = {5, UINT64_MAX, 6};
@@ -377,7 +408,8 @@ static void test_ids(const Fixture *f) {
 }
 
 /* Zeroed memory is zeroed once a call, for each worker; the arena came full of rubbish. */
-static void test_zeroed(const Fixture *f) {
+static void test_zeroed(const Fixture *f)
+{
     const AdjEntry *e = entry(f, "forward");
     const Program *p = &f->m->program[0];
     float x[9][2] = {{0}};
@@ -394,11 +426,13 @@ static void test_zeroed(const Fixture *f) {
 
 /* ---- loops ---- */
 
-static int64_t least(int64_t a, int64_t b) {
+static int64_t least(int64_t a, int64_t b)
+{
     return a < b ? a : b;
 }
 
-static Result expect_loop(Plan q, int64_t steps, bool judge, int64_t id, int64_t sum[3]) {
+static Result expect_loop(Plan q, int64_t steps, bool judge, int64_t id, int64_t sum[3])
+{
     int64_t limit = least(q.cut, steps), n = 0;
     bool last = limit <= 0, end = q.finish == 0;
     while (!last && !end) {
@@ -413,13 +447,15 @@ static Result expect_loop(Plan q, int64_t steps, bool judge, int64_t id, int64_t
     return (Result){n, n, judged, id};
 }
 
-static void make_plans(Plan *plan) {
+static void make_plans(Plan *plan)
+{
     static const int64_t stops[] = {99, 1, 3, 99, 5, 2}, finishes[] = {99, 99, 4, 0, 1, 2, 7};
     static const int64_t cuts[] = {99, 99, 0, 6, 99};
     for (int i = 0; i < MOST; i++) plan[i] = (Plan){cuts[i % 5], stops[i % 6], finishes[i % 7]};
 }
 
-static void run_loop(const AdjEntry *e, int n, int steps, Caller *c, uint32_t flags, bool judge) {
+static void run_loop(const AdjEntry *e, int n, int steps, Caller *c, uint32_t flags, bool judge)
+{
     Plan plan[MOST];
     Result out[MOST] = {{0}};
     make_plans(plan);
@@ -442,7 +478,8 @@ static void run_loop(const AdjEntry *e, int n, int steps, Caller *c, uint32_t fl
     memory_free(m);
 }
 
-static void test_loop(const Fixture *f, const char *name, bool judge) {
+static void test_loop(const Fixture *f, const char *name, bool judge)
+{
     static const int sizes[] = {0, 1, 2, 3, 4, 7, 33, MOST}, steps[] = {0, 1, 2, 5, 20};
     for (int k = 0; k < COUNT(sizes); k++)
         for (int s = 0; s < COUNT(steps); s++)
@@ -453,7 +490,8 @@ static void test_loop(const Fixture *f, const char *name, bool judge) {
             }
 }
 
-static void test_bare(const Fixture *f) {
+static void test_bare(const Fixture *f)
+{
     const AdjEntry *e = entry(f, "bare");
     for (int steps = 0; steps < 4; steps++) {
         int64_t y[8] = {0};
@@ -471,7 +509,8 @@ static void test_bare(const Fixture *f) {
 
 /* The exact order of phases: slot 1 finishes early, takes the next sample, and splits nobody's
  * run. */
-static void test_journal(const Fixture *f) {
+static void test_journal(const Fixture *f)
+{
     const AdjEntry *e = entry(f, "walk-it");
     Plan plan[] = {{99, 99, 99}, {99, 99, 1}, {99, 99, 99}, {99, 1, 99}, {99, 99, 0}};
     Result out[5];
@@ -491,7 +530,8 @@ static void test_journal(const Fixture *f) {
 }
 
 /* Three samples are two and one for two workers: a worker with room for three holds two. */
-static void test_share(const Fixture *f) {
+static void test_share(const Fixture *f)
+{
     const AdjEntry *e = entry(f, "walk-it");
     Plan plan[3] = {{9, 9, 1}, {9, 9, 1}, {9, 9, 1}};
     Result out[3];
@@ -508,7 +548,8 @@ static void test_share(const Fixture *f) {
     memory_free(m);
 }
 
-static void test_stop(const Fixture *f) {
+static void test_stop(const Fixture *f)
+{
     const AdjEntry *e = entry(f, "walk-it");
     for (int at = 1; at <= 4; at++) {
         Plan plan[MOST];
@@ -528,7 +569,8 @@ static void test_stop(const Fixture *f) {
     }
 }
 
-static void test_stop_all(const Fixture *f) {
+static void test_stop_all(const Fixture *f)
+{
     const AdjEntry *e = entry(f, "walk-it");
     Plan plan[MOST];
     Result out[MOST];
@@ -547,7 +589,8 @@ static void test_stop_all(const Fixture *f) {
 
 /* ---- calls that are refused ---- */
 
-static int refused(const AdjEntry *e, const AdjEnv *env, AdjCall call) {
+static int refused(const AdjEntry *e, const AdjEnv *env, AdjCall call)
+{
     uint8_t before[64];
     AdjStatus status = call.status ? *call.status : (AdjStatus){0};
     memcpy(before, (uint8_t *)((uintptr_t)call.arena & ~(uintptr_t)63), 64);
@@ -557,7 +600,8 @@ static int refused(const AdjEntry *e, const AdjEnv *env, AdjCall call) {
     return code;
 }
 
-static void test_bad_calls(const Fixture *f) {
+static void test_bad_calls(const Fixture *f)
+{
     const AdjEntry *e = entry(f, "forward"), *loop = entry(f, "walk-it");
     float x[2][2] = {{0}};
     Memory m = memory_new(e, 4);
@@ -586,7 +630,8 @@ static void test_bad_calls(const Fixture *f) {
     memory_free(m);
 }
 
-static void test_bad_arena(const Fixture *f) {
+static void test_bad_arena(const Fixture *f)
+{
     const AdjEntry *e = entry(f, "forward");
     float x[2][2] = {{0}};
     Memory m = memory_new(e, 1);
@@ -603,7 +648,8 @@ static void test_bad_arena(const Fixture *f) {
     memory_free(m);
 }
 
-static void test_failed(const Fixture *f) {
+static void test_failed(const Fixture *f)
+{
     const AdjEntry *e = entry(f, "forward");
     float x[4][2] = {{0}};
     Memory m = memory_new(e, 2);
@@ -616,7 +662,8 @@ static void test_failed(const Fixture *f) {
     memory_free(m);
 }
 
-static void test_weights(const Fixture *f) {
+static void test_weights(const Fixture *f)
+{
     const AdjEntry *e = entry(f, "forward");
     _Alignas(64) uint8_t own[192];
     float x[1][2] = {{0}}, y[1][2];
@@ -637,13 +684,15 @@ static void test_weights(const Fixture *f) {
 
 /* ---- tracing ---- */
 
-static void on_trace(void *user, int phase, int index, void *arena, int64_t lo, int64_t hi) {
+static void on_trace(void *user, int phase, int index, void *arena, int64_t lo, int64_t hi)
+{
     Caller *c = user;
     c->asked += arena != NULL;
     note((char)('A' + 4 * phase + index), lo, hi);
 }
 
-static void test_trace(const Fixture *f) {
+static void test_trace(const Fixture *f)
+{
     const AdjEntry *e = entry(f, "walk-it");
     Plan plan[] = {{99, 1, 99}, {99, 99, 2}};
     Result out[2];
@@ -665,7 +714,8 @@ static void test_trace(const Fixture *f) {
 
 /* ---- what the model says of itself ---- */
 
-static void test_model(const Fixture *f) {
+static void test_model(const Fixture *f)
+{
     const AdjModel *m = f->model;
     expect(m->abi == ADJ_ABI_VERSION && m->nentry == 4 && m->hash == 99);
     expect(!strcmp(m->name, "by-hand.onnx") && !strcmp(m->cpu, "by-hand") && m->target[0]);
@@ -682,14 +732,16 @@ static void test_model(const Fixture *f) {
 
 /* ---- the CPU: our cpuid against the kernel's /proc/cpuinfo ---- */
 
-static bool cpu_has(const char *flags, const char *flag) {
+static bool cpu_has(const char *flags, const char *flag)
+{
     size_t n = strlen(flag);
     for (const char *p = flags; (p = strstr(p, flag)); p += n)
         if (p[-1] == ' ' && (p[n] == ' ' || p[n] == '\n' || !p[n])) return true;
     return false;
 }
 
-static bool cpu_runs(const char *needs) {
+static bool cpu_runs(const char *needs)
+{
     Fixture *f = build(false, true, false, needs);
     const AdjEntry *e = entry(f, "forward");
     float x[1][2] = {{0}};
@@ -703,7 +755,8 @@ static bool cpu_runs(const char *needs) {
     return code == ADJ_OK;
 }
 
-static void test_features(const char *flags) {
+static void test_features(const char *flags)
+{
     static const char *const name[][2] = {/* LLVM's, Linux's */
                                           {"sse3", "pni"},
                                           {"ssse3", "ssse3"},
@@ -736,7 +789,8 @@ static void test_features(const char *flags) {
     expect(cpu_runs("") && !cpu_runs("sse3,xop") && !cpu_runs("xop,sse3"));
 }
 
-static void test_cpu(void) {
+static void test_cpu(void)
+{
 #ifdef __x86_64__
     char line[8192];
     FILE *in = fopen("/proc/cpuinfo", "r");
@@ -752,7 +806,8 @@ static void test_cpu(void) {
 #endif
 }
 
-static void test_module(bool optimise, bool embed, bool trace) {
+static void test_module(bool optimise, bool embed, bool trace)
+{
     Fixture *f = build(optimise, embed, trace, "");
     test_model(f);
     test_plain(f);
@@ -774,7 +829,8 @@ static void test_module(bool optimise, bool embed, bool trace) {
     fixture_free(f);
 }
 
-int main(void) {
+int main(void)
+{
     test_module(false, true, false);
     test_module(true, true, true);
     test_module(true, false, false);

@@ -27,7 +27,8 @@ typedef struct Run {
 
 static uint64_t random_state = 1;
 
-static double random_unit(void) { /* xorshift; in [-1, 1) */
+static double random_unit(void)
+{ /* xorshift; in [-1, 1) */
     random_state ^= random_state << 13;
     random_state ^= random_state >> 7;
     random_state ^= random_state << 17;
@@ -36,12 +37,14 @@ static double random_unit(void) { /* xorshift; in [-1, 1) */
 
 /* ---- memory ---- */
 
-static void *buffer(Run *r, size_t bytes) {
+static void *buffer(Run *r, size_t bytes)
+{
     char *p = arena_alloc(r->a, bytes + 128);
     return p + (64 - (uintptr_t)p % 64) % 64;
 }
 
-static void fill_operand(Run *r, int p) {
+static void fill_operand(Run *r, int p)
+{
     Type t = r->type[p];
     int64_t n = type_count(t);
     void *dense = arena_alloc(r->a, (size_t)type_bytes(t));
@@ -54,7 +57,8 @@ static void fill_operand(Run *r, int p) {
     layout_pack(&r->k->param[p].layout, t, dense, r->mem[p]);
 }
 
-static void fill(Run *r) {
+static void fill(Run *r)
+{
     for (int p = 0; p < NPARAM; p++) {
         r->type[p] = case_type(&r->c, p);
         r->bytes[p] = (size_t)layout_bytes(&r->k->param[p].layout, r->k->param[p].dtype);
@@ -68,11 +72,11 @@ static void fill(Run *r) {
         memset(r->want[p], 0x5a, r->bytes[p]);
     }
     r->table = NEW_N(r->a, int64_t, r->c.n);
-    for (int64_t i = 0; i < r->c.n; i++)
-        r->table[i] = r->c.n - 1 - i;
+    for (int64_t i = 0; i < r->c.n; i++) r->table[i] = r->c.n - 1 - i;
 }
 
-static int64_t io_stride(const Run *r) {
+static int64_t io_stride(const Run *r)
+{
     Type t = r->type[P_OUT];
     return type_bytes(t) / t.dim[0];
 }
@@ -81,32 +85,35 @@ static int64_t io_stride(const Run *r) {
 
 enum { QUICK_MACS = 200000 };
 
-static void interpret(Run *r) {
+static void interpret(Run *r)
+{
     KMem mem[NPARAM];
     for (int p = 0; p < NPARAM; p++)
         mem[p] = (KMem){p < P_OUT ? r->mem[p] : r->want[p], p == P_OUT ? io_stride(r) : 0};
     kernel_eval(r->k, mem, r->table, 0, r->c.n);
 }
 
-static const double *operand(const Run *r, int p, int64_t a, int64_t b) {
+static const double *operand(const Run *r, int p, int64_t a, int64_t b)
+{
     const Type *t = &r->type[p];
     return r->dense[p] + (a * t->dim[1] + b) * t->dim[2] * t->dim[3];
 }
 
 /* Data coordinate under a tap, or -1 where there is none. */
-static int64_t meets(const Case *c, int64_t r, int64_t k, int64_t pad, int64_t extent) {
+static int64_t meets(const Case *c, int64_t r, int64_t k, int64_t pad, int64_t extent)
+{
     int64_t i = r * c->stride + k * c->dilation - pad;
     if (c->op != OP_conv) {
         i = r + pad - k * c->dilation;
-        if (i < 0 || i % c->stride)
-            return -1;
+        if (i < 0 || i % c->stride) return -1;
         i /= c->stride;
     }
     return i < extent ? i : -1;
 }
 
 /* Adds one data channel's part of a result. */
-static double sum_taps(const Run *r, const int64_t *at, int64_t channel, double sum) {
+static double sum_taps(const Run *r, const int64_t *at, int64_t channel, double sum)
+{
     bool fwd = r->c.op == OP_conv;
     const Type *t = &r->type[P_DATA];
     const double *d = operand(r, P_DATA, at[0], channel);
@@ -115,24 +122,24 @@ static double sum_taps(const Run *r, const int64_t *at, int64_t channel, double 
         int64_t y = meets(&r->c, at[2], ky, r->c.pad[0], t->dim[2]);
         for (int64_t kx = 0; y >= 0 && kx < r->c.kw; kx++) {
             int64_t x = meets(&r->c, at[3], kx, r->c.pad[1], t->dim[3]);
-            if (x >= 0)
-                sum += d[y * t->dim[3] + x] * w[ky * r->c.kw + kx];
+            if (x >= 0) sum += d[y * t->dim[3] + x] * w[ky * r->c.kw + kx];
         }
     }
     return sum;
 }
 
-static double define(const Run *r, const int64_t *at) {
+static double define(const Run *r, const int64_t *at)
+{
     double sum = 0;
-    for (int64_t i = 0; i < r->type[P_DATA].dim[1]; i++)
-        sum = sum_taps(r, at, i, sum);
+    for (int64_t i = 0; i < r->type[P_DATA].dim[1]; i++) sum = sum_taps(r, at, i, sum);
     if (r->c.epilogue)
         sum += r->dense[P_BIAS][at[1]] +
                operand(r, P_RESIDUAL, at[0], at[1])[at[2] * r->type[P_OUT].dim[3] + at[3]];
     return sum;
 }
 
-static void expect_bit(Run *r, int64_t at, bool bit) {
+static void expect_bit(Run *r, int64_t at, bool bit)
+{
     unsigned char *m = r->want[P_MASK];
     if (r->k->param[P_MASK].layout.bits)
         m[at / 8] = (unsigned char)((m[at / 8] & ~(1u << at % 8)) | (unsigned)bit << at % 8);
@@ -140,16 +147,17 @@ static void expect_bit(Run *r, int64_t at, bool bit) {
         m[at] = bit;
 }
 
-static void expect_element(Run *r, const int64_t *at) {
+static void expect_element(Run *r, const int64_t *at)
+{
     double v = define(r, at);
     int64_t to[4] = {r->c.io ? r->table[at[0]] : at[0], at[1], at[2], at[3]};
-    if (r->c.epilogue)
-        expect_bit(r, layout_address(&r->k->param[P_MASK].layout, at), v > 0);
+    if (r->c.epilogue) expect_bit(r, layout_address(&r->k->param[P_MASK].layout, at), v > 0);
     elem_set(r->c.dtype, r->want[P_OUT], layout_address(&r->k->param[P_OUT].layout, to),
              r->c.epilogue && !(v > 0) ? 0 : v);
 }
 
-static void expect(Run *r) {
+static void expect(Run *r)
+{
     Type t = r->type[P_OUT];
     double macs = (double)type_count(t) * (double)(r->c.kh * r->c.kw) *
                   (double)(r->c.op == OP_conv ? r->c.ic : r->c.oc);
@@ -165,7 +173,8 @@ static void expect(Run *r) {
 
 /* ---- what they are ---- */
 
-static void call(const Run *r, void *code, int64_t lo, int64_t hi) {
+static void call(const Run *r, void *code, int64_t lo, int64_t hi)
+{
     void *const *m = r->mem;
     if (r->c.io)
         ((KernelIoFn *)code)(r->table, lo, hi, m[0], m[1], m[2], m[3], m[4], io_stride(r), m[5]);
@@ -173,7 +182,8 @@ static void call(const Run *r, void *code, int64_t lo, int64_t hi) {
         ((KernelFn *)code)(r->table, lo, hi, m[0], m[1], m[2], m[3], m[4], m[5]);
 }
 
-static void compare(Run *r) {
+static void compare(Run *r)
+{
     DType d = r->c.dtype;
     double most = d == DT_F64 ? 1e-13 : 3e-5, scale = 1;
     int64_t n = (int64_t)r->bytes[P_OUT] / dtype_bytes(d);
@@ -192,7 +202,8 @@ static void compare(Run *r) {
 }
 
 /* The samples in three calls, last first. */
-static void check_pieces(Run *r, void *code) {
+static void check_pieces(Run *r, void *code)
+{
     void *whole = buffer(r, r->bytes[P_OUT]), *mask = buffer(r, r->bytes[P_MASK]);
     int64_t n = r->c.n, one = n / 3, two = 2 * n / 3;
     memcpy(whole, r->mem[P_OUT], r->bytes[P_OUT]);
@@ -209,7 +220,8 @@ static void check_pieces(Run *r, void *code) {
     }
 }
 
-static void describe(const Run *r) {
+static void describe(const Run *r)
+{
     const Case *c = &r->c;
     const int64_t *n = r->k->offer.number;
     printf("%s %s %s %lldx%lld s%lld d%lld %lld->%lld @%lldx%lld n%lld%s plan %lldx%lldx%lld\n",
@@ -219,12 +231,12 @@ static void describe(const Run *r) {
            (long long)n[1], (long long)n[2]);
 }
 
-static void run_case(void *user) {
+static void run_case(void *user)
+{
     Run *r = user;
     void *code;
     r->k = case_kernel(r->a, &r->c, r->t, "k");
-    if (!r->k)
-        return;
+    if (!r->k) return;
     const Kernel *k = r->k;
     Bytes object = emit_kernels(&k, 1, r->t, EMIT_OBJ);
     Loaded *l = object_load(&object, "k", &code);
@@ -239,7 +251,10 @@ static void run_case(void *user) {
 
 /* ---- the cases ---- */
 
-#define SAME(n) {n, n, n, n}
+#define SAME(n)                                                                                    \
+    {                                                                                              \
+        n, n, n, n                                                                                 \
+    }
 static const Case cases[] = {
     {.ic = 16, .oc = 16, .ih = 6, .iw = 32, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
     {.ic = 32, .oc = 32, .ih = 5, .iw = 16, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
@@ -254,9 +269,23 @@ static const Case cases[] = {
     {.ic = 32, .oc = 16, .ih = 13, .iw = 11, .kh = 3, .kw = 3, .stride = 2, .pad = {0, 1, 1, 0}},
     {.ic = 16, .oc = 16, .ih = 14, .iw = 9, .kh = 5, .kw = 5, .stride = 1, .pad = SAME(2)},
     {.ic = 16, .oc = 16, .ih = 15, .iw = 20, .kh = 5, .kw = 3, .stride = 3, .pad = {2, 1, 0, 3}},
-    {.ic = 16, .oc = 32, .ih = 12, .iw = 17, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(2),
+    {.ic = 16,
+     .oc = 32,
+     .ih = 12,
+     .iw = 17,
+     .kh = 3,
+     .kw = 3,
+     .stride = 1,
+     .pad = SAME(2),
      .dilation = 2},
-    {.ic = 16, .oc = 16, .ih = 12, .iw = 17, .kh = 3, .kw = 3, .stride = 2, .pad = SAME(2),
+    {.ic = 16,
+     .oc = 16,
+     .ih = 12,
+     .iw = 17,
+     .kh = 3,
+     .kw = 3,
+     .stride = 2,
+     .pad = SAME(2),
      .dilation = 2},
     {.ic = 16, .oc = 16, .ih = 11, .iw = 16, .kh = 4, .kw = 4, .stride = 4},
     {.ic = 3, .oc = 32, .ih = 12, .iw = 48, .kh = 7, .kw = 7, .stride = 2, .pad = SAME(3)},
@@ -266,33 +295,31 @@ static const Case cases[] = {
     {.ic = 3, .oc = 16, .ih = 9, .iw = 10, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
 };
 
-static int one(Case c, const Target *t, int *count) {
+static int one(Case c, const Target *t, int *count)
+{
     char why[512];
-    if (!c.dilation)
-        c.dilation = 1;
+    if (!c.dilation) c.dilation = 1;
     Run r = {.a = arena_new(), .c = c, .t = t};
     if (!err_guard(run_case, &r, why, sizeof why)) {
         printf("  error: %s\n", why);
         r.bad++;
     }
-    if (r.k)
-        ++*count;
-    if (r.bad)
-        describe(&r);
+    if (r.k) ++*count;
+    if (r.bad) describe(&r);
     arena_free(r.a);
     return r.bad > 0;
 }
 
 /* Forms of a case: with an epilogue; bare with a wide halo; into the caller's memory, by groups of
  * channels as when weights exceed the L2 cache. */
-static int forms(Case c, const Target *t, bool all, int *count) {
+static int forms(Case c, const Target *t, bool all, int *count)
+{
     Target small = *t;
     small.l2 = 0;
     c.n = 3;
     c.epilogue = true;
     int bad = one(c, t, count);
-    if (!all)
-        return bad;
+    if (!all) return bad;
     c.n = 2;
     c.io = true;
     bad += one(c, &small, count);
@@ -301,9 +328,9 @@ static int forms(Case c, const Target *t, bool all, int *count) {
     return bad + one(c, t, count);
 }
 
-static bool can_run(const char *cpu) {
-    if (!cpu)
-        return true;
+static bool can_run(const char *cpu)
+{
+    if (!cpu) return true;
 #if defined(__x86_64__)
     return strcmp(cpu, "haswell") ||
            (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"));
@@ -312,15 +339,15 @@ static bool can_run(const char *cpu) {
 #endif
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     static const char *const row[] = {NULL, "haswell", "x86-64"};
     static const DType dtype[] = {DT_F32, DT_F64};
     static const Op op[] = {OP_conv, OP_conv_dx};
     Arena *a = arena_new();
     int bad = 0, count = 0;
     for (int i = argc > 1 ? atoi(argv[1]) : 0; i < COUNT(row); i++) {
-        if (!can_run(row[i]))
-            continue;
+        if (!can_run(row[i])) continue;
         const Target *t = target_find(a, NULL, row[i]);
         for (int j = 0; j < COUNT(cases) * 4; j++) {
             Case c = cases[j / 4];

@@ -15,7 +15,8 @@
 
 static int passed, failed;
 
-static void result(bool ok, const char *name, const char *why) {
+static void result(bool ok, const char *name, const char *why)
+{
     ok ? passed++ : failed++;
     if (!ok) printf("FAILED %s: %s\n", name, why);
 }
@@ -25,7 +26,8 @@ static void result(bool ok, const char *name, const char *why) {
 static const Target *targets[8];
 static int ntarget;
 
-static bool runs(const Target *t) {
+static bool runs(const Target *t)
+{
     char *features = LLVMGetHostCPUFeatures();
     char need[64];
     bool all = true;
@@ -39,7 +41,8 @@ static bool runs(const Target *t) {
     return all;
 }
 
-static void find_targets(Arena *a) {
+static void find_targets(Arena *a)
+{
     static const char *const names[] = {"x86-64", "haswell", "skylake-avx512", "znver4", "znver5"};
     if (strcmp(target_find(a, NULL, NULL)->name, "x86-64")) {
         targets[ntarget++] = target_find(a, NULL, NULL);
@@ -56,12 +59,14 @@ static void find_targets(Arena *a) {
 enum { SENTINEL = 64, SAMPLES = 5 };
 static uint64_t rng_state = 1;
 
-static uint64_t random_bits(void) {
+static uint64_t random_bits(void)
+{
     rng_state = rng_state * 6364136223846793005u + 1442695040888963407u;
     return rng_state >> 11;
 }
 
-static double uniform(double lo, double hi) {
+static double uniform(double lo, double hi)
+{
     return lo + (hi - lo) * (double)random_bits() * 0x1p-53;
 }
 
@@ -73,7 +78,8 @@ typedef struct Memory {
 static const double specials[] = {0,   -0.0, 1,        -1,        0.5, -0.5,
                                   2.5, -1.5, INFINITY, -INFINITY, NAN, 3e38};
 
-static void fill(DType d, void *data, int64_t n, bool special) {
+static void fill(DType d, void *data, int64_t n, bool special)
+{
     for (int64_t i = 0; i < n; i++) {
         double v = dtype_is_float(d) ? uniform(-4, 4) : floor(uniform(-40, 40));
         if (d == DT_U8) v = fabs(v);
@@ -84,7 +90,8 @@ static void fill(DType d, void *data, int64_t n, bool special) {
     }
 }
 
-static void memory_new(Arena *a, const Kernel *k, Memory *m, bool special) {
+static void memory_new(Arena *a, const Kernel *k, Memory *m, bool special)
+{
     for (int i = 0; i < k->nparam; i++) {
         const KParam *p = &k->param[i];
         int64_t bytes = layout_bytes(&p->layout, p->dtype);
@@ -101,7 +108,8 @@ static void memory_new(Arena *a, const Kernel *k, Memory *m, bool special) {
     }
 }
 
-static Memory memory_copy(Arena *a, const Kernel *k, const Memory *m) {
+static Memory memory_copy(Arena *a, const Kernel *k, const Memory *m)
+{
     Memory c = *m;
     for (int i = 0; i < k->nparam; i++)
         c.data[i] = arena_dup(a, m->data[i], (size_t)m->bytes[i] + 2 * SENTINEL);
@@ -114,7 +122,8 @@ static const int64_t table[SAMPLES] = {3, 0, 4, 1, 2};
 typedef void AnyFn(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,
                    int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t);
 
-static void call(void *fn, const Kernel *k, const Memory *m, int64_t lo, int64_t hi) {
+static void call(void *fn, const Kernel *k, const Memory *m, int64_t lo, int64_t hi)
+{
     int64_t a[16] = {(int64_t)(intptr_t)table, lo, hi};
     int n = 3;
     for (int i = 0; i < k->nparam; i++) {
@@ -127,20 +136,23 @@ static void call(void *fn, const Kernel *k, const Memory *m, int64_t lo, int64_t
       a[15]);
 }
 
-static void interpret(const Kernel *k, const Memory *m, int64_t lo, int64_t hi) {
+static void interpret(const Kernel *k, const Memory *m, int64_t lo, int64_t hi)
+{
     KMem mem[MAX_PARAMS];
     for (int i = 0; i < k->nparam; i++) mem[i] = (KMem){m->data[i] + SENTINEL, m->stride[i]};
     kernel_eval(k, mem, table, lo, hi);
 }
 
-static bool close_enough(DType d, double x, double y, double tol) {
+static bool close_enough(DType d, double x, double y, double tol)
+{
     if (isnan(x) || isnan(y)) return isnan(x) && isnan(y);
     if (x == y) return true;
     return dtype_is_float(d) && fabs(x - y) <= tol * (fabs(x) + fabs(y) + (tol > 1e-10 ? 10 : 0));
 }
 
 /* NULL, or where they differ. */
-static const char *differ(Arena *a, const Kernel *k, const Memory *x, const Memory *y, double tol) {
+static const char *differ(Arena *a, const Kernel *k, const Memory *x, const Memory *y, double tol)
+{
     for (int i = 0; i < k->nparam; i++) {
         const KParam *p = &k->param[i];
         size_t whole = (size_t)x->bytes[i] + 2 * SENTINEL;
@@ -160,7 +172,8 @@ static const char *differ(Arena *a, const Kernel *k, const Memory *x, const Memo
 }
 
 /* Names an ELF object imports, but memcpy and memset. */
-static bool imports_nothing(const Bytes *o) {
+static bool imports_nothing(const Bytes *o)
+{
     const Elf64_Ehdr *h = (const void *)o->data;
     const Elf64_Shdr *s = (const void *)(o->data + h->e_shoff);
     bool none = true;
@@ -186,7 +199,8 @@ typedef struct Try {
     int64_t lo, hi;
 } Try;
 
-static void compile_and_call(void *arg) {
+static void compile_and_call(void *arg)
+{
     Try *t = arg;
     const Kernel *k = t->k;
     Bytes o = emit_kernels(&k, 1, t->t, EMIT_OBJ);
@@ -203,7 +217,8 @@ static void compile_and_call(void *arg) {
 static const Kernel *gpu_kernels[1024];
 static int ngpu;
 
-static bool fits_gpu(const Kernel *k) {
+static bool fits_gpu(const Kernel *k)
+{
     for (int i = 0; i < k->naxis; i++)
         if (k->axis[i].kind == AX_VEC) return false;
     for (int i = 0; i < k->nparam; i++)
@@ -211,11 +226,13 @@ static bool fits_gpu(const Kernel *k) {
     return !ngpu || gpu_kernels[ngpu - 1] != k;
 }
 
-static void keep_for_gpu(const Kernel *k) {
+static void keep_for_gpu(const Kernel *k)
+{
     if (fits_gpu(k) && ngpu < COUNT(gpu_kernels)) gpu_kernels[ngpu++] = k;
 }
 
-static int assemble(const char *cpu, const Bytes *ptx) {
+static int assemble(const char *cpu, const Bytes *ptx)
+{
     char path[] = "/tmp/walkXXXXXX", line[256];
     int fd = mkstemp(path);
     FILE *f = fdopen(fd, "w");
@@ -230,13 +247,15 @@ static int assemble(const char *cpu, const Bytes *ptx) {
 static bool imports_nothing(const Bytes *);
 
 /* Not run here: but it compiles, and calls no library. */
-static void other_cpu(Arena *a, const char *name) {
+static void other_cpu(Arena *a, const char *name)
+{
     Bytes o = emit_kernels(gpu_kernels, ngpu, target_find(a, name, NULL), EMIT_OBJ);
     result(imports_nothing(&o), name, "imports");
     bytes_free(&o);
 }
 
-static void gpu_module(Arena *a, const char *cpu) {
+static void gpu_module(Arena *a, const char *cpu)
+{
     Bytes ptx = emit_kernels(gpu_kernels, ngpu, target_find(a, "nvptx64", cpu), EMIT_OBJ);
     const char *text = (const char *)ptx.data;
     char *copy = arena_alloc(a, ptx.size + 1);
@@ -255,12 +274,14 @@ static void gpu_module(Arena *a, const char *cpu) {
 #define UNFUSED                                                                                    \
     (-1.0) /* tolerance: equal bits where multiply-adds are fused, else sums may differ */
 
-static double tolerance(const Target *t, double tol) {
+static double tolerance(const Target *t, double tol)
+{
     return tol != UNFUSED ? tol : t->fma ? 0 : 1e-5;
 }
 
 static void compare(Arena *a, Kernel *k, const char *name, int64_t lo, int64_t hi, double tol,
-                    bool special) {
+                    bool special)
+{
     Memory start, want;
     k->name = name;
     kernel_verify(k);
@@ -282,11 +303,13 @@ static void compare(Arena *a, Kernel *k, const char *name, int64_t lo, int64_t h
 
 /* ---- pieces of kernels ---- */
 
-static Type type2(DType d, int64_t n, int64_t m) {
+static Type type2(DType d, int64_t n, int64_t m)
+{
     return type_of(d, 2, (int64_t[]){n, m});
 }
 
-static KParam param(DType d, Layout l, bool out) {
+static KParam param(DType d, Layout l, bool out)
+{
     return (KParam){.dtype = d, .layout = l, .in = !out, .out = out};
 }
 
@@ -296,7 +319,8 @@ typedef struct Flat {
     KRef index[2];
 } Flat;
 
-static Flat flat(Arena *a, int64_t rows, int64_t cols, int lanes) {
+static Flat flat(Arena *a, int64_t rows, int64_t cols, int lanes)
+{
     Flat f = {.k = kernel_new(a)};
     f.index[0] = kx_axis(f.k, kernel_axis(f.k, "i", AX_SEQ, rows, true));
     KRef outer = kx_axis(f.k, kernel_axis(f.k, "j", AX_SEQ, cols / lanes, false));
@@ -307,7 +331,8 @@ static Flat flat(Arena *a, int64_t rows, int64_t cols, int lanes) {
     return f;
 }
 
-static void store(Kernel *k, int p, int rank, const KRef *index, KRef value) {
+static void store(Kernel *k, int p, int rank, const KRef *index, KRef value)
+{
     KStore *s = &k->store[k->nstore++];
     *s = (KStore){.param = p, .rank = rank, .value = value};
     memcpy(s->index, index, sizeof *index * (size_t)rank);
@@ -315,7 +340,8 @@ static void store(Kernel *k, int p, int rank, const KRef *index, KRef value) {
 
 /* ---- every elementwise row ---- */
 
-static void one_op(Arena *a, Op op, DType d, DType out, int lanes, double tol) {
+static void one_op(Arena *a, Op op, DType d, DType out, int lanes, double tol)
+{
     enum { ROWS = 2, COLS = 192 };
     Flat f = flat(a, ROWS, COLS, lanes);
     KRef arg[3];
@@ -332,26 +358,30 @@ static void one_op(Arena *a, Op op, DType d, DType out, int lanes, double tol) {
     compare(a, f.k, name, 0, ROWS, tol, true);
 }
 
-static double op_tolerance(Op op, DType d) {
+static double op_tolerance(Op op, DType d)
+{
     bool inexact = op == OP_exp || op == OP_log || op == OP_log1p || op == OP_tanh ||
                    op == OP_erf || op == OP_pow;
     return inexact && d == DT_F64 ? 4e-16 : 0; /* floats come from doubles: all but never off */
 }
 
-static void float_ops(Arena *a, DType d, int lanes) {
+static void float_ops(Arena *a, DType d, int lanes)
+{
     static const Op ops[] = {OP_neg,  OP_abs, OP_sign,  OP_exp,   OP_log,   OP_log1p, OP_sqrt,
                              OP_tanh, OP_erf, OP_floor, OP_round, OP_add,   OP_sub,   OP_mul,
                              OP_div,  OP_pow, OP_max2,  OP_min2,  OP_select};
     for (int i = 0; i < COUNT(ops); i++) one_op(a, ops[i], d, d, lanes, op_tolerance(ops[i], d));
 }
 
-static void int_ops(Arena *a, DType d, int lanes) {
+static void int_ops(Arena *a, DType d, int lanes)
+{
     static const Op ops[] = {OP_neg, OP_abs, OP_sign, OP_add,  OP_sub,
                              OP_mul, OP_div, OP_max2, OP_min2, OP_select};
     for (int i = 0; i < COUNT(ops); i++) one_op(a, ops[i], d, d, lanes, 0);
 }
 
-static void all_ops(Arena *a, int lanes) {
+static void all_ops(Arena *a, int lanes)
+{
     static const DType floats[] = {DT_F64, DT_F32, DT_F16, DT_BF16};
     static const DType ints[] = {DT_I64, DT_I32, DT_I8, DT_U8};
     for (int i = 0; i < 4; i++) {
@@ -373,7 +403,8 @@ static void all_ops(Arena *a, int lanes) {
 /* ---- shapes of memory ---- */
 
 /* relu of a blocked tensor into a mask of bits and a halo'd plain one; then the mask applied. */
-static void masks(Arena *a, int lanes, bool blocked) {
+static void masks(Arena *a, int lanes, bool blocked)
+{
     enum { N = 3, C = 32, H = 4, W = 8 };
     Type t = type_of(DT_F32, 4, (int64_t[]){N, C, H, W});
     Kernel *k = kernel_new(a);
@@ -402,7 +433,8 @@ static void masks(Arena *a, int lanes, bool blocked) {
 
 /* A convolution with pads and strides, lanes over oc (blocked), over ow (guards a lane), or
  * none. */
-static void conv(Arena *a, int lanes, int over, int tile, bool io) {
+static void conv(Arena *a, int lanes, int over, int tile, bool io)
+{
     enum { N = SAMPLES, IC = 5, OC = 16, H = 9, OH = 8, K = 3 };
     int64_t stride = 1;
     Type xt = type_of(DT_F32, 4, (int64_t[]){N, IC, H, H});
@@ -449,7 +481,8 @@ static void conv(Arena *a, int lanes, int over, int tile, bool io) {
 }
 
 /* sum, prod, max, min and argmax of rows at once; lanes over columns of the result. */
-static void reductions(Arena *a, DType d, int lanes, bool special) {
+static void reductions(Arena *a, DType d, int lanes, bool special)
+{
     enum { N = 3, R = 21, C = 32 };
     Type t = type_of(d, 3, (int64_t[]){N, R, C});
     static const Op ops[] = {OP_sum, OP_prod, OP_max, OP_min, OP_argmax};
@@ -471,7 +504,8 @@ static void reductions(Arena *a, DType d, int lanes, bool special) {
 
 /* Element i of y is x[idx[i] clamped], transposed reads, reversed reads, and a reshape through /
  * and %. */
-static void gathers(Arena *a, int lanes) {
+static void gathers(Arena *a, int lanes)
+{
     enum { N = 4, C = 48 };
     Flat f = flat(a, N, C, lanes);
     Kernel *k = f.k;
@@ -500,7 +534,8 @@ static void gathers(Arena *a, int lanes) {
 }
 
 /* Guards of lanes against the edge, with a fill. */
-static void shifted(Arena *a, DType d, int lanes, int64_t step, int64_t shift) {
+static void shifted(Arena *a, DType d, int lanes, int64_t step, int64_t shift)
+{
     enum { N = 2, C = 48 };
     Flat f = flat(a, N, C, lanes);
     Kernel *k = f.k;
@@ -516,7 +551,8 @@ static void shifted(Arena *a, DType d, int lanes, int64_t step, int64_t shift) {
         0, N, 0, false);
 }
 
-static void random_numbers(Arena *a, DType d, int lanes) {
+static void random_numbers(Arena *a, DType d, int lanes)
+{
     enum { N = 3, C = 64 };
     Flat f = flat(a, N, C, lanes);
     Kernel *k = f.k;
@@ -532,7 +568,8 @@ static void random_numbers(Arena *a, DType d, int lanes) {
 }
 
 /* x = x + y in place, a value of one lane splat, nothing outside [lo, hi). */
-static void in_place(Arena *a, int lanes) {
+static void in_place(Arena *a, int lanes)
+{
     enum { N = 4, C = 32 };
     Flat f = flat(a, N, C, lanes);
     Kernel *k = f.k;
@@ -550,26 +587,33 @@ static void in_place(Arena *a, int lanes) {
 /* ---- mathematics ---- */
 
 typedef long double Exact(long double, long double);
-static long double exact_exp(long double x, long double y) {
+static long double exact_exp(long double x, long double y)
+{
     return (void)y, expl(x);
 }
-static long double exact_log(long double x, long double y) {
+static long double exact_log(long double x, long double y)
+{
     return (void)y, logl(x);
 }
-static long double exact_log1p(long double x, long double y) {
+static long double exact_log1p(long double x, long double y)
+{
     return (void)y, log1pl(x);
 }
-static long double exact_tanh(long double x, long double y) {
+static long double exact_tanh(long double x, long double y)
+{
     return (void)y, tanhl(x);
 }
-static long double exact_erf(long double x, long double y) {
+static long double exact_erf(long double x, long double y)
+{
     return (void)y, erfl(x);
 }
-static long double exact_pow(long double x, long double y) {
+static long double exact_pow(long double x, long double y)
+{
     return powl(x, y);
 }
 
-static double ulps(double got, long double want) {
+static double ulps(double got, long double want)
+{
     double rounded = (double)want;
     if (isnan(rounded) || isinf(rounded) || rounded == 0)
         return (isnan(rounded) && isnan(got)) || got == rounded ? 0 : INFINITY;
@@ -606,13 +650,15 @@ static const Math maths[] = {
 
 enum { POINTS = 1 << 15 };
 
-static double point(const Math *m) {
+static double point(const Math *m)
+{
     if (!m->log_scale) return uniform(m->lo, m->hi);
     double v = ldexp(uniform(1, 2), (int)floor(uniform(m->lo, m->hi)));
     return m->op != OP_log && m->op != OP_pow && m->op != OP_log1p && random_bits() & 1 ? -v : v;
 }
 
-static void math_accuracy(Arena *a, const Math *m, const Target *t) {
+static void math_accuracy(Arena *a, const Math *m, const Target *t)
+{
     int lanes = target_lanes(t, DT_F64);
     Flat f = flat(a, 1, POINTS, lanes);
     Layout l = layout_plain(type2(DT_F64, 1, POINTS));
@@ -644,7 +690,8 @@ static void math_accuracy(Arena *a, const Math *m, const Target *t) {
 
 /* ---- all ---- */
 
-static void shapes(Arena *a, int lanes) {
+static void shapes(Arena *a, int lanes)
+{
     static const DType types[] = {DT_F32, DT_F64, DT_BF16, DT_I8, DT_BOOL, DT_I64};
     for (int blocked = 0; blocked < 2; blocked++) masks(a, lanes, blocked);
     for (int over = 1; over < 4; over += 2)
@@ -663,7 +710,8 @@ static void shapes(Arena *a, int lanes) {
     random_numbers(a, DT_F64, lanes);
 }
 
-static void all(void *arg) {
+static void all(void *arg)
+{
     static const int lanes[] = {1, 2, 4, 8, 16};
     Arena *a = arg;
     llvm_start();
@@ -687,7 +735,8 @@ static void all(void *arg) {
     other_cpu(a, "aarch64");
 }
 
-int main(void) {
+int main(void)
+{
     char message[512];
     setvbuf(stdout, NULL, _IOLBF, 0);
     Arena *a = arena_new();

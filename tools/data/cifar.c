@@ -10,16 +10,19 @@
 enum { PIXELS = 3 * 32 * 32, RECORD = 1 + PIXELS, CLASSES = 10 };
 
 /* True for NAME.bin, NAME.bin.xz and NAME.bin.gz. */
-static bool named_bin(const char *path) {
+static bool named_bin(const char *path)
+{
     const char *at = strstr(path_name(path), ".bin");
     return at && (!at[4] || !strcmp(at + 4, ".xz") || !strcmp(at + 4, ".gz"));
 }
 
-static bool named(const char *path, const char *prefix) {
+static bool named(const char *path, const char *prefix)
+{
     return named_bin(path) && !strncmp(path_name(path), prefix, strlen(prefix));
 }
 
-static bool has_batches(const char *folder) {
+static bool has_batches(const char *folder)
+{
     PathList l;
     bool found = false;
     if (!file_list(folder, &l, NULL)) return false;
@@ -29,11 +32,13 @@ static bool has_batches(const char *folder) {
     return found;
 }
 
-static bool probe(const Data *d) {
+static bool probe(const Data *d)
+{
     return d->folder ? has_batches(d->path) : named_bin(d->path);
 }
 
-static bool check(const Bytes *b, const char *path, DataError *e) {
+static bool check(const Bytes *b, const char *path, DataError *e)
+{
     if (b->n % RECORD)
         return data_fail(e, "%s: %zu bytes are not whole CIFAR-10 records of %d bytes", path, b->n,
                          RECORD);
@@ -45,7 +50,8 @@ static bool check(const Bytes *b, const char *path, DataError *e) {
 }
 
 /* Appends the contents of one batch file to d->bytes, which is then on the heap. */
-static bool append(Data *d, const char *path, DataError *e) {
+static bool append(Data *d, const char *path, DataError *e)
+{
     Bytes b;
     if (!file_load(path, &b, e)) return false;
     uint8_t *p = NULL;
@@ -60,13 +66,15 @@ static bool append(Data *d, const char *path, DataError *e) {
     return ok;
 }
 
-static bool append_all(Data *d, const PathList *l, const char *prefix, DataError *e) {
+static bool append_all(Data *d, const PathList *l, const char *prefix, DataError *e)
+{
     for (size_t i = 0; i < l->n; i++)
         if (named(l->path[i], prefix) && !append(d, l->path[i], e)) return false;
     return true;
 }
 
-static bool load_folder(Data *d, DataError *e) {
+static bool load_folder(Data *d, DataError *e)
+{
     PathList l;
     if (!file_list(d->path, &l, e)) return false;
     bool ok = append_all(d, &l, "data_batch_", e);
@@ -75,14 +83,16 @@ static bool load_folder(Data *d, DataError *e) {
     return ok;
 }
 
-static bool copy_labels(Data *d, DataError *e) {
+static bool copy_labels(Data *d, DataError *e)
+{
     d->labels = malloc((size_t)d->count * sizeof *d->labels);
     if (!d->labels) return data_fail(e, "%s: out of memory", d->path);
     for (int64_t i = 0; i < d->count; i++) d->labels[i] = d->bytes.p[i * RECORD];
     return true;
 }
 
-static bool open_cifar(Data *d, DataError *e) {
+static bool open_cifar(Data *d, DataError *e)
+{
     if (d->folder ? !load_folder(d, e) : !check(&d->bytes, d->path, e)) return false;
     d->type = NPY_U8;
     d->count = (int64_t)(d->bytes.n / RECORD);

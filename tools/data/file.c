@@ -19,7 +19,8 @@
 #define DECODED_MAX ((size_t)4 << 30)
 #define XZ_MEMORY_MAX ((uint64_t)256 << 20)
 
-bool data_fail(DataError *e, const char *format, ...) {
+bool data_fail(DataError *e, const char *format, ...)
+{
     if (!e) return false;
     va_list args;
     va_start(args, format);
@@ -40,7 +41,8 @@ typedef struct {
 } Growing;
 
 /* Makes room for at least one more byte. */
-static bool grow(Growing *g, const char *path, DataError *e) {
+static bool grow(Growing *g, const char *path, DataError *e)
+{
     if (g->n < g->cap) return true;
     if (g->cap >= DECODED_MAX) return data_fail(e, "%s: larger than 4 GiB decompressed", path);
     size_t cap = g->cap ? 2 * g->cap : 1 << 16;
@@ -52,13 +54,15 @@ static bool grow(Growing *g, const char *path, DataError *e) {
     return true;
 }
 
-static uInt zlib_amount(size_t n) {
+static uInt zlib_amount(size_t n)
+{
     return n < ((size_t)1 << 30) ? (uInt)n : (uInt)1 << 30;
 }
 
 /* One call of inflate; *code is its result. */
 static bool inflate_some(z_stream *z, const Bytes *in, Growing *g, const char *path, int *code,
-                         DataError *e) {
+                         DataError *e)
+{
     if (!grow(g, path, e)) return false;
     z->avail_in = zlib_amount(in->n - (size_t)(z->next_in - in->p));
     z->avail_out = zlib_amount(g->cap - g->n);
@@ -71,7 +75,8 @@ static bool inflate_some(z_stream *z, const Bytes *in, Growing *g, const char *p
 }
 
 /* A gzip file is a sequence of members. */
-static bool gunzip(const Bytes *in, Growing *g, const char *path, DataError *e) {
+static bool gunzip(const Bytes *in, Growing *g, const char *path, DataError *e)
+{
     z_stream z = {.next_in = (Bytef *)in->p};
     if (inflateInit2(&z, 15 + 16) != Z_OK) return data_fail(e, "%s: zlib does not start", path);
     int code = Z_OK;
@@ -87,7 +92,8 @@ static bool gunzip(const Bytes *in, Growing *g, const char *path, DataError *e) 
     return ok;
 }
 
-static const char *xz_reason(lzma_ret code) {
+static const char *xz_reason(lzma_ret code)
+{
     switch (code) {
     case LZMA_BUF_ERROR: return "truncated xz data";
     case LZMA_MEMLIMIT_ERROR: return "xz data that needs more than 256 MiB to decompress";
@@ -96,7 +102,8 @@ static const char *xz_reason(lzma_ret code) {
     }
 }
 
-static bool unxz(const Bytes *in, Growing *g, const char *path, DataError *e) {
+static bool unxz(const Bytes *in, Growing *g, const char *path, DataError *e)
+{
     lzma_stream s = LZMA_STREAM_INIT;
     lzma_ret code = lzma_stream_decoder(&s, XZ_MEMORY_MAX, LZMA_CONCATENATED);
     s.next_in = in->p;
@@ -113,7 +120,8 @@ static bool unxz(const Bytes *in, Growing *g, const char *path, DataError *e) {
     return ok;
 }
 
-static bool map(const char *path, int fd, Bytes *out, DataError *e) {
+static bool map(const char *path, int fd, Bytes *out, DataError *e)
+{
     struct stat st;
     if (fstat(fd, &st) != 0) return data_fail(e, "%s: %s", path, strerror(errno));
     if (!S_ISREG(st.st_mode)) return data_fail(e, "%s: not a regular file", path);
@@ -126,7 +134,8 @@ static bool map(const char *path, int fd, Bytes *out, DataError *e) {
 
 typedef bool Decompress(const Bytes *in, Growing *g, const char *path, DataError *e);
 
-static Decompress *decompressor(const Bytes *b) {
+static Decompress *decompressor(const Bytes *b)
+{
     static const struct {
         const char *magic;
         size_t n;
@@ -137,7 +146,8 @@ static Decompress *decompressor(const Bytes *b) {
     return NULL;
 }
 
-bool file_load(const char *path, Bytes *out, DataError *e) {
+bool file_load(const char *path, Bytes *out, DataError *e)
+{
     *out = (Bytes){0};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return data_fail(e, "%s: %s", path, strerror(errno));
@@ -156,7 +166,8 @@ bool file_load(const char *path, Bytes *out, DataError *e) {
     return ok;
 }
 
-void file_unload(Bytes *b) {
+void file_unload(Bytes *b)
+{
     if (b->mapped)
         munmap((void *)b->p, b->n);
     else
@@ -166,19 +177,22 @@ void file_unload(Bytes *b) {
 
 /* ---- listing ---- */
 
-const char *path_name(const char *path) {
+const char *path_name(const char *path)
+{
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
 }
 
-static char *join(const char *a, const char *between, const char *b) {
+static char *join(const char *a, const char *between, const char *b)
+{
     size_t size = strlen(a) + strlen(between) + strlen(b) + 1;
     char *s = malloc(size);
     if (s) snprintf(s, size, "%s%s%s", a, between, b);
     return s;
 }
 
-static bool list_add(PathList *l, char *path) {
+static bool list_add(PathList *l, char *path)
+{
     if (!path) return false;
     if (l->n == l->cap) {
         size_t cap = l->cap ? 2 * l->cap : 64;
@@ -194,11 +208,13 @@ static bool list_add(PathList *l, char *path) {
     return true;
 }
 
-static int by_bytes(const void *a, const void *b) {
+static int by_bytes(const void *a, const void *b)
+{
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-bool file_list(const char *folder, PathList *out, DataError *e) {
+bool file_list(const char *folder, PathList *out, DataError *e)
+{
     *out = (PathList){0};
     DIR *dir = opendir(folder);
     if (!dir) return data_fail(e, "%s: %s", folder, strerror(errno));
@@ -215,7 +231,8 @@ bool file_list(const char *folder, PathList *out, DataError *e) {
     return true;
 }
 
-void path_list_free(PathList *l) {
+void path_list_free(PathList *l)
+{
     for (size_t i = 0; i < l->n; i++) free(l->path[i]);
     free(l->path);
     *l = (PathList){0};
@@ -223,7 +240,8 @@ void path_list_free(PathList *l) {
 
 /* ---- writing ---- */
 
-bool file_create(const char *path, NewFile *out, DataError *e) {
+bool file_create(const char *path, NewFile *out, DataError *e)
+{
     char suffix[32];
     snprintf(suffix, sizeof suffix, "%ld.tmp", (long)getpid());
     *out = (NewFile){.path = strdup(path), .temporary = join(path, ".", suffix)};
@@ -239,7 +257,8 @@ bool file_create(const char *path, NewFile *out, DataError *e) {
     return false;
 }
 
-bool file_commit(NewFile *n, bool good, DataError *e) {
+bool file_commit(NewFile *n, bool good, DataError *e)
+{
     /* the message of a failed write comes from here, where all of them end */
     bool written = !ferror(n->f);
     if (fclose(n->f) != 0) written = false;

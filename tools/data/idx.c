@@ -10,17 +10,20 @@
 
 enum { IDX_UBYTE = 8 };
 
-bool idx_probe(const Bytes *b) {
+bool idx_probe(const Bytes *b)
+{
     const uint8_t *p = b->p;
     bool known = b->n >= 4 && ((p[2] >= 0x08 && p[2] <= 0x0e && p[2] != 0x0a));
     return known && p[0] == 0 && p[1] == 0 && p[3] >= 1 && p[3] <= DATA_MAX_RANK;
 }
 
-static int64_t big32(const uint8_t *p) {
+static int64_t big32(const uint8_t *p)
+{
     return (int64_t)((uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]);
 }
 
-bool idx_head(const Bytes *b, const char *path, ArrayHead *h, DataError *e) {
+bool idx_head(const Bytes *b, const char *path, ArrayHead *h, DataError *e)
+{
     if (!idx_probe(b)) return data_fail(e, "%s: not an IDX file", path);
     if (b->p[2] != IDX_UBYTE)
         return data_fail(e, "%s: IDX element type 0x%02x; only bytes (0x08) are read", path,
@@ -37,12 +40,14 @@ bool idx_head(const Bytes *b, const char *path, ArrayHead *h, DataError *e) {
     return true;
 }
 
-static bool probe(const Data *d) {
+static bool probe(const Data *d)
+{
     return idx_probe(&d->bytes);
 }
 
 /* The path of the labels of an image file, or NULL if the name is not the usual one. */
-static char *labels_path(const char *path) {
+static char *labels_path(const char *path)
+{
     static const char from[] = "-images-idx3-ubyte", to[] = "-labels-idx1-ubyte";
     const char *at = strstr(path_name(path), from);
     if (!at) return NULL;
@@ -51,7 +56,8 @@ static char *labels_path(const char *path) {
     return s;
 }
 
-static bool open_idx(Data *d, DataError *e) {
+static bool open_idx(Data *d, DataError *e)
+{
     ArrayHead h;
     if (!idx_head(&d->bytes, d->path, &h, e) || !data_from_array(d, &h, e)) return false;
     char *labels = labels_path(d->path);

@@ -21,17 +21,20 @@ typedef struct {
     ImageSize size;
 } Images;
 
-static const ImageCodec *codec_of(const Bytes *b) {
+static const ImageCodec *codec_of(const Bytes *b)
+{
     for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++)
         if (codecs[i]->probe(b)) return codecs[i];
     return NULL;
 }
 
-static bool probe(const Data *d) {
+static bool probe(const Data *d)
+{
     return d->folder || codec_of(&d->bytes);
 }
 
-static void free_images(void *state) {
+static void free_images(void *state)
+{
     Images *im = state;
     path_list_free(&im->files);
     free(im->labels);
@@ -40,20 +43,23 @@ static void free_images(void *state) {
 
 /* ---- which files ---- */
 
-static bool named_image(const char *path) {
+static bool named_image(const char *path)
+{
     const char *dot = strrchr(path_name(path), '.');
     for (size_t i = 0; dot && i < sizeof suffixes / sizeof *suffixes; i++)
         if (!strcasecmp(dot, suffixes[i])) return true;
     return false;
 }
 
-static bool is_folder(const char *path) {
+static bool is_folder(const char *path)
+{
     struct stat st;
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 /* Keeps the paths that `keep` likes. */
-static void filter(PathList *l, bool (*keep)(const char *)) {
+static void filter(PathList *l, bool (*keep)(const char *))
+{
     size_t n = 0;
     for (size_t i = 0; i < l->n; i++)
         if (keep(l->path[i]))
@@ -63,14 +69,16 @@ static void filter(PathList *l, bool (*keep)(const char *)) {
     l->n = n;
 }
 
-static bool list_of(const char *folder, bool (*keep)(const char *), PathList *out, DataError *e) {
+static bool list_of(const char *folder, bool (*keep)(const char *), PathList *out, DataError *e)
+{
     if (!file_list(folder, out, e)) return false;
     filter(out, keep);
     return true;
 }
 
 /* Moves the paths of `from` behind those of the set and labels them. */
-static bool add_class(Images *im, PathList *from, int64_t label) {
+static bool add_class(Images *im, PathList *from, int64_t label)
+{
     size_t n = im->files.n + from->n;
     char **path = realloc(im->files.path, (n + 1) * sizeof *path);
     if (path) im->files.path = path;
@@ -86,7 +94,8 @@ static bool add_class(Images *im, PathList *from, int64_t label) {
     return true;
 }
 
-static bool list_classes(Images *im, const PathList *folders, DataError *e) {
+static bool list_classes(Images *im, const PathList *folders, DataError *e)
+{
     for (size_t i = 0; i < folders->n; i++) {
         PathList l;
         if (!list_of(folders->path[i], named_image, &l, e)) return false;
@@ -97,7 +106,8 @@ static bool list_classes(Images *im, const PathList *folders, DataError *e) {
     return true;
 }
 
-static bool list_images(Images *im, const char *folder, DataError *e) {
+static bool list_images(Images *im, const char *folder, DataError *e)
+{
     PathList folders;
     if (!list_of(folder, named_image, &im->files, e)) return false;
     if (!list_of(folder, is_folder, &folders, e)) return false;
@@ -113,7 +123,8 @@ static bool list_images(Images *im, const char *folder, DataError *e) {
 
 /* ---- their size ---- */
 
-static bool size_of(const char *path, ImageSize *out, DataError *e) {
+static bool size_of(const char *path, ImageSize *out, DataError *e)
+{
     Bytes b;
     if (!file_load(path, &b, e)) return false;
     const ImageCodec *codec = codec_of(&b);
@@ -125,7 +136,8 @@ static bool size_of(const char *path, ImageSize *out, DataError *e) {
 }
 
 static bool add_size(ImageSize *all, ImageSize one, const char *path, const char *first,
-                     DataError *e) {
+                     DataError *e)
+{
     if (one.height != all->height || one.width != all->width)
         return data_fail(e, "%s: %lld x %lld pixels, but %s has %lld x %lld", path,
                          (long long)one.width, (long long)one.height, path_name(first),
@@ -134,7 +146,8 @@ static bool add_size(ImageSize *all, ImageSize one, const char *path, const char
     return true;
 }
 
-static bool common_size(Images *im, DataError *e) {
+static bool common_size(Images *im, DataError *e)
+{
     char *const *path = im->files.path;
     for (size_t i = 0; i < im->files.n; i++) {
         ImageSize one;
@@ -150,7 +163,8 @@ static bool common_size(Images *im, DataError *e) {
 
 /* ---- the set format ---- */
 
-static bool fetch(Data *d, int64_t i, uint8_t *out, DataError *e) {
+static bool fetch(Data *d, int64_t i, uint8_t *out, DataError *e)
+{
     const Images *im = d->state;
     const char *path = im->files.path[i];
     Bytes b;
@@ -162,7 +176,8 @@ static bool fetch(Data *d, int64_t i, uint8_t *out, DataError *e) {
     return ok;
 }
 
-static bool list_single(Images *im, const char *path, DataError *e) {
+static bool list_single(Images *im, const char *path, DataError *e)
+{
     im->files.path = malloc(sizeof *im->files.path);
     char *copy = strdup(path);
     if (!im->files.path || !copy) {
@@ -174,7 +189,8 @@ static bool list_single(Images *im, const char *path, DataError *e) {
     return true;
 }
 
-static bool open_images(Data *d, DataError *e) {
+static bool open_images(Data *d, DataError *e)
+{
     Images *im = calloc(1, sizeof *im);
     if (!im) return data_fail(e, "%s: out of memory", d->path);
     d->state = im;

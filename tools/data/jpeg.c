@@ -21,17 +21,20 @@ typedef struct {
     uint8_t *pixels;
 } Job;
 
-static bool probe(const Bytes *b) {
+static bool probe(const Bytes *b)
+{
     return b->n >= 3 && b->p[0] == 0xff && b->p[1] == 0xd8 && b->p[2] == 0xff;
 }
 
-static void leave(j_common_ptr cinfo) {
+static void leave(j_common_ptr cinfo)
+{
     Failure *f = (Failure *)cinfo->err;
     f->base.format_message(cinfo, f->message);
     longjmp(f->back, 1);
 }
 
-static void on_message(j_common_ptr cinfo, int level) {
+static void on_message(j_common_ptr cinfo, int level)
+{
     int code = cinfo->err->msg_code;
     if (level < 0 && (code == JWRN_JPEG_EOF || code == JWRN_HIT_MARKER)) leave(cinfo);
 }
@@ -39,7 +42,8 @@ static void on_message(j_common_ptr cinfo, int level) {
 /* Runs a job between creating and destroying a decompressor. The job returns false if the file is
  * not the one whose size was read. */
 static bool with_jpeg(bool (*run)(struct jpeg_decompress_struct *, Job *), Job *job,
-                      const char *path, DataError *e) {
+                      const char *path, DataError *e)
+{
     struct jpeg_decompress_struct cinfo;
     Failure failure;
     cinfo.err = jpeg_std_error(&failure.base);
@@ -57,13 +61,15 @@ static bool with_jpeg(bool (*run)(struct jpeg_decompress_struct *, Job *), Job *
     return same || data_fail(e, "%s: the file changed while it was open", path);
 }
 
-static bool read_size(struct jpeg_decompress_struct *cinfo, Job *job) {
+static bool read_size(struct jpeg_decompress_struct *cinfo, Job *job)
+{
     int channels = cinfo->num_components;
     job->size = (ImageSize){cinfo->image_height, cinfo->image_width, channels};
     return true;
 }
 
-static bool read_pixels(struct jpeg_decompress_struct *cinfo, Job *job) {
+static bool read_pixels(struct jpeg_decompress_struct *cinfo, Job *job)
+{
     ImageSize want = job->size;
     if (cinfo->image_height != want.height || cinfo->image_width != want.width) return false;
     cinfo->out_color_space = want.channels == 3 ? JCS_RGB : JCS_GRAYSCALE;
@@ -77,7 +83,8 @@ static bool read_pixels(struct jpeg_decompress_struct *cinfo, Job *job) {
     return true;
 }
 
-static bool size(const Bytes *b, const char *path, ImageSize *out, DataError *e) {
+static bool size(const Bytes *b, const char *path, ImageSize *out, DataError *e)
+{
     Job job = {.bytes = b};
     if (!with_jpeg(read_size, &job, path, e)) return false;
     *out = job.size;
@@ -86,7 +93,8 @@ static bool size(const Bytes *b, const char *path, ImageSize *out, DataError *e)
                      out->channels);
 }
 
-static bool decode(const Bytes *b, const char *path, ImageSize want, uint8_t *out, DataError *e) {
+static bool decode(const Bytes *b, const char *path, ImageSize want, uint8_t *out, DataError *e)
+{
     Job job = {.bytes = b, .size = want, .pixels = out};
     return with_jpeg(read_pixels, &job, path, e);
 }

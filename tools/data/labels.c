@@ -11,7 +11,8 @@ typedef struct {
     int64_t n, cap;
 } Labels;
 
-static bool push(Labels *l, int64_t value) {
+static bool push(Labels *l, int64_t value)
+{
     if (l->n == l->cap) {
         int64_t cap = l->cap ? 2 * l->cap : 256;
         int64_t *v = realloc(l->v, (size_t)cap * sizeof *v);
@@ -24,7 +25,8 @@ static bool push(Labels *l, int64_t value) {
 }
 
 static bool from_array(const Bytes *b, const char *path, const ArrayHead *h, Labels *l,
-                       DataError *e) {
+                       DataError *e)
+{
     if (!array_is_integer(h->type)) return data_fail(e, "%s: labels must be integers", path);
     if (h->rank < 1 || h->elements != h->shape[0])
         return data_fail(e, "%s: labels must have one axis", path);
@@ -35,7 +37,8 @@ static bool from_array(const Bytes *b, const char *path, const ArrayHead *h, Lab
 }
 
 /* Parses the line [p, end); an integer may have spaces around it. */
-static bool parse_line(const char *p, const char *end, int64_t *out) {
+static bool parse_line(const char *p, const char *end, int64_t *out)
+{
     while (p < end && (*p == ' ' || *p == '\t')) p++;
     bool negative = p < end && *p == '-';
     if (negative) p++;
@@ -50,12 +53,14 @@ static bool parse_line(const char *p, const char *end, int64_t *out) {
     return some && p == end;
 }
 
-static bool blank(const char *p, const char *end) {
+static bool blank(const char *p, const char *end)
+{
     while (p < end && (*p == ' ' || *p == '\t' || *p == '\r')) p++;
     return p == end;
 }
 
-static bool from_text(const Bytes *b, const char *path, Labels *l, DataError *e) {
+static bool from_text(const Bytes *b, const char *path, Labels *l, DataError *e)
+{
     const char *p = (const char *)b->p, *end = p + b->n;
     for (int line = 1; p < end; line++) {
         const char *stop = memchr(p, '\n', (size_t)(end - p));
@@ -71,14 +76,16 @@ static bool from_text(const Bytes *b, const char *path, Labels *l, DataError *e)
     return true;
 }
 
-static bool parse(const Bytes *b, const char *path, Labels *l, DataError *e) {
+static bool parse(const Bytes *b, const char *path, Labels *l, DataError *e)
+{
     ArrayHead h;
     if (npy_probe(b)) return npy_head(b, path, &h, e) && from_array(b, path, &h, l, e);
     if (idx_probe(b)) return idx_head(b, path, &h, e) && from_array(b, path, &h, l, e);
     return from_text(b, path, l, e);
 }
 
-bool labels_load(Data *d, const char *path, DataError *e) {
+bool labels_load(Data *d, const char *path, DataError *e)
+{
     Bytes b;
     Labels l = {0};
     if (!file_load(path, &b, e)) return false;

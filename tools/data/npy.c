@@ -18,7 +18,8 @@ static const struct {
     [NPY_U8] = {"|u1", 1},  [NPY_I32] = {"<i4", 4}, [NPY_I64] = {"<i8", 8},
 };
 
-size_t npy_size(NpyType type) {
+size_t npy_size(NpyType type)
+{
     return types[type].size;
 }
 
@@ -28,19 +29,22 @@ typedef struct {
     const char *p, *end;
 } Cursor;
 
-static void skip_spaces(Cursor *c) {
+static void skip_spaces(Cursor *c)
+{
     while (c->p < c->end && (*c->p == ' ' || *c->p == '\n')) c->p++;
 }
 
 /* Skips spaces; true and past it if the next character is the wanted one. */
-static bool take(Cursor *c, char want) {
+static bool take(Cursor *c, char want)
+{
     skip_spaces(c);
     if (c->p == c->end || *c->p != want) return false;
     c->p++;
     return true;
 }
 
-static bool take_word(Cursor *c, const char *word) {
+static bool take_word(Cursor *c, const char *word)
+{
     size_t n = strlen(word);
     skip_spaces(c);
     if ((size_t)(c->end - c->p) < n || memcmp(c->p, word, n)) return false;
@@ -49,7 +53,8 @@ static bool take_word(Cursor *c, const char *word) {
 }
 
 /* A quoted string without escapes, cut to what `out` holds. */
-static bool take_string(Cursor *c, char *out, size_t size) {
+static bool take_string(Cursor *c, char *out, size_t size)
+{
     char quote = '\'';
     if (!take(c, quote) && !take(c, quote = '"')) return false;
     size_t n = 0;
@@ -59,7 +64,8 @@ static bool take_string(Cursor *c, char *out, size_t size) {
     return take(c, quote);
 }
 
-static bool take_number(Cursor *c, int64_t *out) {
+static bool take_number(Cursor *c, int64_t *out)
+{
     skip_spaces(c);
     const char *start = c->p;
     int64_t v = 0;
@@ -70,7 +76,8 @@ static bool take_number(Cursor *c, int64_t *out) {
     return c->p > start;
 }
 
-static bool take_shape(Cursor *c, ArrayHead *h) {
+static bool take_shape(Cursor *c, ArrayHead *h)
+{
     if (!take(c, '(')) return false;
     h->rank = 0;
     while (!take(c, ')')) {
@@ -81,7 +88,8 @@ static bool take_shape(Cursor *c, ArrayHead *h) {
     return true;
 }
 
-static bool find_type(const char *descr, NpyType *out) {
+static bool find_type(const char *descr, NpyType *out)
+{
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (!strcmp(descr, types[i].descr)) {
             *out = (NpyType)i;
@@ -96,7 +104,8 @@ typedef struct {
     unsigned seen; /* bit 0 descr, 1 order, 2 shape */
 } Dictionary;
 
-static bool take_entry(Cursor *c, Dictionary *d, ArrayHead *h) {
+static bool take_entry(Cursor *c, Dictionary *d, ArrayHead *h)
+{
     char key[16];
     if (!take_string(c, key, sizeof key) || !take(c, ':')) return false;
     if (!strcmp(key, "descr")) {
@@ -112,7 +121,8 @@ static bool take_entry(Cursor *c, Dictionary *d, ArrayHead *h) {
     return !strcmp(key, "shape") && take_shape(c, h);
 }
 
-static bool take_dictionary(Cursor *c, Dictionary *d, ArrayHead *h) {
+static bool take_dictionary(Cursor *c, Dictionary *d, ArrayHead *h)
+{
     if (!take(c, '{')) return false;
     while (!take(c, '}')) {
         if (!take_entry(c, d, h)) return false;
@@ -123,12 +133,14 @@ static bool take_dictionary(Cursor *c, Dictionary *d, ArrayHead *h) {
 
 /* ---- the file's head ---- */
 
-bool npy_probe(const Bytes *b) {
+bool npy_probe(const Bytes *b)
+{
     return b->n >= 10 && !memcmp(b->p, "\x93NUMPY", 6);
 }
 
 /* Where the dictionary lies; version 1 has a 16-bit length, 2 and 3 a 32-bit one. */
-static bool find_header(const Bytes *b, Cursor *c) {
+static bool find_header(const Bytes *b, Cursor *c)
+{
     const uint8_t *p = b->p;
     size_t start = p[6] == 1 ? 10 : 12;
     if (p[6] < 1 || p[6] > 3 || b->n < start) return false;
@@ -140,7 +152,8 @@ static bool find_header(const Bytes *b, Cursor *c) {
     return true;
 }
 
-static bool check_extent(const Bytes *b, const char *path, ArrayHead *h, DataError *e) {
+static bool check_extent(const Bytes *b, const char *path, ArrayHead *h, DataError *e)
+{
     int64_t need;
     if (!shape_product(h->shape, h->rank, &h->elements) ||
         __builtin_mul_overflow(h->elements, (int64_t)npy_size(h->type), &need))
@@ -151,7 +164,8 @@ static bool check_extent(const Bytes *b, const char *path, ArrayHead *h, DataErr
     return true;
 }
 
-bool npy_head(const Bytes *b, const char *path, ArrayHead *h, DataError *e) {
+bool npy_head(const Bytes *b, const char *path, ArrayHead *h, DataError *e)
+{
     Cursor c;
     Dictionary d = {0};
     if (!npy_probe(b)) return data_fail(e, "%s: not an .npy file", path);
@@ -171,7 +185,8 @@ bool npy_head(const Bytes *b, const char *path, ArrayHead *h, DataError *e) {
 
 /* ---- whole arrays ---- */
 
-bool npy_read(const char *path, NpyArray *out, DataError *e) {
+bool npy_read(const char *path, NpyArray *out, DataError *e)
+{
     Bytes b;
     ArrayHead h;
     *out = (NpyArray){0};
@@ -191,13 +206,15 @@ bool npy_read(const char *path, NpyArray *out, DataError *e) {
     return ok;
 }
 
-void npy_free(NpyArray *a) {
+void npy_free(NpyArray *a)
+{
     free(a->data);
     *a = (NpyArray){0};
 }
 
 /* The dictionary as NumPy prints it, padded so that the data starts at a multiple of 64. */
-static size_t format_header(char *out, size_t size, NpyType type, int rank, const int64_t *shape) {
+static size_t format_header(char *out, size_t size, NpyType type, int rank, const int64_t *shape)
+{
     int n = snprintf(out, size, "{'descr': '%s', 'fortran_order': False, 'shape': (",
                      types[type].descr);
     for (int i = 0; i < rank; i++)
@@ -210,7 +227,8 @@ static size_t format_header(char *out, size_t size, NpyType type, int rank, cons
 }
 
 bool npy_write(const char *path, NpyType type, int rank, const int64_t *shape, const void *data,
-               DataError *e) {
+               DataError *e)
+{
     int64_t elements, bytes;
     if (rank < 0 || rank > DATA_MAX_RANK || !shape_product(shape, rank, &elements) ||
         __builtin_mul_overflow(elements, (int64_t)npy_size(type), &bytes))
@@ -229,11 +247,13 @@ bool npy_write(const char *path, NpyType type, int rank, const int64_t *shape, c
 
 /* ---- the set format ---- */
 
-static bool probe(const Data *d) {
+static bool probe(const Data *d)
+{
     return npy_probe(&d->bytes);
 }
 
-static bool open_npy(Data *d, DataError *e) {
+static bool open_npy(Data *d, DataError *e)
+{
     ArrayHead h;
     return npy_head(&d->bytes, d->path, &h, e) && data_from_array(d, &h, e);
 }

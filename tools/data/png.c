@@ -9,11 +9,13 @@
 #include "format.h"
 #include "png_write.h"
 
-static bool probe(const Bytes *b) {
+static bool probe(const Bytes *b)
+{
     return b->n >= 8 && !memcmp(b->p, "\x89PNG\r\n\x1a\n", 8);
 }
 
-static bool begin(png_image *image, const Bytes *b, const char *path, DataError *e) {
+static bool begin(png_image *image, const Bytes *b, const char *path, DataError *e)
+{
     *image = (png_image){.version = PNG_IMAGE_VERSION};
     if (!png_image_begin_read_from_memory(image, b->p, b->n))
         return data_fail(e, "%s: damaged PNG (%s)", path, image->message);
@@ -22,7 +24,8 @@ static bool begin(png_image *image, const Bytes *b, const char *path, DataError 
     return true;
 }
 
-static bool size(const Bytes *b, const char *path, ImageSize *out, DataError *e) {
+static bool size(const Bytes *b, const char *path, ImageSize *out, DataError *e)
+{
     png_image image;
     if (!begin(&image, b, path, e)) return false;
     *out = (ImageSize){image.height, image.width, image.format & PNG_FORMAT_FLAG_COLOR ? 3 : 1};
@@ -30,7 +33,8 @@ static bool size(const Bytes *b, const char *path, ImageSize *out, DataError *e)
     return true;
 }
 
-static bool decode(const Bytes *b, const char *path, ImageSize want, uint8_t *out, DataError *e) {
+static bool decode(const Bytes *b, const char *path, ImageSize want, uint8_t *out, DataError *e)
+{
     png_image image;
     const png_color black = {0, 0, 0};
     if (!begin(&image, b, path, e)) return false;
@@ -47,7 +51,8 @@ static bool decode(const Bytes *b, const char *path, ImageSize want, uint8_t *ou
 const ImageCodec codec_png = {probe, size, decode};
 
 bool png_write(const char *path, int64_t height, int64_t width, int channels, const uint8_t *pixels,
-               DataError *e) {
+               DataError *e)
+{
     bool fits = height > 0 && width > 0 && height <= INT_MAX / 4 && width <= INT_MAX / 4;
     if (!fits || (channels != 1 && channels != 3))
         return data_fail(e, "%s: a PNG of %lld x %lld x %d cannot be written", path,

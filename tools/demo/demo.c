@@ -19,19 +19,22 @@ static float image[IMAGES][PIXELS], adversarial[ATTACKED][PIXELS], logits[IMAGES
 static int64_t label[IMAGES];
 static int32_t success[ATTACKED];
 
-static void fail(const char *what) {
+static void fail(const char *what)
+{
     fprintf(stderr, "demo: %s\n", what);
     exit(1);
 }
 
-static double now(void) {
+static double now(void)
+{
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 /* The bytes behind an IDX file's header. */
-static unsigned char *read_idx(const char *path, size_t header, size_t bytes) {
+static unsigned char *read_idx(const char *path, size_t header, size_t bytes)
+{
     unsigned char *p = malloc(header + bytes);
     FILE *f = fopen(path, "rb");
     if (!p || !f || fread(p, 1, header + bytes, f) != header + bytes) fail(path);
@@ -39,7 +42,8 @@ static unsigned char *read_idx(const char *path, size_t header, size_t bytes) {
     return p;
 }
 
-static void read_images(const char *images, const char *labels) {
+static void read_images(const char *images, const char *labels)
+{
     unsigned char *x = read_idx(images, 16, IMAGES * PIXELS), *y = read_idx(labels, 8, IMAGES);
     for (int i = 0; i < IMAGES; i++) {
         label[i] = y[8 + i];
@@ -49,23 +53,27 @@ static void read_images(const char *images, const char *labels) {
     free(y);
 }
 
-static int is_right(const float *z, int64_t y) {
+static int is_right(const float *z, int64_t y)
+{
     for (int c = 0; c < CLASSES; c++)
         if (z[c] > z[y] || (z[c] == z[y] && c < y)) return 0;
     return 1;
 }
 
-static size_t largest(size_t a, size_t b) {
+static size_t largest(size_t a, size_t b)
+{
     return a > b ? a : b;
 }
 
-static double run(int (*entry)(const AdjEnv *, const AdjCall *), const AdjEnv *env, AdjCall *call) {
+static double run(int (*entry)(const AdjEnv *, const AdjCall *), const AdjEnv *env, AdjCall *call)
+{
     double start = now();
     if (entry(env, call) != ADJ_OK) fail("a compiled entry returned an error");
     return now() - start;
 }
 
-static void classify(const AdjEnv *env, AdjCall *call) {
+static void classify(const AdjEnv *env, AdjCall *call)
+{
     void *io[] = {image, logits};
     int right = 0;
     call->n = IMAGES;
@@ -76,7 +84,8 @@ static void classify(const AdjEnv *env, AdjCall *call) {
     printf("                %.0f images/s\n", IMAGES / seconds);
 }
 
-static void attack(const AdjEnv *env, AdjCall *call) {
+static void attack(const AdjEnv *env, AdjCall *call)
+{
     const float eps = 8.0f / 255, step = 2.0f / 255;
     void *io[] = {image, label, NULL, adversarial, success};
     const void *hyper[] = {&eps, &step, NULL, NULL, NULL}; /* the others have good defaults */
@@ -92,7 +101,8 @@ static void attack(const AdjEnv *env, AdjCall *call) {
     printf("                %.0f image-steps/s\n", ATTACKED * STEPS / seconds);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     AdjPool *pool = adj_pool_new(0);
     AdjEnv env;
     AdjCall call = {0};
