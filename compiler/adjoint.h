@@ -36,6 +36,7 @@ typedef struct AdjOptions {
     const char *dims;    /* extents of symbolic dimensions: "H=224,W=224", "x.2=224"; or NULL */
     bool f64;            /* --precision f64 */
     bool weights_file;   /* --weights file: constants beside the object */
+    bool no_winograd;        /* direct convolutions only */
     bool generic;        /* no claims: every kernel by the generic lowering */
     bool trace;          /* call env->trace after every kernel */
     /* Preprocessing in front of the model: its input = (pixel * scale - mean) / std a channel. */

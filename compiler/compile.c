@@ -156,8 +156,8 @@ static uint64_t model_hash(AdjCompiled *c)
 {
     Str s = {0};
     for (int i = 0; i < c->nspec; i++) graph_print(&s, c->spec[i].step);
-    str_fmt(&s, "%s %s %d %d %d", c->target->triple, c->target->cpu, c->opt.weights_file,
-            c->opt.trace, c->opt.generic);
+    str_fmt(&s, "%s %s %d %d %d %d", c->target->triple, c->target->cpu, c->opt.weights_file,
+            c->opt.trace, c->opt.generic, c->opt.no_winograd);
     uint64_t h = hash_bytes(s.s, s.n, 1);
     str_free(&s);
     return h;
@@ -189,11 +189,10 @@ static void compile(void *arg)
 {
     AdjCompiled *c = arg;
     c->target = target_find(c->arena, c->opt.target, c->opt.cpu);
-    if (c->opt.generic) {
-        Target *t = arena_dup(c->arena, c->target, sizeof *t);
-        t->offer = NULL;
-        c->target = t;
-    }
+    Target *t = arena_dup(c->arena, c->target, sizeof *t);
+    t->winograd = !c->opt.no_winograd;
+    if (c->opt.generic) t->offer = NULL;
+    c->target = t;
     import(c);
     double start = wall_seconds();
     prepare_model(c);

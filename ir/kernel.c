@@ -23,7 +23,7 @@ Kernel *kernel_new(Arena *a)
     k->name = "";
     k->contract.op = OP_COUNT;
     k->heavy = NOK;
-    k->data_param = k->weight_param = -1;
+    k->data_param = k->weight_param = k->scratch_param = k->packed_param = -1;
     k->offer.claim = -1;
     return k;
 }

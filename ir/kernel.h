@@ -99,7 +99,7 @@ typedef struct KParam {
     bool io;     /* caller's memory: sample i lies at base + table[i] * stride (stride in bytes, run
                     time) */
     bool out;    /* stored to (may be loaded too when in place) */
-    bool in;  /* loaded from */
+    bool in;     /* loaded from */
 } KParam;
 
 typedef struct KStore {
@@ -124,6 +124,8 @@ typedef struct Offer {
     int vec_dim, lanes; /* result axis to be the lanes of the epilogue, and how many */
     int64_t
         number[OFFER_NUMBERS]; /* the target's own plan: tile sizes, order ... printed, not read */
+    int64_t scratch_bytes;     /* of a worker, contents undefined at entry; 0: none */
+    int64_t packed_bytes;      /* weights transformed by Target.pack; 0: w is the whole story */
     double cost;               /* cycles, estimated */
 } Offer;
 
@@ -144,7 +146,10 @@ typedef struct Kernel {
     KRef heavy; /* its K_REDUCE */
     int data_param,
         weight_param; /* its operands, whole values in their own layouts; -1 if computed */
-    Offer offer;      /* claim == -1: generic lowering */
+    /* A claim's own memory, plain pointers: scratch, and weights that Target.pack made. With the
+     * latter weight_param serves the definition alone: compiled code gets NULL for it. -1: none. */
+    int scratch_param, packed_param;
+    Offer offer; /* claim == -1: generic lowering */
 } Kernel;
 
 Kernel *kernel_new(Arena *);

@@ -81,6 +81,8 @@ static Kernel *copy_head(Arena *a, const Kernel *k)
     n->contract = k->contract;
     n->data_param = k->data_param;
     n->weight_param = k->weight_param;
+    n->scratch_param = k->scratch_param;
+    n->packed_param = k->packed_param;
     n->offer = k->offer;
     return n;
 }

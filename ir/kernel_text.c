@@ -68,7 +68,8 @@ static void print_contract(Printer *p)
     str_fmt(p->s, "  contract %s %s ", op_info[c->op].name, dtype_name(c->dtype));
     for (int i = 0; i < COUNT(fact); i++)
         str_fmt(p->s, "%s%s%lld", i == 1 ? " " : "", name[i], (long long)fact[i]);
-    str_fmt(p->s, " data %d weight %d\n", p->k->data_param, p->k->weight_param);
+    str_fmt(p->s, " data %d weight %d scratch %d packed %d\n", p->k->data_param,
+            p->k->weight_param, p->k->scratch_param, p->k->packed_param);
 }
 
 static void print_offer(Str *s, const Offer *o)

@@ -138,7 +138,9 @@ static KMem buffer_mem(PhaseRun *r, const Buffer *b)
 {
     KMem m = {0};
     switch (b->kind) {
-    case BUF_CONST: m.base = r->m->consts + b->offset; break;
+    case BUF_CONST:
+        m.base = (b->definition ? r->m->shadow : r->m->consts) + b->offset;
+        break;
     case BUF_IO: m.base = io_base(r, b->index, &m.stride); break;
     case BUF_HYPER: return hyper_mem(r, b->index);
     case BUF_SEED: m.base = &r->seed; break;

@@ -8,6 +8,7 @@
 #define ADJ_IR_MODULE_H
 
 #include "kernel.h"
+#include "target.h"
 
 typedef enum BufKind {
     BUF_CONST, /* weights: at offset in the constant blob */
@@ -26,6 +27,7 @@ typedef struct Buffer {
     int index;   /* BUF_IO, BUF_HYPER */
     int64_t bytes, offset;
     const Const *value; /* BUF_CONST */
+    bool definition;    /* BUF_CONST: read by definitions only, NULL in compiled code */
     const char *name;   /* for people: "Conv_12 (Conv)" or the state's name */
     int phase;          /* BUF_TEMP: 0 init, 1 step, 2 judge, 3 finish */
     int first, last;    /* BUF_TEMP: calls of its phase between which it is alive */
@@ -97,6 +99,10 @@ typedef struct ModConst { /* a constant in one packed layout, shared by all prog
     const Const *value;
     Layout layout;
     int64_t offset, bytes;
+    bool definition;      /* lies in Module.shadow: interpreters read it, the object has it not */
+    const Target *target; /* packs it; NULL: by layout */
+    const Contract *contract; /* with target */
+    const Offer *offer;
 } ModConst;
 
 typedef struct Module {
@@ -115,6 +121,8 @@ typedef struct Module {
     uint32_t nconst, const_cap;
     ModConst *constant;
     uint32_t kernel_cap, program_cap;
+    uint8_t *shadow; /* constants that only definitions read */
+    int64_t shadow_bytes;
     uint8_t *consts; /* the packed constant blob, 64-byte aligned offsets */
     int64_t const_bytes;
 } Module;

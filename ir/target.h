@@ -17,6 +17,10 @@ typedef struct Target {
     int64_t l1, l2; /* bytes a core */
     /* Bids for a contraction; false: generic lowering. */
     bool (*offer)(const struct Target *, const Contract *, Offer *);
+    bool winograd; /* offers may use it */
+    /* Transforms the weights of an offer with packed_bytes, at compile time. dense: row-major. */
+    void (*pack)(const struct Target *, const Contract *, const Offer *, const void *dense,
+                 void *packed);
     const void *row; /* the target's own row */
 } Target;
 

@@ -257,6 +257,15 @@ static void batch_node(Batch *p, Ref r)
     check(p->n->type.rank > 0 && p->g->node[p->map[r]].type.dim[0] == p->b);
 }
 
+/* An output that no input reaches is the same for all samples, and each gets it. */
+static Ref batch_output(const Batch *p, Ref r)
+{
+    Type t = p->src->node[r].type;
+    if (p->sampled[r] || t.rank == 0 || t.dim[0] != 1) return p->map[r];
+    t.dim[0] = p->b;
+    return b_broadcast(p->g, p->map[r], t.rank, t.dim);
+}
+
 Graph *pass_batch(Arena *a, const Graph *src, int64_t b)
 {
     Batch p = {.src = src, .b = b};
@@ -266,6 +275,7 @@ Graph *pass_batch(Arena *a, const Graph *src, int64_t b)
     const bool *live = live_nodes(a, src);
     for (Ref r = 0; r < src->n; r++)
         if (live[r]) batch_node(&p, r);
-    rebuild_outputs(p.g, src, p.map);
+    for (uint32_t i = 0; i < src->nout; i++)
+        graph_output(p.g, src->out[i].name, batch_output(&p, src->out[i].ref));
     return p.g;
 }

@@ -31,18 +31,34 @@ static Ref squeeze_axis(Graph *g, Ref x, int axis)
     return b_reshape(g, x, rank, dim);
 }
 
+/* Does `other` come before `me` by value, and are the two a tie? NaN is the largest. */
+static void order(Graph *g, Ref x, int axis, Ref *larger, Ref *equal)
+{
+    Ref me = square(g, x, axis, false), other = square(g, x, axis, true);
+    *larger = b_binary(g, OP_lt, me, other);
+    *equal = b_binary(g, OP_eq, other, me);
+    if (!dtype_is_float(g->node[x].type.dtype)) return;
+    Ref number = b_binary(g, OP_eq, x, x), nan = b_unary(g, OP_not, number);
+    Ref my_number = square(g, number, axis, false), my_nan = square(g, nan, axis, false);
+    Ref other_nan = square(g, nan, axis, true);
+    Ref beats = b_binary(g, OP_and, other_nan, my_number);
+    Ref both = b_binary(g, OP_and, other_nan, my_nan);
+    *larger = b_binary(g, OP_or, *larger, beats);
+    *equal = b_binary(g, OP_or, *equal, both);
+}
+
 static Ref expand_argsort(Graph *g, const Node *n, Ref x)
 {
     int axis = (int)node_int(n, "axis");
     int64_t k = node_int(n, "k");
     if (g->node[x].type.rank >= MAX_RANK)
         err(NULL, "argsort of rank %d cannot be lowered", MAX_RANK);
-    Ref me = square(g, x, axis, false), other = square(g, x, axis, true);
-    Type sq = type_with(g->node[me].type, DT_I64);
+    Ref larger, equal;
+    order(g, x, axis, &larger, &equal);
+    Type sq = type_with(g->node[equal].type, DT_I64);
     Ref i = b_iota(g, sq, axis), j = b_iota(g, sq, axis + 1);
-    Ref equal = b_binary(g, OP_eq, other, me), earlier = b_binary(g, OP_lt, j, i);
-    Ref tie = b_binary(g, OP_and, equal, earlier);
-    Ref before = b_binary(g, OP_or, b_binary(g, OP_lt, me, other), tie);
+    Ref earlier = b_binary(g, OP_lt, j, i), tie = b_binary(g, OP_and, equal, earlier);
+    Ref before = b_binary(g, OP_or, larger, tie);
     int over[] = {axis + 1};
     Ref rank = squeeze_axis(g, b_reduce(g, OP_sum, b_cast(g, before, DT_I64), 1, over), axis + 1);
     Ref at = b_binary(g, OP_eq, square(g, rank, axis, true), i); /* rank of j equals position i */

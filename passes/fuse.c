@@ -32,14 +32,16 @@ static void mark_live(Lowering *l)
             for (int a = 0; a < g->node[r].nargs; a++) l->live[g->node[r].args[a]] = true;
 }
 
-/* A node's axis 0 is the sample axis if any operand's is; passes/batch has proved the rest. */
+/* A value that depends on an input has the samples along axis 0, as passes/batch has proved; in a
+ * program of an exact shape, which it has not, axis 0 may be anything if its extent says so. */
 static void mark_batched(Lowering *l)
 {
+    bool *depends = NEW_N(l->arena, bool, l->g->n + 1);
     for (Ref r = 0; r < l->g->n; r++) {
         const Node *n = &l->g->node[r];
-        bool b = n->op == OP_rng || (n->op == OP_input && n->type.rank > 0);
-        for (int a = 0; a < n->nargs; a++) b |= l->batched[n->args[a]];
-        l->batched[r] = b;
+        depends[r] = n->op == OP_rng || (n->op == OP_input && n->type.rank > 0);
+        for (int a = 0; a < n->nargs; a++) depends[r] |= depends[n->args[a]];
+        l->batched[r] = depends[r] && n->type.rank > 0 && n->type.dim[0] == l->prog->slots;
     }
 }
 

@@ -44,6 +44,29 @@ static void open_axes(Body *b, const Group *gr, bool sample)
     }
 }
 
+/* Weights as the kernel's definition reads them: packed as the claim asked for, unless the claim has a
+ * transformed copy of its own. */
+int claim_weights(Lowering *l, const Group *gr)
+{
+    const Const *w = l->g->node[l->g->node[gr->heavy].args[1]].value;
+    return gr->offer.packed_bytes ? buffer_definition(l, w, &gr->offer.w)
+                                  : buffer_const(l, w, &gr->offer.w);
+}
+
+static int scratch_buffer(Lowering *l, int64_t bytes)
+{
+    int64_t cells = (bytes + 3) / 4;
+    Layout lay = layout_plain(type_of(DT_F32, 1, &cells));
+    return buffer_add(l->module->arena, l->prog,
+                      (Buffer){.kind = BUF_TEMP,
+                               .dtype = DT_F32,
+                               .layout = lay,
+                               .bytes = 4 * cells,
+                               .first = -1,
+                               .last = -1,
+                               .name = "scratch"});
+}
+
 /* A claim reads its operands whole; they are parameters of the kernel in the layouts it asked for.
  */
 static void bind_claim(Body *b, const Group *gr)
@@ -55,7 +78,12 @@ static void bind_claim(Body *b, const Group *gr)
     b->k->offer = gr->offer;
     b->k->data_param = body_param(b, buffer, false);
     const Const *w = b->l->g->node[n->args[1]].value;
-    b->k->weight_param = body_param(b, buffer_const(b->l, w, &gr->offer.w), false);
+    b->k->weight_param = body_param(b, claim_weights(b->l, gr), false);
+    if (gr->offer.packed_bytes)
+        b->k->packed_param =
+            body_param(b, buffer_packed(b->l, w, &gr->contract, &gr->offer), false);
+    if (gr->offer.scratch_bytes)
+        b->k->scratch_param = body_param(b, scratch_buffer(b->l, gr->offer.scratch_bytes), true);
 }
 
 static void body_stores(Body *b, const Group *gr, const Dests *d)

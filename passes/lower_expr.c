@@ -44,8 +44,7 @@ static KRef value_source(Body *b, Ref r, const KRef *index, KRef guard)
 {
     const Node *n = node_of(b, r);
     if (n->op == OP_const && is_claimed_weight(b, r)) {
-        const Layout *packed = &b->l->group[b->group].offer.w;
-        return load_buffer(b, r, buffer_const(b->l, n->value, packed), index, guard, 0);
+        return load_buffer(b, r, claim_weights(b->l, &b->l->group[b->group]), index, guard, 0);
     }
     if (n->op == OP_const) {
         if (n->value->splat)
@@ -231,11 +230,10 @@ static KRef value_join(Body *b, Ref r, const KRef *index, KRef guard)
     return value;
 }
 
-/* ---- index: gather reads where its operand says, clamped into the axis ---- */
+/* ---- index: gather reads where its operand says, clamped into the axis; outside is 0 ---- */
 
-static KRef clamp_index(Body *b, KRef i, DType t, int64_t extent)
+static KRef clamp_index(Body *b, KRef i, int64_t extent)
 {
-    if (t != DT_I64) i = kx_eval(b->k, OP_cast, DT_I64, 1, &i);
     KRef lo[2] = {i, kx_int(b->k, 0)};
     i = kx_eval(b->k, OP_max2, DT_I64, 2, lo);
     KRef hi[2] = {i, kx_int(b->k, extent - 1)};
@@ -254,8 +252,10 @@ static KRef value_index(Body *b, Ref r, const KRef *index, KRef guard)
     KRef i = body_value(b, n->args[1], where, guard);
     for (int d = 0; d < data.rank; d++)
         at[d] = d < axis ? index[d] : index[d + span - 1 < 0 ? 0 : d + span - 1];
-    at[axis] = clamp_index(b, i, idx.dtype, data.dim[axis]);
-    return operand(b, n, 0, at, guard);
+    if (idx.dtype != DT_I64) i = kx_eval(b->k, OP_cast, DT_I64, 1, &i);
+    at[axis] = clamp_index(b, i, data.dim[axis]);
+    KRef value = operand(b, n, 0, at, guard), in = kx_in_range(b->k, i, 0, data.dim[axis]);
+    return guarded(b, n->type.dtype, in, value, 0);
 }
 
 /* ---- meta ---- */
@@ -286,6 +286,7 @@ static KRef heavy_reduce(Body *b, const Node *n)
         at[d] = red_axis(b, names[i], from.dim[d]);
         which = kx_add(b->k, kx_mulc(b->k, which, from.dim[d]), at[d]);
     }
+    if (!axes->n) red_axis(b, "r0", 1); /* over no axis: of one element each */
     KRef v = operand(b, n, 0, at, NOK);
     return kx_reduce(b->k, n->op, n->type.dtype, v, n->op == OP_argmax ? which : NOK);
 }

@@ -91,6 +91,7 @@ Dests *lower_dests(Lowering *, StateCopy *late, int *nlate);
 
 /* kernels.c: groups to kernels and calls. */
 void lower_kernels(Lowering *);
+int claim_weights(Lowering *, const Group *); /* buffer */
 int module_kernel(Module *, Kernel *); /* adds, or finds an equal one */
 
 /* schedule.c */
@@ -99,6 +100,9 @@ Kernel *lower_schedule(Arena *, const Target *, Kernel *);
 /* buffers (plan.c) */
 int buffer_add(Arena *, Program *, Buffer);
 int buffer_const(Lowering *, const Const *, const Layout *);
+/* The same, for what only a claimed kernel's definition reads; and as Target.pack transforms it. */
+int buffer_definition(Lowering *, const Const *, const Layout *);
+int buffer_packed(Lowering *, const Const *, const Contract *, const Offer *);
 /* The buffer behind a graph input or output name; -1 if the program has none of that name. */
 int buffer_bind(Module *, Program *, const char *name, Type, bool output);
 void lower_plan(Module *, Program *);

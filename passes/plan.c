@@ -29,36 +29,76 @@ int buffer_add(Arena *a, Program *p, Buffer b)
 
 /* ---- constants ---- */
 
-static ModConst *module_const(Module *m, const Const *value, const Layout *lay)
+static bool same_const(const ModConst *a, const ModConst *b)
 {
-    for (uint32_t i = 0; i < m->nconst; i++) {
-        ModConst *c = &m->constant[i];
-        if (c->value->hash == value->hash && type_eq(c->value->type, value->type) &&
-            layout_eq(&c->layout, lay))
-            return c;
-    }
+    if (a->value->hash != b->value->hash || !type_eq(a->value->type, b->value->type) ||
+        a->definition != b->definition || !layout_eq(&a->layout, &b->layout))
+        return false;
+    if (!a->target || !b->target) return a->target == b->target;
+    return a->offer->claim == b->offer->claim && a->contract->op == b->contract->op &&
+           !memcmp(a->offer->number, b->offer->number, sizeof a->offer->number);
+}
+
+static ModConst *module_const(Module *m, const ModConst *c)
+{
+    for (uint32_t i = 0; i < m->nconst; i++)
+        if (same_const(&m->constant[i], c)) return &m->constant[i];
     GROW(m->arena, m->constant, m->nconst, m->const_cap);
-    ModConst *c = &m->constant[m->nconst++];
-    *c = (ModConst){.value = value, .layout = *lay, .offset = m->const_bytes};
-    c->bytes = layout_bytes(lay, value->type.dtype);
-    m->const_bytes += align_up(c->bytes);
-    return c;
+    ModConst *own = &m->constant[m->nconst++];
+    int64_t *end = c->definition ? &m->shadow_bytes : &m->const_bytes;
+    *own = *c;
+    own->offset = *end;
+    *end += align_up(c->bytes);
+    return own;
+}
+
+static int add_const(Lowering *l, const ModConst *c)
+{
+    const ModConst *own = module_const(l->module, c);
+    Program *p = l->prog;
+    for (int i = 0; i < p->nbuffer; i++)
+        if (p->buffer[i].kind == BUF_CONST && p->buffer[i].offset == own->offset &&
+            p->buffer[i].definition == own->definition)
+            return i;
+    return buffer_add(l->module->arena, p,
+                      (Buffer){.kind = BUF_CONST,
+                               .dtype = own->value->type.dtype,
+                               .layout = own->layout,
+                               .bytes = own->bytes,
+                               .offset = own->offset,
+                               .value = own->value,
+                               .definition = own->definition,
+                               .name = "constant"});
+}
+
+static ModConst plain_const(const Const *value, const Layout *lay)
+{
+    return (ModConst){
+        .value = value, .layout = *lay, .bytes = layout_bytes(lay, value->type.dtype)};
 }
 
 int buffer_const(Lowering *l, const Const *value, const Layout *lay)
 {
-    ModConst *c = module_const(l->module, value, lay);
-    Program *p = l->prog;
-    for (int i = 0; i < p->nbuffer; i++)
-        if (p->buffer[i].kind == BUF_CONST && p->buffer[i].offset == c->offset) return i;
-    return buffer_add(l->module->arena, p,
-                      (Buffer){.kind = BUF_CONST,
-                               .dtype = value->type.dtype,
-                               .layout = *lay,
-                               .bytes = c->bytes,
-                               .offset = c->offset,
-                               .value = c->value,
-                               .name = "constant"});
+    ModConst c = plain_const(value, lay);
+    return add_const(l, &c);
+}
+
+int buffer_definition(Lowering *l, const Const *value, const Layout *lay)
+{
+    ModConst c = plain_const(value, lay);
+    c.definition = true;
+    return add_const(l, &c);
+}
+
+int buffer_packed(Lowering *l, const Const *value, const Contract *contract, const Offer *offer)
+{
+    int64_t cells = offer->packed_bytes / dtype_bytes(value->type.dtype);
+    Layout lay = layout_plain(type_of(value->type.dtype, 1, &cells));
+    ModConst c = plain_const(value, &lay);
+    c.target = l->target;
+    c.contract = arena_dup(l->module->arena, contract, sizeof *contract);
+    c.offer = arena_dup(l->module->arena, offer, sizeof *offer);
+    return add_const(l, &c);
 }
 
 /* ---- names ---- */

@@ -65,30 +65,33 @@ static int64_t reduced_last(Type x, const Attr *axes, int *perm, Type *moved)
     return count;
 }
 
-/* [R, K] -> [R, K]: the product of the others. Element i of row r is the product over j of a K x K
- * table that holds x[r, j], but 1 at j = i: no division, so zeros are no special case. */
-static Ref product_of_others(Graph *g, Ref x, int64_t rows, int64_t k)
+/* [L, R, K] -> [L, R, K]: the product of the others. Element i of a row is the product over j of a
+ * K x K table that holds x[.., j], but 1 at j = i: no division, so zeros are no special case. */
+static Ref product_of_others(Graph *g, Ref x, const int64_t flat[3])
 {
-    int64_t row[] = {rows, 1, k}, table[] = {rows, k, k}, flat[] = {rows, k};
+    int64_t k = flat[2], row[] = {flat[0], flat[1], 1, k}, table[] = {flat[0], flat[1], k, k};
     DType t = g->node[x].type.dtype;
-    Type index = type_of(DT_I64, 3, table);
-    Ref i = b_iota(g, index, 1), j = b_iota(g, index, 2);
+    Type index = type_of(DT_I64, 4, table);
+    Ref i = b_iota(g, index, 2), j = b_iota(g, index, 3);
     Ref self = b_binary(g, OP_eq, i, j);
-    Ref all = b_broadcast(g, b_reshape(g, x, 3, row), 3, table);
-    Ref others = b_select(g, self, graph_splat(g, type_of(t, 3, table), 1), all);
-    return b_reshape(g, b_reduce(g, OP_prod, others, 1, (int[]){2}), 2, flat);
+    Ref all = b_broadcast(g, b_reshape(g, x, 4, row), 4, table);
+    Ref others = b_select(g, self, graph_splat(g, type_of(t, 4, table), 1), all);
+    return b_reshape(g, b_reduce(g, OP_prod, others, 1, (int[]){3}), 3, flat);
 }
 
+/* The first axis that is not reduced, which may be the samples, stays an axis of its own. */
 void vjp_prod(Vjp *v)
 {
     Graph *g = v->g;
     Type x = type_of_arg(v, 0), moved;
     int perm[MAX_RANK], inverse[MAX_RANK];
     int64_t k = reduced_last(x, node_attr(&v->node, "axes"), perm, &moved);
-    int64_t rows = type_count(x) / (k ? k : 1), flat[] = {rows, k};
+    int64_t lead = 1, rows = type_count(x) / (k ? k : 1);
+    if (x.rank && !has_axis(node_attr(&v->node, "axes"), perm[0])) lead = moved.dim[0];
+    int64_t flat[] = {lead, rows / (lead ? lead : 1), k};
     for (int i = 0; i < x.rank; i++) inverse[perm[i]] = i;
-    Ref in = b_reshape(g, b_transpose(g, arg_of(v, 0), perm), 2, flat);
-    Ref others = b_reshape(g, product_of_others(g, in, rows, k), moved.rank, moved.dim);
+    Ref in = b_reshape(g, b_transpose(g, arg_of(v, 0), perm), 3, flat);
+    Ref others = b_reshape(g, product_of_others(g, in, flat), moved.rank, moved.dim);
     others = b_transpose(g, others, inverse);
     accumulate(v, 0, b_binary(g, OP_mul, spread(v, v->cot), others));
 }

@@ -32,6 +32,12 @@ static bool offer_cpu(const Target *t, const Contract *c, Offer *o)
     return false;
 }
 
+static void pack_cpu(const Target *t, const Contract *c, const Offer *o, const void *dense,
+                     void *packed)
+{
+    cpu_claims[o->claim].pack(t, c, o, dense, packed);
+}
+
 static bool offer_none(const Target *t, const Contract *c, Offer *o)
 {
     (void)t, (void)c, (void)o;
@@ -176,6 +182,8 @@ const Target *target_find(Arena *a, const char *triple, const char *cpu)
                   .l1 = r->l1,
                   .l2 = r->l2,
                   .offer = f->offer,
+                  .pack = pack_cpu,
+                  .winograd = true,
                   .row = r};
     return t;
 }

@@ -14,7 +14,8 @@
 /* ---- tables ---- */
 
 static struct {
-    char *batch, *cpu, *precision, *weights, *mean, *std, *scale, *layout, *print_after, *dim;
+    char *batch, *cpu, *precision, *weights, *mean, *std, *scale, *layout, *print_after, *dim,
+        *winograd;
     int generic;
     char *entry, *target, *prefix;
     char *labels, *limit, *first;
@@ -22,11 +23,15 @@ static struct {
 } given;
 
 #define TEXT(name, field, help, unit)                                                              \
-    { name, 0, POPT_ARG_STRING, &given.field, 0, help, unit }
+    {                                                                                              \
+        name, 0, POPT_ARG_STRING, &given.field, 0, help, unit                                      \
+    }
 
 struct poptOption model_table[] = {
-    TEXT("batch", batch, "samples that a worker holds at once (default 8); none: the file's own "
-         "shape, without the proof that samples are independent", "N"),
+    TEXT("batch", batch,
+         "samples that a worker holds at once (default 8); none: the file's own "
+         "shape, without the proof that samples are independent",
+         "N"),
     TEXT("dim", dim, "extents of symbolic dimensions, e.g. H=224,W=224", "NAME=N"),
     TEXT("cpu", cpu, "CPU to compile for (default: this one, or the target's baseline)", "NAME"),
     TEXT("precision", precision, "f32 (default) or f64", "TYPE"),
@@ -36,6 +41,7 @@ struct poptOption model_table[] = {
     TEXT("std", std, "see --mean; in the units after --scale", "S,S,S"),
     TEXT("scale", scale, "see --mean; 255 for a model that wants 0..255 (default 1)", "S"),
     TEXT("layout", layout, "of the model's own input: nchw (default) or nhwc", "ORDER"),
+    TEXT("winograd", winograd, "auto (default): where it is faster; off: direct only", "WHEN"),
     {"generic", 0, POPT_ARG_NONE, &given.generic, 0,
      "no hand-tuned kernels: everything by the generic lowering (slow; for comparison)", NULL},
     TEXT("print-after", print_after, "print the graph after this stage to standard error", "STAGE"),
@@ -62,13 +68,15 @@ struct poptOption seed_table[] = {TEXT("seed", seed, "of the random numbers (def
 
 static int wants_help;
 
-static void print_help(poptContext context, const Syntax *s) {
+static void print_help(poptContext context, const Syntax *s)
+{
     poptPrintHelp(context, stdout, 0);
     printf("\n%s", s->notes);
     exit(fflush(stdout) || ferror(stdout) ? STATUS_INPUT : 0);
 }
 
-static int take_arguments(poptContext context, const Syntax *s, const char **argument) {
+static int take_arguments(poptContext context, const Syntax *s, const char **argument)
+{
     int n = 0;
     for (const char *a; (a = poptGetArg(context)); n++) {
         if (n == s->most) return fail_usage("%s: one argument too many: '%s'", s->name + 8, a);
@@ -79,7 +87,8 @@ static int take_arguments(poptContext context, const Syntax *s, const char **arg
                       s->arguments);
 }
 
-int options_parse(const Syntax *s, int argc, const char **argv, const char **argument) {
+int options_parse(const Syntax *s, int argc, const char **argv, const char **argument)
+{
     struct poptOption table[] = {
         {NULL, 0, POPT_ARG_INCLUDE_TABLE, s->table, 0, NULL, NULL},
         {"help", 'h', POPT_ARG_NONE, &wants_help, 0, "show this help", NULL},
@@ -106,7 +115,8 @@ static const char program_names[] =
 #undef PROGRAM
     ;
 
-bool program_exists(const char *name) {
+bool program_exists(const char *name)
+{
 #define PROGRAM(program, builder, help)                                                            \
     if (!strcmp(name, program)) return true;
 #include "compiler/programs.def"
@@ -115,13 +125,15 @@ bool program_exists(const char *name) {
 }
 
 /* True if the n characters at p stand in the list before it as well. */
-static bool listed_before(const char *list, const char *p, size_t n) {
+static bool listed_before(const char *list, const char *p, size_t n)
+{
     for (const char *q = list; q < p; q = strchr(q, ',') + 1)
         if (strcspn(q, ",") == n && !strncmp(q, p, n)) return true;
     return false;
 }
 
-int options_entries(const char *list) {
+int options_entries(const char *list)
+{
     char name[64];
     for (const char *p = list; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL) {
         size_t n = strcspn(p, ",");
@@ -133,29 +145,35 @@ int options_entries(const char *list) {
     return 0;
 }
 
-static int check_prefix(const char *p) {
+static int check_prefix(const char *p)
+{
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
     static const char all[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
     if (!p || (*p && strchr(letters, *p) && !p[strspn(p, all)])) return 0;
     return fail_usage("--prefix: '%s' is not a C identifier", p);
 }
 
-static int take_words(AdjOptions *o) {
+static int take_words(AdjOptions *o)
+{
     static const char *const precisions[] = {"f32", "f64", NULL};
     static const char *const places[] = {"embed", "file", NULL};
+    static const char *const winograds[] = {"auto", "off", NULL};
     static const char *const layouts[] = {"nchw", "nhwc", NULL};
-    int precision = 0, weights = 0, layout = 0, e;
+    int precision = 0, weights = 0, layout = 0, winograd = 0, e;
     if ((e = option_word("--precision", given.precision, precisions, &precision)) ||
         (e = option_word("--weights", given.weights, places, &weights)) ||
+        (e = option_word("--winograd", given.winograd, winograds, &winograd)) ||
         (e = option_word("--layout", given.layout, layouts, &layout)))
         return e;
     o->f64 = precision == 1;
     o->weights_file = weights == 1;
     o->nhwc = layout == 1;
+    o->no_winograd = winograd == 1;
     return 0;
 }
 
-static int take_preprocessing(AdjOptions *o) {
+static int take_preprocessing(AdjOptions *o)
+{
     int e;
     if ((e = option_numbers("--mean", given.mean, 4, o->mean, &o->nmean)) ||
         (e = option_numbers("--std", given.std, 4, o->std, &o->nstd)) ||
@@ -167,7 +185,8 @@ static int take_preprocessing(AdjOptions *o) {
     return 0;
 }
 
-static int take_batch(AdjOptions *o) {
+static int take_batch(AdjOptions *o)
+{
     if (given.batch && !strcmp(given.batch, "none")) {
         o->batch = -1;
         return 0;
@@ -175,7 +194,8 @@ static int take_batch(AdjOptions *o) {
     return option_integer("--batch", given.batch, 1, 4096, &o->batch);
 }
 
-int options_model(const char *model, AdjOptions *o) {
+int options_model(const char *model, AdjOptions *o)
+{
     int e;
     *o = (AdjOptions){.model = model,
                       .entries = given.entry,
@@ -191,14 +211,16 @@ int options_model(const char *model, AdjOptions *o) {
     return take_preprocessing(o);
 }
 
-int options_data(DataRange *r) {
+int options_data(DataRange *r)
+{
     int e;
     *r = (DataRange){given.labels, 0, INT64_MAX};
     if ((e = option_integer("--first", given.first, 0, INT64_MAX, &r->first))) return e;
     return option_integer("--limit", given.limit, 1, INT64_MAX, &r->limit);
 }
 
-int options_run(RunChoice *r) {
+int options_run(RunChoice *r)
+{
     int e;
     int64_t threads = sysconf(_SC_NPROCESSORS_ONLN), seed = 0;
     if (threads < 1) threads = 1;

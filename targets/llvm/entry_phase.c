@@ -38,7 +38,8 @@ static LLVMValueRef base_of(EntryGen *g, LLVMValueRef run, const Buffer *b)
 {
     LLVMTypeRef ptr = g->ib.ptr;
     switch (b->kind) {
-    case BUF_CONST: return ib_at(&g->ib, blob(g, run), b->offset);
+    case BUF_CONST:
+        return b->definition ? LLVMConstNull(ptr) : ib_at(&g->ib, blob(g, run), b->offset);
     case BUF_IO: return run_item(g, run, RUN_IO, ptr, b->index);
     case BUF_HYPER: return run_item(g, run, RUN_HYPER, ptr, b->index);
     case BUF_SEED: return ib_get(&g->ib, g->run_t, run, RUN_SEED);

@@ -69,6 +69,8 @@ typedef struct ClaimRow {
     const char *name;
     bool (*offer)(const Target *, const Contract *, Offer *);
     void (*emit)(Walk *);
+    /* For offers with packed_bytes: transforms dense row-major weights; else NULL. */
+    void (*pack)(const Target *, const Contract *, const Offer *, const void *dense, void *packed);
 } ClaimRow;
 
 #endif

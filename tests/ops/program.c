@@ -110,12 +110,13 @@ static const char *run_compare(const Run *r)
     const Graph *g = r->s->batched[r->n];
     for (uint32_t i = 0; i < g->nout && !wrong; i++) {
         Type t = g->node[g->out[i].ref].type;
+        check(t.dim[0] == r->n);
         const Graph *all = r->s->c->nobatch ? r->s->graph : r->s->batched[SAMPLES];
         const void *want = eval_get(r->s->want, all->out[i].ref)->data;
         for (int k = 0; k < r->p->nio; k++)
             if (r->p->io[k].output && !strcmp(r->p->io[k].name, g->out[i].name))
                 wrong = tensor_differ(r->arena, t, r->ptr[k], want, dtype_tolerance(t.dtype),
-                                      r->s->slack);
+                                      r->s->slack, r->s->signs);
         if (wrong)
             wrong = arena_printf(r->arena, "%s%s", g->out[i].name, wrong);
     }
@@ -175,17 +176,16 @@ double dtype_tolerance(DType d)
     }
 }
 
-static bool near(double got, double want, double tol, double slack)
+static bool near(double got, double want, double tol, double slack, bool signs)
 {
     if (isnan(got) || isnan(want))
         return isnan(got) && isnan(want);
-    if (got == want) /* the sign of a zero that is no sum counts */
-        return got != 0 || slack || signbit(got) == signbit(want);
+    if (got == want) return got != 0 || !signs || signbit(got) == signbit(want);
     return fabs(got - want) <= tol * (fabs(want) + slack);
 }
 
 const char *tensor_differ(Arena *a, Type t, const void *got, const void *want, double tol,
-                          double slack)
+                          double slack, bool signs)
 {
     for (int64_t i = 0; i < type_count(t); i++) {
         if (!dtype_is_float(t.dtype)) {
@@ -196,7 +196,7 @@ const char *tensor_differ(Arena *a, Type t, const void *got, const void *want, d
             continue;
         }
         double x = elem_get(t.dtype, got, i), y = elem_get(t.dtype, want, i);
-        if (!near(x, y, tol, slack))
+        if (!near(x, y, tol, slack, signs))
             return arena_printf(a, "[%lld]: %.17g, not %.17g", (long long)i, x, y);
     }
     return NULL;
