@@ -37,17 +37,15 @@ typedef struct Verify {
 
 /* ---- differences ---- */
 
-static bool decides(Op op)
-{
-    return op == OP_lt || op == OP_le || op == OP_eq || op == OP_sign || op == OP_argmax ||
-           op == OP_floor || op == OP_round;
-}
+static const bool decides[OP_COUNT] = {
+    [OP_lt] = true,    [OP_le] = true,    [OP_eq] = true,    [OP_sign] = true,
+    [OP_floor] = true, [OP_round] = true, [OP_argmax] = true};
 
 static bool kernel_decides(const Kernel *k)
 {
     for (uint32_t i = 0; i < k->nexpr; i++) {
         const KExpr *e = &k->expr[i];
-        if ((e->kop == K_EVAL || e->kop == K_REDUCE) && decides(e->op) &&
+        if ((e->kop == K_EVAL || e->kop == K_REDUCE) && decides[e->op] &&
             dtype_is_float(k->expr[e->arg[0]].dtype))
             return true;
     }

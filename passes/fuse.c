@@ -188,20 +188,10 @@ typedef struct Consumers {
     bool by_heavy; /* a heavy node itself reads it, not only its epilogue */
 } Consumers;
 
-static bool cheap_op(Op op)
-{
-    switch (op) {
-    case OP_exp:
-    case OP_log:
-    case OP_log1p:
-    case OP_tanh:
-    case OP_erf:
-    case OP_pow:
-    case OP_div:
-    case OP_sqrt: return false;
-    default: return op != OP_rng;
-    }
-}
+/* Not worth computing twice. */
+static const bool costly[OP_COUNT] = {
+    [OP_exp] = true, [OP_log] = true, [OP_log1p] = true, [OP_tanh] = true, [OP_erf] = true,
+    [OP_pow] = true, [OP_div] = true, [OP_sqrt] = true,  [OP_rng] = true};
 
 /* Which groups read the group's members, directly or through views. user[r]: a bit of state a node.
  */
@@ -252,7 +242,7 @@ static bool may_melt(Lowering *l, int own, bool *reach)
     if (heavy != OP_COUNT && c.by_heavy)
         space = type_count(l->g->node[l->g->node[to->heavy].args[0]].type);
     bool cheap = gr->nmember <= 4;
-    for (uint32_t m = 0; m < gr->nmember; m++) cheap &= cheap_op(l->g->node[gr->member[m]].op);
+    for (uint32_t m = 0; m < gr->nmember; m++) cheap &= !costly[l->g->node[gr->member[m]].op];
     return cheap || (mine >= space && !contract && heavy != OP_fold && heavy != OP_scan);
 }
 
