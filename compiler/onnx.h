@@ -25,6 +25,17 @@ typedef struct OnnxFixed {
  * in [0,1], [1,C,H,W]. The model is fed (pixel * scale - mean[c]) / std[c]: scale 255 means it
  * wants 0..255, and mean and std are in the units after scale. All zero: nothing is put in
  * front. */
+typedef struct OnnxParam {
+    const char *name;
+    const Const *value;
+} OnnxParam;
+
+typedef struct OnnxParams {
+    Arena *arena; /* the caller's: names and values live there */
+    uint32_t n, cap;
+    OnnxParam *param;
+} OnnxParams;
+
 typedef struct OnnxOptions {
     int nmean; /* 0, 1 (for all channels) or C */
     double mean[4];
@@ -37,6 +48,9 @@ typedef struct OnnxOptions {
     bool keep_batch;
     int ndims;
     OnnxDim dims[ONNX_MAX_DIMS];
+    /* Float initializers of rank 1 and up become OP_param by their names instead of constants, for
+     * graphs that are differentiated in the weights; their values are listed here. NULL: constants. */
+    struct OnnxParams *params;
     int nfixed;
     const OnnxFixed *fixed;
 } OnnxOptions;

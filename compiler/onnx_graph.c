@@ -93,11 +93,33 @@ static Value *define(Import *im, const char *name, Ref r)
     return v;
 }
 
+/* The import's own graph does not live long: the caller's arena keeps the value. */
+static const Const *keep_value(Arena *a, const Const *c)
+{
+    Const *k = arena_dup(a, c, sizeof *c);
+    size_t n = c->splat ? (size_t)dtype_bytes(c->type.dtype) : (size_t)type_bytes(c->type);
+    k->data = arena_dup(a, c->data, n);
+    return k;
+}
+
+/* A float weight as a parameter. */
+static Ref as_param(Import *im, const Value *v)
+{
+    OnnxParams *p = im->opts->params;
+    const Node *n = &im->g->node[v->ref];
+    if (n->op != OP_const || !dtype_is_float(n->type.dtype) || n->type.rank < 1) return v->ref;
+    GROW(p->arena, p->param, p->n, p->cap);
+    p->param[p->n++] =
+        (OnnxParam){arena_strdup(p->arena, v->name), keep_value(p->arena, n->value)};
+    return b_param(im->g, v->name, n->type);
+}
+
 static Ref load_initializer(Import *im, Value *v)
 {
     Origin before = im->g->current;
     graph_set_origin(im->g, onnx_printable(im->g->arena, v->name));
     v->ref = onnx_tensor(im->g, im->path, v->init);
+    if (im->opts->params) v->ref = as_param(im, v);
     v->init = NULL;
     im->g->current = before;
     return v->ref;

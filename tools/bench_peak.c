@@ -30,15 +30,16 @@ static volatile uint64_t sink_bits;
 #define START(i) a##i = m + (float)(i)
 #define DEFINE_PEAK(name, T, BYTES, ...)                                                           \
     typedef T name##_v __attribute__((vector_size(BYTES)));                                        \
-    __attribute__((CONTRACT noinline, __VA_ARGS__)) static void peak_##name(long rounds)            \
+    __attribute__((CONTRACT noinline, __VA_ARGS__)) static void peak_##name(long rounds)           \
     {                                                                                              \
         CONTRACT_HERE                                                                              \
         name##_v zero = {0}, m = zero + (T)factor, c = zero + (T)term;                             \
         name##_v START(0), START(1), START(2), START(3), START(4), START(5), START(6), START(7),   \
             START(8), START(9), START(10), START(11);                                              \
         for (long r = 0; r < rounds; r++) {                                                        \
-            STEP(0) STEP(1) STEP(2) STEP(3) STEP(4) STEP(5) STEP(6) STEP(7) STEP(8) STEP(9)        \
-            STEP(10) STEP(11)                                                                      \
+            STEP(0)                                                                                \
+            STEP(1) STEP(2) STEP(3) STEP(4) STEP(5) STEP(6) STEP(7) STEP(8) STEP(9) STEP(10)       \
+                STEP(11)                                                                           \
         }                                                                                          \
         a0 += a1 + a2 + a3 + a4 + a5 + a6 + a7 + a8 + a9 + a10 + a11;                              \
         sink = (double)a0[0];                                                                      \
@@ -47,8 +48,8 @@ static volatile uint64_t sink_bits;
 /* Four loads in flight a round; prefetchers do the rest. */
 #define DEFINE_READ(name, BYTES, ...)                                                              \
     typedef uint64_t name##_b __attribute__((vector_size(BYTES)));                                 \
-    __attribute__((CONTRACT noinline, __VA_ARGS__)) static void read_##name(const void *p,          \
-                                                                           size_t bytes)           \
+    __attribute__((CONTRACT noinline, __VA_ARGS__)) static void read_##name(const void *p,         \
+                                                                            size_t bytes)          \
     {                                                                                              \
         const name##_b *v = p;                                                                     \
         name##_b a = {0}, b = a, c = a, d = a;                                                     \
@@ -96,24 +97,20 @@ static bool always(void)
 #define ROW(text, name, reader, bytes, wide, fma, usable)                                          \
     {                                                                                              \
         text, bytes, wide, fma, usable, peak_##name, read_##reader,                                \
-            2.0 * CHAINS * (bytes) / ((wide) ? 8 : 4)                                              \
+            2.0 * CHAINS *(bytes) / ((wide) ? 8 : 4)                                               \
     }
-static const PeakKernel kernels[] = {/* widest first */
+static const PeakKernel kernels[] =
+    {/* widest first */
 #if defined(__x86_64__)
-                                     ROW("AVX-512 fma f32", avx512_f32, avx512, 64, false, true,
-                                         has_avx512),
-                                     ROW("AVX-512 fma f64", avx512_f64, avx512, 64, true, true,
-                                         has_avx512),
-                                     ROW("AVX2 fma f32", avx2_f32, avx2, 32, false, true, has_avx2),
-                                     ROW("AVX2 fma f64", avx2_f64, avx2, 32, true, true, has_avx2),
-                                     ROW("SSE2 multiply, add f32", base_f32, base, 16, false, false,
-                                         always),
-                                     ROW("SSE2 multiply, add f64", base_f64, base, 16, true, false,
-                                         always)
+     ROW("AVX-512 fma f32", avx512_f32, avx512, 64, false, true, has_avx512),
+     ROW("AVX-512 fma f64", avx512_f64, avx512, 64, true, true, has_avx512),
+     ROW("AVX2 fma f32", avx2_f32, avx2, 32, false, true, has_avx2),
+     ROW("AVX2 fma f64", avx2_f64, avx2, 32, true, true, has_avx2),
+     ROW("SSE2 multiply, add f32", base_f32, base, 16, false, false, always),
+     ROW("SSE2 multiply, add f64", base_f64, base, 16, true, false, always)
 #else
-                                     ROW("16-byte fma f32", base_f32, base, 16, false, true,
-                                         always),
-                                     ROW("16-byte fma f64", base_f64, base, 16, true, true, always)
+     ROW("16-byte fma f32", base_f32, base, 16, false, true, always),
+     ROW("16-byte fma f64", base_f64, base, 16, true, true, always)
 #endif
 };
 enum { NKERNELS = sizeof kernels / sizeof *kernels };

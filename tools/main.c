@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tools/bench_measure.h"
 #include "tools/commands.h"
 #include "tools/say.h"
 
@@ -17,6 +18,7 @@ static const struct {
     {"gradient", cmd_gradient, "gradients of a loss in the pixels"},
     {"verify", cmd_verify, "compare compiled code with the reference evaluator"},
     {"inspect", cmd_inspect, "say what is in a model, and what it compiles to"},
+    {"bench", cmd_bench, "measure speed, next to what the machine can do"},
 };
 enum { NCOMMANDS = sizeof commands / sizeof *commands };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* adjtest [--update] FILE...: runs test files of graphs. A file holds one or more cases:
  *
- *   # run: simplify fold          the passes, in order (adjopt has the list)
+ *   # run: simplify fold          the passes, in order (adjopt has the list); the last may be one
+ *                                 that prints something else than a graph (lower_print.h)
  *   # what the case is about      any further comment lines
  *   graph t { .. }                input
  *   ---
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/opt/lower_print.h"
 #include "tools/opt/text.h"
 
 static const char run_mark[] = "# run:", split_mark[] = "---\n";
@@ -79,18 +81,28 @@ typedef struct Run {
     Str *out;
 } Run;
 
+/* Graph to graph, and the text of what comes out in the end. */
+static void run_list(Arena *a, const Graph *g, char *passes, Str *out) {
+    char *save;
+    for (char *p = strtok_r(passes, " ", &save); p; p = strtok_r(NULL, " ", &save)) {
+        if (lower_print_is(p)) {
+            lower_print(a, g, p, out);
+            if (strtok_r(NULL, " ", &save)) err(p, "prints, and so comes last");
+            return;
+        }
+        g = pass_by_spec(a, g, p);
+        graph_verify(g, p);
+    }
+    graph_print(out, g);
+}
+
 static void run_passes(void *run) {
     Run *r = run;
     Arena *a = arena_new();
     err_defer(text_release_arena, a);
     const Graph *g = graph_read(a, r->c->head, "input", NULL);
-    char *save, *passes = arena_strdup(a, r->c->passes);
     graph_verify(g, "reading");
-    for (char *p = strtok_r(passes, " ", &save); p; p = strtok_r(NULL, " ", &save)) {
-        g = pass_by_spec(a, g, p);
-        graph_verify(g, p);
-    }
-    graph_print(r->out, g);
+    run_list(a, g, arena_strdup(a, r->c->passes), r->out);
     err_keep(a);
     arena_free(a);
 }
