@@ -13,9 +13,9 @@ typedef struct Probe {
     Arena *arena;
     Graph *g;
     Point p;
-    int n;                  /* f64 inputs */
+    int n; /* f64 inputs */
     Ref wrt[MAX_VALUES];
-    double *x[MAX_VALUES];  /* their values, to be varied */
+    double *x[MAX_VALUES]; /* their values, to be varied */
     Ref functional;
 } Probe;
 
@@ -25,8 +25,7 @@ static Ref random_const(Graph *g, Type t)
 {
     int64_t n = type_count(t);
     double *x = NEW_N(g->arena, double, n + 1);
-    for (int64_t i = 0; i < n; i++)
-        x[i] = point_uniform(-1, 1);
+    for (int64_t i = 0; i < n; i++) x[i] = point_uniform(-1, 1);
     return graph_const(g, t, x);
 }
 
@@ -49,8 +48,7 @@ static int outputs(const Graph *g, Ref *out)
 {
     int n = 0;
     for (uint32_t i = 0; i < g->nout && n < MAX_VALUES; i++)
-        if (g->node[g->out[i].ref].type.dtype == DT_F64)
-            out[n++] = g->out[i].ref;
+        if (g->node[g->out[i].ref].type.dtype == DT_F64) out[n++] = g->out[i].ref;
     return n;
 }
 
@@ -58,8 +56,7 @@ static int inputs(const Graph *g, Ref *in)
 {
     int n = 0;
     for (Ref r = 0; r < g->n && n < MAX_VALUES; r++)
-        if (g->node[r].op == OP_input && g->node[r].type.dtype == DT_F64)
-            in[n++] = r;
+        if (g->node[r].op == OP_input && g->node[r].type.dtype == DT_F64) in[n++] = r;
     return n;
 }
 
@@ -68,8 +65,7 @@ Graph *derive_graph(Arena *a, const Graph *src)
     Graph *g = pass_dce(a, src);
     Ref out[MAX_VALUES], in[MAX_VALUES], cot[MAX_VALUES], grad[MAX_VALUES];
     int nout = outputs(g, out), nin = inputs(g, in);
-    for (int i = 0; i < nout; i++)
-        cot[i] = random_const(g, g->node[out[i]].type);
+    for (int i = 0; i < nout; i++) cot[i] = random_const(g, g->node[out[i]].type);
     grad_append(g, nout, out, cot, nin, in, grad);
     for (int i = 0; i < nin; i++)
         graph_output(g, arena_printf(a, "d_%s", node_attr(&g->node[in[i]], "name")->s), grad[i]);
@@ -95,8 +91,8 @@ static double *value(const Probe *p, Ref r)
 {
     Eval *ev = point_bind(&p->p, p->g);
     eval_run(ev, &r, 1);
-    double *copy = arena_dup(p->arena, eval_get(ev, r)->data,
-                             (size_t)type_bytes(p->g->node[r].type));
+    double *copy =
+        arena_dup(p->arena, eval_get(ev, r)->data, (size_t)type_bytes(p->g->node[r].type));
     eval_free(ev);
     return copy;
 }
@@ -132,8 +128,7 @@ static const char *compare(Probe *p, Ref scalar, const Ref *grad, double tol, co
             *x = old - h;
             double down = value(p, scalar)[0], want = (up - down) / (2 * h);
             *x = old;
-            if (!near(got[j], want, tol))
-                return differ(p, what, i, j, got[j], want);
+            if (!near(got[j], want, tol)) return differ(p, what, i, j, got[j], want);
         }
     }
     return NULL;
@@ -145,8 +140,7 @@ const char *derive_smooth(Arena *a, const OpCase *c, const Graph *g)
     Ref grad[MAX_VALUES], second[MAX_VALUES];
     grad_append(p.g, 1, &p.functional, NULL, p.n, p.wrt, grad);
     const char *wrong = compare(&p, p.functional, grad, 1e-6, "first derivative");
-    if (wrong)
-        return wrong;
+    if (wrong) return wrong;
     Ref s = functional(p.g, p.n, grad);
     grad_append(p.g, 1, &s, NULL, p.n, p.wrt, second);
     return compare(&p, s, second, 1e-5, "second derivative");
@@ -163,13 +157,11 @@ const char *derive_linear(Arena *a, const OpCase *c, const Graph *g)
     for (int i = 0; i < p.n; i++) {
         const double *d = value(&p, grad[i]);
         double part = 0;
-        for (int64_t j = 0; j < count(&p, i); j++)
-            part += d[j] * p.x[i][j];
+        for (int64_t j = 0; j < count(&p, i); j++) part += d[j] * p.x[i][j];
         total += part;
         if (c->bilinear && !near(part, image, 1e-12))
             return differ(&p, "<A x, y>", i, 0, part, image);
     }
-    if (c->linear && !near(total, image, 1e-12))
-        return differ(&p, "<A x, y>", 0, 0, total, image);
+    if (c->linear && !near(total, image, 1e-12)) return differ(&p, "<A x, y>", 0, 0, total, image);
     return NULL;
 }

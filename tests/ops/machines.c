@@ -8,8 +8,14 @@
 
 #include "targets/llvm/emit.h"
 
-static const Target vectors = {.name = "test", .triple = "test", .cpu = "test", .vec_bytes = 32,
-                               .vec_regs = 16, .fma = true, .l1 = 32768, .l2 = 1 << 20};
+static const Target vectors = {.name = "test",
+                               .triple = "test",
+                               .cpu = "test",
+                               .vec_bytes = 32,
+                               .vec_regs = 16,
+                               .fma = true,
+                               .l1 = 32768,
+                               .l2 = 1 << 20};
 static const Target scalar = {.name = "test", .triple = "test", .cpu = "test", .gpu = true};
 
 static bool can_run(const Target *t)
@@ -35,8 +41,7 @@ static char *family_rows(Arena *a, const char *family)
     str_free(&s);
     size_t n = strlen(family);
     for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-        if (!strncmp(line, family, n) && line[n] == ' ')
-            return strchr(line, ':') + 1;
+        if (!strncmp(line, family, n) && line[n] == ' ') return strchr(line, ':') + 1;
     die("no family %s", family);
 }
 
@@ -50,8 +55,7 @@ int machines_find(Arena *a, Machine *m)
     char *rows = family_rows(a, family);
     for (char *r = strtok_r(rows, " ", &save); r; r = strtok_r(NULL, " ", &save)) {
         const Target *t = target_find(a, family, r);
-        if (can_run(t) && n + 1 < MAX_MACHINES)
-            m[n++] = (Machine){t->cpu, t, true};
+        if (can_run(t) && n + 1 < MAX_MACHINES) m[n++] = (Machine){t->cpu, t, true};
     }
     m[n++] = (Machine){"ptx", target_find(a, "nvptx64", NULL), false};
     return n;

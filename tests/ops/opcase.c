@@ -15,16 +15,14 @@ static const char *where(Arena *a, const char *file, int line)
 static char *read_text(Arena *a, const char *path)
 {
     FILE *f = fopen(path, "rb");
-    if (!f)
-        err(path, "%s", strerror(errno));
+    if (!f) err(path, "%s", strerror(errno));
     fseek(f, 0, SEEK_END);
     size_t size = (size_t)ftell(f);
     rewind(f);
     char *text = arena_alloc(a, size + 1);
     size_t got = fread(text, 1, size, f);
     fclose(f);
-    if (got != size)
-        err(path, "cannot be read");
+    if (got != size) err(path, "cannot be read");
     return text;
 }
 
@@ -33,8 +31,7 @@ static char *read_text(Arena *a, const char *path)
 static bool starts(const char *line, const char *mark, char **rest)
 {
     size_t n = strlen(mark);
-    if (strncmp(line, mark, n))
-        return false;
+    if (strncmp(line, mark, n)) return false;
     *rest = (char *)(uintptr_t)line + n;
     return true;
 }
@@ -56,10 +53,8 @@ static void set_flag(Arena *a, OpCase *c, const char *flag)
 static void set_flags(Arena *a, OpCase *c, char *line)
 {
     char *save, *word = strtok_r(line, " ", &save);
-    if (!word || strcmp(word, "ops"))
-        err(where(a, c->file, c->line), "a run line says ops first");
-    while ((word = strtok_r(NULL, " ", &save)))
-        set_flag(a, c, word);
+    if (!word || strcmp(word, "ops")) err(where(a, c->file, c->line), "a run line says ops first");
+    while ((word = strtok_r(NULL, " ", &save))) set_flag(a, c, word);
 }
 
 /* "x = [1, 2]" */
@@ -95,8 +90,7 @@ static void read_lines(Arena *a, OpCase *c, const char *text)
         line[n] = 0;
         read_line(a, c, line, number);
         p += n;
-        if (!*p)
-            break;
+        if (!*p) break;
     }
 }
 
@@ -105,8 +99,7 @@ static void read_lines(Arena *a, OpCase *c, const char *text)
 static char *next_case(char *text)
 {
     for (char *p = text; (p = strchr(p, '\n')) != NULL;)
-        if (!strncmp(++p, "# run:", 6))
-            return p;
+        if (!strncmp(++p, "# run:", 6)) return p;
     return NULL;
 }
 
@@ -116,17 +109,14 @@ OpCase *opcase_read(Arena *a, const char *path, const char *name, int *n)
     uint32_t cap = 0;
     int line = 1;
     char *at = read_text(a, path);
-    if (strncmp(at, "# run:", 6))
-        err(name, "a case starts with \"# run: ops\"");
+    if (strncmp(at, "# run:", 6)) err(name, "a case starts with \"# run: ops\"");
     for (*n = 0; at; ++*n) {
         char *next = next_case(at), *text = arena_strdup(a, at);
-        if (next)
-            text[next - at] = 0;
+        if (next) text[next - at] = 0;
         GROW(a, cases, (uint32_t)*n, cap);
         cases[*n] = (OpCase){.file = name, .text = text, .line = line};
         read_lines(a, &cases[*n], text);
-        for (const char *p = text; *p; p++)
-            line += *p == '\n';
+        for (const char *p = text; *p; p++) line += *p == '\n';
         at = next;
     }
     return cases;
@@ -136,24 +126,21 @@ void *opcase_value(Arena *a, const OpCase *c, const OpValue *v, Type t)
 {
     Str type = {0};
     type_text(&type, t);
-    const char *text = arena_printf(a, "graph v {\n%%v = const %s : %s\nreturn v=%%v\n}\n", v->text,
-                                    type.s);
+    const char *text =
+        arena_printf(a, "graph v {\n%%v = const %s : %s\nreturn v=%%v\n}\n", v->text, type.s);
     str_free(&type);
     const Graph *g = graph_read(a, text, where(a, c->file, v->line), NULL);
     const Const *k = g->node[g->out[0].ref].value;
-    if (!k->splat)
-        return arena_dup(a, k->data, (size_t)type_bytes(t));
+    if (!k->splat) return arena_dup(a, k->data, (size_t)type_bytes(t));
     uint8_t *all = arena_alloc(a, (size_t)type_bytes(t) + 1);
     size_t each = (size_t)dtype_bytes(t.dtype);
-    for (int64_t i = 0; i < type_count(t); i++)
-        memcpy(all + (size_t)i * each, k->data, each);
+    for (int64_t i = 0; i < type_count(t); i++) memcpy(all + (size_t)i * each, k->data, each);
     return all;
 }
 
 const OpValue *opcase_find(const OpValue *list, int n, const char *name)
 {
     for (int i = 0; i < n; i++)
-        if (!strcmp(list[i].name, name))
-            return &list[i];
+        if (!strcmp(list[i].name, name)) return &list[i];
     return NULL;
 }

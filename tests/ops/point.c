@@ -19,8 +19,7 @@ bool is_slot_name(const char *name)
 
 static void fill_slots(const char *name, Type t, void *data)
 {
-    if (!strcmp(name, "seed"))
-        elem_set_int(t.dtype, data, 0, SEED);
+    if (!strcmp(name, "seed")) elem_set_int(t.dtype, data, 0, SEED);
     for (int i = 0; i < SAMPLES && !strcmp(name, "id"); i++)
         elem_set_int(t.dtype, data, i, FIRST_ID + i);
 }
@@ -29,8 +28,7 @@ static void fill_random(const OpCase *c, Type t, void *data)
 {
     bool real = dtype_is_float(t.dtype);
     double lo = c->ranged ? c->lo : real ? -1 : 0, hi = c->ranged ? c->hi : real ? 1 : 3;
-    if (t.dtype == DT_BOOL)
-        lo = 0, hi = 1;
+    if (t.dtype == DT_BOOL) lo = 0, hi = 1;
     for (int64_t i = 0; i < type_count(t) * SAMPLES; i++)
         elem_set(t.dtype, data, i, real ? point_uniform(lo, hi) : floor(point_uniform(lo, hi + 1)));
 }
@@ -49,8 +47,7 @@ Point point_new(Arena *a, const OpCase *c, const Graph *g)
     Point p = {0};
     for (Ref r = 0; r < g->n; r++) {
         const Node *n = &g->node[r];
-        if (n->op != OP_input && n->op != OP_param)
-            continue;
+        if (n->op != OP_input && n->op != OP_param) continue;
         check(p.n < MAX_VALUES);
         PointInput *in = &p.in[p.n++];
         *in = (PointInput){.name = node_attr(n, "name")->s, .type = n->type};
@@ -69,8 +66,7 @@ Point point_new(Arena *a, const OpCase *c, const Graph *g)
 const PointInput *point_find(const Point *p, const char *name)
 {
     for (int i = 0; i < p->n; i++)
-        if (!strcmp(p->in[i].name, name))
-            return &p->in[i];
+        if (!strcmp(p->in[i].name, name)) return &p->in[i];
     die("no input %s", name);
 }
 

@@ -12,13 +12,15 @@ ProgramSpec program_spec(const char *name, Graph *g, int slots)
     for (Ref r = 0; r < g->n + g->nout; r++) {
         bool output = r >= g->n;
         const Node *n = &g->node[output ? g->out[r - g->n].ref : r];
-        if (!output && (n->op != OP_input || is_slot_name(node_attr(n, "name")->s)))
-            continue;
+        if (!output && (n->op != OP_input || is_slot_name(node_attr(n, "name")->s))) continue;
         check(s.nio < MAX_IO && n->type.rank > 0);
         ProgIO *io = &s.io[s.nio++];
         *io = (ProgIO){.name = output ? g->out[r - g->n].name : node_attr(n, "name")->s,
-                       .dtype = n->type.dtype, .rank = n->type.rank - 1, .output = output,
-                       .alias = -1, .help = ""};
+                       .dtype = n->type.dtype,
+                       .rank = n->type.rank - 1,
+                       .output = output,
+                       .alias = -1,
+                       .help = ""};
         memcpy(io->dim, n->type.dim + 1, sizeof io->dim[0] * (size_t)io->rank);
     }
     return s;
@@ -45,11 +47,9 @@ static Fenced fenced(Arena *a, size_t bytes, size_t off_align)
 
 static bool intact(const Fenced *f)
 {
-    if (f->was && memcmp(f->data, f->was, f->bytes))
-        return false;
+    if (f->was && memcmp(f->data, f->was, f->bytes)) return false;
     for (int i = 0; i < FENCE; i++)
-        if (f->data[-1 - i] != PATTERN || f->data[f->bytes + (size_t)i] != PATTERN)
-            return false;
+        if (f->data[-1 - i] != PATTERN || f->data[f->bytes + (size_t)i] != PATTERN) return false;
     return true;
 }
 
@@ -68,8 +68,7 @@ typedef struct Run {
 static int64_t sample_bytes(const ProgIO *io)
 {
     int64_t n = dtype_bytes(io->dtype);
-    for (int d = 0; d < io->rank; d++)
-        n *= io->dim[d];
+    for (int d = 0; d < io->rank; d++) n *= io->dim[d];
     return n;
 }
 
@@ -82,8 +81,7 @@ static Run run_new(Arena *a, const Subject *s, const Program *p, int n, int64_t 
         size_t bytes = (size_t)(r.stride[i] * n);
         r.io[i] = fenced(a, bytes, (size_t)dtype_bytes(io->dtype));
         r.ptr[i] = r.io[i].data;
-        if (io->output)
-            continue;
+        if (io->output) continue;
         r.io[i].was = point_find(&s->point, io->name)->data;
         memcpy(r.ptr[i], r.io[i].was, bytes);
     }
@@ -94,12 +92,12 @@ static Run run_new(Arena *a, const Subject *s, const Program *p, int n, int64_t 
 
 static const char *run_check(const Run *r)
 {
-    if (!intact(&r->memory))
-        return "writes outside its arena";
+    if (!intact(&r->memory)) return "writes outside its arena";
     for (int i = 0; i < r->p->nio; i++)
         if (!intact(&r->io[i]))
-            return arena_printf(r->arena, r->p->io[i].output ? "writes outside output %s"
-                                                             : "writes to input %s or around it",
+            return arena_printf(r->arena,
+                                r->p->io[i].output ? "writes outside output %s"
+                                                   : "writes to input %s or around it",
                                 r->p->io[i].name);
     return NULL;
 }
@@ -117,8 +115,7 @@ static const char *run_compare(const Run *r)
             if (r->p->io[k].output && !strcmp(r->p->io[k].name, g->out[i].name))
                 wrong = tensor_differ(r->arena, t, r->ptr[k], want, dtype_tolerance(t.dtype),
                                       r->s->slack, r->s->signs);
-        if (wrong)
-            wrong = arena_printf(r->arena, "%s%s", g->out[i].name, wrong);
+        if (wrong) wrong = arena_printf(r->arena, "%s%s", g->out[i].name, wrong);
     }
     return wrong;
 }
@@ -134,7 +131,9 @@ static void set_slots(const Run *r)
         bool id = b->kind == BUF_STATE && !strcmp(b->name, "id");
         for (int64_t i = 0; b->kind == BUF_STATE && i < r->n; i++)
             elem_set_int(b->dtype, arena + b->offset, i,
-                         k == r->p->buf_sample ? i : id ? FIRST_ID + i : 0);
+                         k == r->p->buf_sample ? i
+                         : id                  ? FIRST_ID + i
+                                               : 0);
     }
 }
 
@@ -153,13 +152,17 @@ const char *program_call(Arena *a, const Subject *s, const AdjEntry *e, const Pr
 {
     Run r = run_new(a, s, p, n, (int64_t)(e->shared_bytes + e->worker_bytes));
     AdjStatus status = {.size = sizeof status};
-    AdjCall call = {.size = sizeof call, .n = n, .seed = SEED, .first_id = FIRST_ID, .io = r.ptr,
-                    .arena = r.memory.data, .arena_bytes = r.memory.bytes, .status = &status};
+    AdjCall call = {.size = sizeof call,
+                    .n = n,
+                    .seed = SEED,
+                    .first_id = FIRST_ID,
+                    .io = r.ptr,
+                    .arena = r.memory.data,
+                    .arena_bytes = r.memory.bytes,
+                    .status = &status};
     int code = e->run(NULL, &call);
-    if (code)
-        return arena_printf(a, "returns %d", code);
-    if (status.samples != (uint64_t)n)
-        return "counts other samples";
+    if (code) return arena_printf(a, "returns %d", code);
+    if (status.samples != (uint64_t)n) return "counts other samples";
     return run_compare(&r);
 }
 
@@ -178,8 +181,7 @@ double dtype_tolerance(DType d)
 
 static bool near(double got, double want, double tol, double slack, bool signs)
 {
-    if (isnan(got) || isnan(want))
-        return isnan(got) && isnan(want);
+    if (isnan(got) || isnan(want)) return isnan(got) && isnan(want);
     if (got == want) return got != 0 || !signs || signbit(got) == signbit(want);
     return fabs(got - want) <= tol * (fabs(want) + slack);
 }

@@ -11,14 +11,14 @@
 /* What is run: a graph for one sample and what must come out of it. */
 typedef struct Subject {
     const OpCase *c;
-    const char *label;  /* "op-add.adj:12 gradient f32" */
-    const Graph *graph; /* for one sample */
+    const char *label;           /* "op-add.adj:12 gradient f32" */
+    const Graph *graph;          /* for one sample */
     Graph *batched[SAMPLES + 1]; /* by samples: [1], and unless nobatch [SLOTS] and [SAMPLES] */
     DType precision;
-    double slack;       /* sums may cancel: added to what a tolerance is relative to */
-    bool signs;         /* the sign of a zero counts */
+    double slack; /* sums may cancel: added to what a tolerance is relative to */
+    bool signs;   /* the sign of a zero counts */
     Point point;
-    Eval *want;         /* of all samples, or of one if nobatch */
+    Eval *want; /* of all samples, or of one if nobatch */
 } Subject;
 
 enum { SLOTS = 3 };
@@ -30,8 +30,8 @@ const char *program_interpret(Arena *, const Subject *, const Module *, const Pr
 const char *program_call(Arena *, const Subject *, const AdjEntry *, const Program *, int n);
 
 /* NULL, or the first element that differs. */
-const char *tensor_differ(Arena *, Type, const void *got, const void *want, double tol, double slack,
-                          bool signs);
+const char *tensor_differ(Arena *, Type, const void *got, const void *want, double tol,
+                          double slack, bool signs);
 double dtype_tolerance(DType);
 
 #endif

@@ -30,8 +30,7 @@ static void result(const char *wrong, const char *label, const char *how)
 {
     passed += !wrong;
     failed += wrong != NULL;
-    if (wrong)
-        printf("FAILED %s, %s: %s\n", label, how, wrong);
+    if (wrong) printf("FAILED %s, %s: %s\n", label, how, wrong);
 }
 
 static void on_crash(int sig)
@@ -51,8 +50,7 @@ static void announce(const char *label, const char *how)
 static bool has_type(const Graph *g, DType d)
 {
     for (Ref r = 0; r < g->n; r++)
-        if (g->node[r].type.dtype == d)
-            return true;
+        if (g->node[r].type.dtype == d) return true;
     return false;
 }
 
@@ -60,8 +58,7 @@ static bool cancels(const Graph *g)
 {
     for (Ref r = 0; r < g->n; r++) {
         OpClass c = op_info[g->node[r].op].cls;
-        if (c == CL_REDUCE || c == CL_CONTRACT || g->node[r].op == OP_scatter_add)
-            return true;
+        if (c == CL_REDUCE || c == CL_CONTRACT || g->node[r].op == OP_scatter_add) return true;
     }
     return false;
 }
@@ -87,8 +84,7 @@ static void evaluate(Subject *s, const Graph *g)
 {
     Ref want[MAX_IO];
     check(g->nout <= MAX_IO);
-    for (uint32_t i = 0; i < g->nout; i++)
-        want[i] = g->out[i].ref;
+    for (uint32_t i = 0; i < g->nout; i++) want[i] = g->out[i].ref;
     s->want = point_bind(&s->point, g);
     eval_run(s->want, want, (int)g->nout);
 }
@@ -138,7 +134,8 @@ typedef struct Subjects {
 static void add_subject(Subjects *all, const OpCase *c, const char *what, const Graph *g)
 {
     char msg[512];
-    Subject s = {.c = c, .graph = g,
+    Subject s = {.c = c,
+                 .graph = g,
                  .label = arena_printf(all->arena, "%s:%d%s", c->file, c->line, what),
                  .slack = cancels(g) || strstr(what, "gradient") ? 1 : 0};
     s.signs = has_signs(g) && !s.slack;
@@ -161,8 +158,7 @@ static void add_subject(Subjects *all, const OpCase *c, const char *what, const 
 static void add_subjects(Subjects *all, const OpCase *c, const char *what, const Graph *g)
 {
     add_subject(all, c, what, g);
-    if (!has_type(g, DT_F64) || has_type(g, DT_F32))
-        return;
+    if (!has_type(g, DT_F64) || has_type(g, DT_F32)) return;
     add_subject(all, c, arena_printf(all->arena, "%s f32", what),
                 pass_retype(all->arena, g, DT_F64, DT_F32));
 }
@@ -171,20 +167,18 @@ static void add_subjects(Subjects *all, const OpCase *c, const char *what, const
 
 static void check_expect(Subjects *all, const OpCase *c, const Graph *g)
 {
-    if (!c->nexpect)
-        return;
+    if (!c->nexpect) return;
     Subject s = {.c = c, .graph = g, .label = arena_printf(all->arena, "%s:%d", c->file, c->line)};
     s.point = point_new(all->arena, c, g);
     announce(s.label, "evaluated");
     evaluate(&s, g);
     for (int i = 0; i < c->nexpect; i++) {
         Ref r = graph_find_output(g, c->expect[i].name);
-        if (r == NOREF)
-            err(s.label, "there is no output %s", c->expect[i].name);
+        if (r == NOREF) err(s.label, "there is no output %s", c->expect[i].name);
         Type t = g->node[r].type;
         const void *want = opcase_value(all->arena, c, &c->expect[i], t);
-        result(tensor_differ(all->arena, t, eval_get(s.want, r)->data, want, 1e-15, 0, true), s.label,
-               arena_printf(all->arena, "expected %s", c->expect[i].name));
+        result(tensor_differ(all->arena, t, eval_get(s.want, r)->data, want, 1e-15, 0, true),
+               s.label, arena_printf(all->arena, "expected %s", c->expect[i].name));
     }
     eval_free(s.want);
 }
@@ -193,10 +187,8 @@ static void check_derivatives(Subjects *all, const OpCase *c, const Graph *g)
 {
     const char *label = arena_printf(all->arena, "%s:%d", c->file, c->line);
     announce(label, "derivatives");
-    if (c->smooth)
-        result(derive_smooth(all->arena, c, g), label, "smooth");
-    if (c->linear || c->bilinear)
-        result(derive_linear(all->arena, c, g), label, "linear");
+    if (c->smooth) result(derive_smooth(all->arena, c, g), label, "smooth");
+    if (c->linear || c->bilinear) result(derive_linear(all->arena, c, g), label, "linear");
 }
 
 /* ---- modules ---- */
@@ -249,19 +241,19 @@ static Programs lower_all(const Subjects *all, const Machine *machine, DType pre
     for (uint32_t i = 0; i < all->n; i++)
         for (int slots = 1; slots <= SLOTS; slots += SLOTS - 1) {
             const Subject *s = &all->s[i];
-            if (s->precision != precision || !s->batched[slots])
-                continue;
-            if (machine->target->gpu && machine->target->row && s->c->nogpu)
-                continue;
-            Build b = {all->arena, machine->target, p.m, s,
-                       arena_printf(all->arena, "p%d_%d", (int)i, slots), slots};
+            if (s->precision != precision || !s->batched[slots]) continue;
+            if (machine->target->gpu && machine->target->row && s->c->nogpu) continue;
+            Build b = {all->arena,
+                       machine->target,
+                       p.m,
+                       s,
+                       arena_printf(all->arena, "p%d_%d", (int)i, slots),
+                       slots};
             int at = p.m->nprogram;
-            if (add_program(&b))
-                p.s[at] = s;
+            if (add_program(&b)) p.s[at] = s;
         }
     module_finish(p.m);
-    for (int i = 0; i < p.m->nkernel; i++)
-        kernel_verify(p.m->kernel[i]);
+    for (int i = 0; i < p.m->nkernel; i++) kernel_verify(p.m->kernel[i]);
     return p;
 }
 
@@ -285,8 +277,7 @@ static void interpret_all(Arena *a, const Programs *p, const Machine *machine)
 static const AdjEntry *entry_of(const AdjModel *m, const char *name)
 {
     for (uint32_t i = 0; i < m->nentry; i++)
-        if (!strcmp(m->entry[i].name, name))
-            return &m->entry[i];
+        if (!strcmp(m->entry[i].name, name)) return &m->entry[i];
     die("no entry %s", name);
 }
 
@@ -341,12 +332,9 @@ static void test_machine(const Subjects *all, const Machine *machine, DType prec
     bool gpu = machine->target->gpu && machine->target->row;
     Programs p = lower_all(all, machine, precision);
     Compile c = {all->arena, file, &p, machine};
-    if (!p.m->nprogram)
-        return;
-    if (!gpu)
-        interpret_all(all->arena, &p, machine);
-    if ((gpu || machine->runs) &&
-        !err_guard(gpu ? compile_gpu : compile_all, &c, msg, sizeof msg))
+    if (!p.m->nprogram) return;
+    if (!gpu) interpret_all(all->arena, &p, machine);
+    if ((gpu || machine->runs) && !err_guard(gpu ? compile_gpu : compile_all, &c, msg, sizeof msg))
         result(msg, file, machine->name);
 }
 
@@ -390,8 +378,8 @@ static void test_file(void *arg)
     int n;
     Subjects all = {.arena = f->arena};
     const char *name = arena_printf(f->arena, "op-%s.adj", f->name);
-    OpCase *cases = opcase_read(f->arena, arena_printf(f->arena, "%s/%s", f->folder, name), name,
-                                &n);
+    OpCase *cases =
+        opcase_read(f->arena, arena_printf(f->arena, "%s/%s", f->folder, name), name, &n);
     for (int i = 0; i < n; i++) {
         check_about(f, &cases[i]);
         read_case(&all, &cases[i]);
@@ -400,8 +388,7 @@ static void test_file(void *arg)
         test_machine(&all, &f->machine[i], DT_F64, name);
         test_machine(&all, &f->machine[i], DT_F32, name);
     }
-    for (uint32_t i = 0; i < all.n; i++)
-        eval_free(all.s[i].want);
+    for (uint32_t i = 0; i < all.n; i++) eval_free(all.s[i].want);
 }
 
 /* ---- every row has its file, every file its row ---- */
@@ -410,16 +397,13 @@ static void check_names(const char *folder)
 {
     bool has[OP_COUNT] = {false};
     DIR *d = opendir(folder);
-    if (!d)
-        err(folder, "cannot be opened");
+    if (!d) err(folder, "cannot be opened");
     for (struct dirent *e; (e = readdir(d)) != NULL;) {
         char op[64];
-        if (sscanf(e->d_name, "op-%63[a-z0-9_].adj", op) != 1)
-            continue;
+        if (sscanf(e->d_name, "op-%63[a-z0-9_].adj", op) != 1) continue;
         Op row = op_by_name(op);
         result(row == OP_COUNT ? "no such row" : NULL, e->d_name, "names");
-        if (row < OP_COUNT)
-            has[row] = true;
+        if (row < OP_COUNT) has[row] = true;
     }
     closedir(d);
     for (Op op = 0; op < OP_COUNT; op++)
@@ -435,8 +419,7 @@ typedef struct Args {
 static bool asked(const Args *args, const char *op)
 {
     for (int i = 2; i < args->argc; i++)
-        if (!strcmp(args->argv[i], op))
-            return true;
+        if (!strcmp(args->argv[i], op)) return true;
     return args->argc == 2;
 }
 
@@ -459,13 +442,11 @@ int main(int argc, char **argv)
 {
     char msg[512];
     Args args = {argc, argv, arena_new()};
-    if (argc < 2)
-        return fprintf(stderr, "usage: test_ops FOLDER [OP...]\n"), 2;
+    if (argc < 2) return fprintf(stderr, "usage: test_ops FOLDER [OP...]\n"), 2;
     signal(SIGABRT, on_crash);
     signal(SIGSEGV, on_crash);
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (!err_guard(all_files, &args, msg, sizeof msg))
-        result(msg, "ops", "all");
+    if (!err_guard(all_files, &args, msg, sizeof msg)) result(msg, "ops", "all");
     arena_free(args.arena);
     printf("ops: %d passed, %d failed, %d skipped\n", passed, failed, skipped);
     return failed != 0;
