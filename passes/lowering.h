@@ -75,7 +75,11 @@ typedef struct Body {
 KRef body_value(Body *, Ref node, const KRef *index, KRef guard);
 KRef body_define(Body *, Ref node, const KRef *index, KRef guard); /* even if node is in memory */
 int body_param(Body *, int buffer, bool out);
+/* lower_heavy.c: the reduction of the group's heavy node. */
 KRef body_heavy(Body *, Ref heavy);
+/* The value, or fill where cond is false; cond NOK: always true. */
+KRef body_guarded(Body *, DType, KRef cond, KRef value, double fill);
+KRef body_walk(Body *, KRef x, int64_t stride, KRef y, int64_t dilation);
 
 /* dest.c: where each group's values go. */
 typedef struct Dests {
@@ -92,7 +96,7 @@ Dests *lower_dests(Lowering *, StateCopy *late, int *nlate);
 /* kernels.c: groups to kernels and calls. */
 void lower_kernels(Lowering *);
 int claim_weights(Lowering *, const Group *); /* buffer */
-int module_kernel(Module *, Kernel *); /* adds, or finds an equal one */
+int module_kernel(Module *, Kernel *);        /* adds, or finds an equal one */
 
 /* schedule.c */
 Kernel *lower_schedule(Arena *, const Target *, Kernel *);
