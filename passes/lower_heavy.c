@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Heavy rows as kernel expressions: one reduction each, over axes that it opens. Convolutions and their
- * adjoints walk indices affinely; where a stride must divide, the load is guarded. */
+/* Heavy rows as kernel expressions: one reduction each, over axes that it opens. Convolutions and
+ * their adjoints walk indices affinely; where a stride must divide, the load is guarded. */
 #include <string.h>
 
 #include "lowering.h"

@@ -2,8 +2,8 @@
 /* Products with derivatives, exact, without a Jacobian in memory:
  *
  *   vjp   u^T J, J = d logits / d pixels, for the caller's cotangent u
- *   jvp   J v: u^T J is linear in u, so J v is the gradient in u of <u^T J, v> (double backprop trick,
- *         Townsend 2017); u itself drops out
+ *   jvp   J v: u^T J is linear in u, so J v is the gradient in u of <u^T J, v> (two reverse
+ *         passes, Townsend 2017); u itself drops out
  *   hvp   H v, H the Hessian of cross-entropy in the pixels: the gradient in x of <dCE/dx, v>
  *         (Pearlmutter 1994, computed here by reverse over reverse) */
 #include "compiler/programs.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* First and second derivatives by central differences; <A x, y> = <x, A' y> of linear rows, where y is
- * a random functional of the outputs and A' y its gradient. */
+/* First and second derivatives by central differences; <A x, y> = <x, A' y> of linear rows, where y
+ * is a random functional of the outputs and A' y its gradient. */
 #include "derive.h"
 
 #include <math.h>

@@ -5,8 +5,8 @@
 
 #include "tests/ops/point.h"
 
-/* The graph with an output d_<name> for each f64 input: the gradient of a random linear functional of
- * its f64 outputs. */
+/* The graph with an output d_<name> for each f64 input: the gradient of a random linear functional
+ * of its f64 outputs. */
 Graph *derive_graph(Arena *, const Graph *);
 /* NULL, or what is wrong. */
 const char *derive_smooth(Arena *, const OpCase *, const Graph *);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The targets of these tests: two made up, for the interpreter alone; the rows of this machine's family
- * that it can run; one GPU, for its text. */
+/* The targets of these tests: two made up, for the interpreter alone; the rows of this machine's
+ * family that it can run; one GPU, for its text. */
 #ifndef ADJ_TESTS_OPS_MACHINES_H
 #define ADJ_TESTS_OPS_MACHINES_H
 

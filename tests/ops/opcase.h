@@ -7,8 +7,8 @@
  *   # expect: y = [2, 4, nan]          what the evaluator must say, worked out by hand
  *   graph t { .. }
  *
- * The evaluator is the definition of the rest: whatever runs the graph must agree with it. Every input
- * has a leading extent of 1, the sample axis. Flags:
+ * The evaluator is the definition of the rest: whatever runs the graph must agree with it. Every
+ * input has a leading extent of 1, the sample axis. Flags:
  *
  *   smooth        first and second derivatives are checked against differences
  *   linear        the graph is linear in all its float inputs together: <A x, y> = <x, A' y>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A point: values of all inputs of a case, for SAMPLES samples. A program that runs for fewer takes the
- * first ones. Sample i of an input whose values the case gives has them rotated by i elements. */
+/* A point: values of all inputs of a case, for SAMPLES samples. A program that runs for fewer takes
+ * the first ones. Sample i of an input whose values the case gives has them rotated by i
+ * elements. */
 #ifndef ADJ_TESTS_OPS_POINT_H
 #define ADJ_TESTS_OPS_POINT_H
 

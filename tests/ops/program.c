@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory between fences, two ways to run a program in it, and the comparison with the evaluator. The
- * caller's tensors are aligned as their elements are and no more. */
+/* Memory between fences, two ways to run a program in it, and the comparison with the evaluator.
+ * The caller's tensors are aligned as their elements are and no more. */
 #include "program.h"
 
 #include <math.h>
@@ -162,8 +162,8 @@ const char *program_call(Arena *a, const Subject *s, const AdjEntry *e, const Pr
                     .status = &status};
     int code = e->run(NULL, &call);
     if (code) return arena_printf(a, "returns %d", code);
-    if (status.samples != (uint64_t)n) return "counts other samples";
-    return run_compare(&r);
+    const char *wrong = run_compare(&r);
+    return !wrong && status.samples != (uint64_t)n ? "counts other samples" : wrong;
 }
 
 /* ---- comparison ---- */

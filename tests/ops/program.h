@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Graphs as programs of a module, run by the kernel interpreter and as compiled code. All memory a run
- * may write lies between fences, and what it may only read must be as it was. */
+/* Graphs as programs of a module, run by the kernel interpreter and as compiled code. All memory a
+ * run may write lies between fences, and what it may only read must be as it was. */
 #ifndef ADJ_TESTS_OPS_PROGRAM_H
 #define ADJ_TESTS_OPS_PROGRAM_H
 

@@ -2,8 +2,8 @@
 /* test_ops FOLDER [OP...]: a file of cases for each row of ir/ops.def (opcase.h). For every case:
  *
  *   - the evaluator gives the values that the file says;
- *   - the graph, lowered for one sample and for several, interpreted, gives what the evaluator does,
- *     for made-up targets and for every CPU row that this machine can run;
+ *   - the graph, lowered for one sample and for several, interpreted, gives what the evaluator
+ *     does, for made-up targets and for every CPU row that this machine can run;
  *   - so does the compiled code of those rows, which writes nowhere it should not, for a number of
  *     samples that its slots do not divide;
  *   - derivatives of smooth and linear cases are right, and are lowered and compiled in their turn;
@@ -63,8 +63,8 @@ static bool cancels(const Graph *g)
     return false;
 }
 
-/* A zero's sign is not defined where sums end in 0, and beside a constant the compiled max2 and min2
- * may return the other zero of a tie, which saves a comparison. */
+/* A zero's sign is not defined where sums end in 0, and beside a constant the compiled max2 and
+ * min2 may return the other zero of a tie, which saves a comparison. */
 static bool has_signs(const Graph *g)
 {
     for (Ref r = 0; r < g->n; r++) {

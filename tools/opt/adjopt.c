@@ -15,7 +15,8 @@ typedef struct Job {
     char **passes;
 } Job;
 
-static void usage(FILE *to) {
+static void usage(FILE *to)
+{
     fprintf(to,
             "usage: adjopt [FILE] [--consts FILE] PASS...\n\n"
             "Reads a graph from FILE (or standard input), runs passes in order, prints it.\n\n");
@@ -28,7 +29,8 @@ static void usage(FILE *to) {
     }
 }
 
-static void run(void *job) {
+static void run(void *job)
+{
     Job *j = job;
     Arena *a = arena_new();
     err_defer(text_release_arena, a);
@@ -44,7 +46,8 @@ static void run(void *job) {
 }
 
 /* Moves the passes to the front of argv and takes the rest; false if that makes no sense. */
-static bool parse(Job *j, int argc, char **argv) {
+static bool parse(Job *j, int argc, char **argv)
+{
     j->passes = argv;
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--consts") && i + 1 < argc)
@@ -67,7 +70,8 @@ typedef struct Call {
     char **argv;
 } Call;
 
-static void guarded(void *call) {
+static void guarded(void *call)
+{
     Call *c = call;
     Job job = {0};
     if (parse(&job, c->argc, c->argv))
@@ -76,7 +80,8 @@ static void guarded(void *call) {
         usage(stdout);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     char message[1024];
     Call call = {argc, argv};
     if (argc < 2) return usage(stderr), 2;

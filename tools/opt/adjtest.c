@@ -35,17 +35,20 @@ typedef struct Tally {
 
 /* ---- cutting a file into cases ---- */
 
-static char *find_line(char *text, const char *start) {
+static char *find_line(char *text, const char *start)
+{
     for (char *p = text; p && *p; p = strchr(p, '\n'), p = p ? p + 1 : NULL)
         if (!strncmp(p, start, strlen(start))) return p;
     return NULL;
 }
 
-static char *copy_span(Arena *a, const char *from, size_t n) {
+static char *copy_span(Arena *a, const char *from, size_t n)
+{
     return arena_dup(a, memcpy(arena_alloc(a, n + 1), from, n), n + 1);
 }
 
-static Case cut_case(Arena *a, const char *file, char *text, size_t n, int line) {
+static Case cut_case(Arena *a, const char *file, char *text, size_t n, int line)
+{
     char *all = copy_span(a, text, n), *split = find_line(all, split_mark);
     if (!split) err(arena_printf(a, "%s:%d", file, line), "a case without a line \"---\"");
     char *passes = all + strlen(run_mark);
@@ -57,7 +60,8 @@ static Case cut_case(Arena *a, const char *file, char *text, size_t n, int line)
     return c;
 }
 
-static Case *cut_file(Arena *a, const char *file, char *text, uint32_t *n) {
+static Case *cut_file(Arena *a, const char *file, char *text, uint32_t *n)
+{
     Case *cases = NULL;
     uint32_t cap = 0;
     int line = 1;
@@ -82,7 +86,8 @@ typedef struct Run {
 } Run;
 
 /* Graph to graph, and the text of what comes out in the end. */
-static void run_list(Arena *a, const Graph *g, char *passes, Str *out) {
+static void run_list(Arena *a, const Graph *g, char *passes, Str *out)
+{
     char *save;
     for (char *p = strtok_r(passes, " ", &save); p; p = strtok_r(NULL, " ", &save)) {
         if (lower_print_is(p)) {
@@ -96,7 +101,8 @@ static void run_list(Arena *a, const Graph *g, char *passes, Str *out) {
     graph_print(out, g);
 }
 
-static void run_passes(void *run) {
+static void run_passes(void *run)
+{
     Run *r = run;
     Arena *a = arena_new();
     err_defer(text_release_arena, a);
@@ -108,7 +114,8 @@ static void run_passes(void *run) {
 }
 
 /* What the case gives, without newlines at its end. */
-static void run_case(const Case *c, Str *out) {
+static void run_case(const Case *c, Str *out)
+{
     char message[1024];
     Run r = {c, out};
     if (!err_guard(run_passes, &r, message, sizeof message)) str_fmt(out, "error: %s", message);
@@ -117,17 +124,20 @@ static void run_case(const Case *c, Str *out) {
 
 /* ---- telling ---- */
 
-static int line_length(const char *s) {
+static int line_length(const char *s)
+{
     return (int)strcspn(s, "\n");
 }
 
-static const char *next_line(const char *s) {
+static const char *next_line(const char *s)
+{
     s += line_length(s);
     return *s ? s + 1 : s;
 }
 
 /* The lines that differ, without an attempt at realigning: the graphs are small. */
-static void print_difference(const char *expected, const char *got) {
+static void print_difference(const char *expected, const char *got)
+{
     while (*expected || *got) {
         int e = line_length(expected), g = line_length(got);
         if (e != g || strncmp(expected, got, (size_t)e)) {
@@ -139,13 +149,15 @@ static void print_difference(const char *expected, const char *got) {
     }
 }
 
-static void write_file(const char *file, const Str *text) {
+static void write_file(const char *file, const Str *text)
+{
     FILE *f = fopen(file, "wb");
     if (!f || fwrite(text->s, 1, text->n, f) != text->n || fclose(f))
         err(file, "cannot be written");
 }
 
-static void test_file(Arena *a, const char *file, Tally *t) {
+static void test_file(Arena *a, const char *file, Tally *t)
+{
     uint32_t n, differ = 0;
     Case *cases = cut_file(a, file, text_read_file(a, file), &n);
     Str updated = {0};
@@ -174,7 +186,8 @@ typedef struct File {
     Tally *tally;
 } File;
 
-static void guarded(void *file) {
+static void guarded(void *file)
+{
     File *f = file;
     Arena *a = arena_new();
     err_defer(text_release_arena, a);
@@ -183,7 +196,8 @@ static void guarded(void *file) {
     arena_free(a);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     Tally tally = {0};
     for (int i = 1; i < argc; i++) {
         char message[1024];

@@ -6,11 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
-static void close_file(void *f) {
+static void close_file(void *f)
+{
     fclose(f);
 }
 
-char *text_read_file(Arena *a, const char *path) {
+char *text_read_file(Arena *a, const char *path)
+{
     FILE *f = strcmp(path, "-") ? fopen(path, "rb") : stdin;
     if (!f) err(path, "%s", strerror(errno));
     err_defer(close_file, f);
@@ -27,6 +29,7 @@ char *text_read_file(Arena *a, const char *path) {
     return text;
 }
 
-void text_release_arena(void *arena) {
+void text_release_arena(void *arena)
+{
     arena_free(arena);
 }
