@@ -48,8 +48,9 @@ typedef struct OnnxOptions {
     bool keep_batch;
     int ndims;
     OnnxDim dims[ONNX_MAX_DIMS];
-    /* Float initializers of rank 1 and up become OP_param by their names instead of constants, for
-     * graphs that are differentiated in the weights; their values are listed here. NULL: constants. */
+    /* Float initializers of rank 1 and up become OP_param by their names, not constants, for
+     * graphs that are differentiated in the weights; their values are listed here. NULL:
+     * constants. */
     struct OnnxParams *params;
     int nfixed;
     const OnnxFixed *fixed;

@@ -83,6 +83,19 @@ void build_clip(OnnxNode *n)
     onnx_out(n, 0, x);
 }
 
+/* Towards zero by bias, and zero between -lambd and lambd. */
+void build_shrink(OnnxNode *n)
+{
+    Ref x = onnx_in(n, 0);
+    DType d = onnx_type(n, x).dtype, work = dtype_is_float(d) ? d : DT_F32;
+    double lambda = onnx_float(n, "lambd", 0.5), bias = onnx_float(n, "bias", 0);
+    Ref wide = b_cast(n->g, x, work);
+    Ref below = b_binary(n->g, OP_lt, wide, num(n->g, wide, -lambda));
+    Ref above = b_binary(n->g, OP_lt, num(n->g, wide, lambda), wide);
+    Ref y = b_select(n->g, above, plus(n->g, wide, -bias), num(n->g, wide, 0));
+    onnx_out(n, 0, b_cast(n->g, b_select(n->g, below, plus(n->g, wide, bias), y), d));
+}
+
 static Ref hard_sigmoid(Graph *g, Ref x, double alpha, double beta)
 {
     return b_clip(g, plus(g, scale(g, x, alpha), beta), num(g, x, 0), num(g, x, 1));
@@ -188,30 +201,52 @@ void build_celu(OnnxNode *n)
     onnx_out(n, 0, elu(n->g, onnx_in(n, 0), alpha, alpha, 1));
 }
 
-/* ---- softmax ---- */
+/* ---- softmax and its kin ---- */
 
-/* Over one axis, shifted by the maximum. The shift cancels in value and derivative alike, so it
- * takes no part in the latter. */
-static Ref softmax(Graph *g, Ref x, int axis, bool log)
+typedef Ref Along(Graph *, Ref x, int axis);
+
+/* Shifted by the maximum. The shift cancels in value and derivative alike, so it takes no part in
+ * the latter. */
+static Ref shifted(Graph *g, Ref x, int axis)
 {
     Type t = g->node[x].type;
     Ref top = b_unary(g, OP_stop, b_reduce(g, OP_max, x, 1, &axis));
-    Ref shifted = b_binary(g, OP_sub, x, b_broadcast(g, top, t.rank, t.dim));
-    Ref e = b_unary(g, OP_exp, shifted), sum = b_reduce(g, OP_sum, e, 1, &axis);
-    if (!log) return b_binary(g, OP_div, e, b_broadcast(g, sum, t.rank, t.dim));
-    sum = b_broadcast(g, b_unary(g, OP_log, sum), t.rank, t.dim);
-    return b_binary(g, OP_sub, shifted, sum);
+    return b_binary(g, OP_sub, x, b_broadcast(g, top, t.rank, t.dim));
 }
 
-static void along_axis(OnnxNode *n, bool log)
+static Ref softmax(Graph *g, Ref x, int axis)
+{
+    Type t = g->node[x].type;
+    Ref e = b_unary(g, OP_exp, shifted(g, x, axis)), sum = b_reduce(g, OP_sum, e, 1, &axis);
+    return b_binary(g, OP_div, e, b_broadcast(g, sum, t.rank, t.dim));
+}
+
+Ref onnx_log_softmax(Graph *g, Ref x, int axis)
+{
+    Type t = g->node[x].type;
+    Ref s = shifted(g, x, axis);
+    Ref sum = b_unary(g, OP_log, b_reduce(g, OP_sum, b_unary(g, OP_exp, s), 1, &axis));
+    return b_binary(g, OP_sub, s, b_broadcast(g, sum, t.rank, t.dim));
+}
+
+/* 1 at the first of the largest. */
+static Ref hardmax(Graph *g, Ref x, int axis)
+{
+    Type t = g->node[x].type;
+    Ref top = b_broadcast(g, b_reduce(g, OP_argmax, x, 1, &axis), t.rank, t.dim);
+    Ref hit = b_binary(g, OP_eq, b_iota(g, type_with(t, DT_I64), axis), top);
+    return b_cast(g, hit, t.dtype);
+}
+
+static void along_axis(OnnxNode *n, Along *f)
 {
     Ref x = onnx_in(n, 0);
     int axis = onnx_axis(n, onnx_int(n, "axis", -1), onnx_type(n, x).rank);
-    onnx_out(n, 0, softmax(n->g, x, axis, log));
+    onnx_out(n, 0, f(n->g, x, axis));
 }
 
 /* Until opset 12: the axes from `axis` on are one. */
-static void flattened(OnnxNode *n, bool log)
+static void flattened(OnnxNode *n, Along *f)
 {
     Ref x = onnx_in(n, 0);
     Type t = onnx_type(n, x);
@@ -219,28 +254,21 @@ static void flattened(OnnxNode *n, bool log)
     int64_t dim[2] = {1, 1};
     for (int i = 0; i < t.rank; i++) dim[i >= axis] *= t.dim[i];
     if (axis == t.rank - 1) /* then it need not be flattened */
-        x = softmax(n->g, x, axis, log);
+        x = f(n->g, x, axis);
     else
-        x = softmax(n->g, b_reshape(n->g, x, 2, dim), 1, log);
+        x = f(n->g, b_reshape(n->g, x, 2, dim), 1);
     onnx_out(n, 0, b_reshape(n->g, x, t.rank, t.dim));
 }
 
-void build_softmax(OnnxNode *n)
-{
-    along_axis(n, false);
-}
-
-void build_log_softmax(OnnxNode *n)
-{
-    along_axis(n, true);
-}
-
-void build_softmax_flat(OnnxNode *n)
-{
-    flattened(n, false);
-}
-
-void build_log_softmax_flat(OnnxNode *n)
-{
-    flattened(n, true);
-}
+#define ALONG(name, f)                                                                             \
+    void build_##name(OnnxNode *n)                                                                 \
+    {                                                                                              \
+        along_axis(n, f);                                                                          \
+    }                                                                                              \
+    void build_##name##_flat(OnnxNode *n)                                                          \
+    {                                                                                              \
+        flattened(n, f);                                                                           \
+    }
+ALONG(softmax, softmax)
+ALONG(log_softmax, onnx_log_softmax)
+ALONG(hardmax, hardmax)

@@ -3,6 +3,8 @@
  * last axis, parameters of channels along axis 1. */
 #include "onnx_node.h"
 
+#include <math.h>
+
 int onnx_axis(const OnnxNode *n, int64_t axis, int rank)
 {
     if (axis < -rank || axis >= rank)
@@ -55,4 +57,28 @@ Ref onnx_binary(const OnnxNode *n, Op op, Ref a, Ref b)
 {
     b_align(n->g, &a, &b);
     return b_binary(n->g, op, a, b);
+}
+
+double onnx_lowest(DType t)
+{
+    switch (t) {
+    case DT_I64: return -0x1p63;
+    case DT_I32: return -0x1p31;
+    case DT_I8: return -128;
+    case DT_U8:
+    case DT_BOOL: return 0;
+    default: return (double)-INFINITY;
+    }
+}
+
+double onnx_highest(DType t)
+{
+    switch (t) {
+    case DT_I64: return 0x1.fffffffffffffp62; /* the largest double that fits */
+    case DT_I32: return 0x1p31 - 1;
+    case DT_I8: return 127;
+    case DT_U8: return 255;
+    case DT_BOOL: return 1;
+    default: return (double)INFINITY;
+    }
 }

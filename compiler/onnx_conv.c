@@ -28,14 +28,18 @@ static void same_rank(const OnnxNode *n, Type x, Type w)
     if (x.rank != w.rank) onnx_fail(n, "input of rank %d, weights of rank %d", x.rank, w.rank);
 }
 
-void build_conv(OnnxNode *n)
+Ref onnx_conv(const OnnxNode *n, Ref x, Ref w, Ref bias)
 {
-    Ref x = onnx_in(n, 0), w = onnx_in(n, 1);
     Type tx = onnx_type(n, x), tw = onnx_type(n, w);
     same_rank(n, tx, tw);
     Spatial s = onnx_spatial(n, tx, tw.dim + 2);
     ConvAttrs c = attrs_of(&s, onnx_int(n, "group", 1));
-    onnx_out(n, 0, with_bias(n, b_conv(n->g, x, w, &c), onnx_opt(n, 2)));
+    return with_bias(n, b_conv(n->g, x, w, &c), bias);
+}
+
+void build_conv(OnnxNode *n)
+{
+    onnx_out(n, 0, onnx_conv(n, onnx_in(n, 0), onnx_in(n, 1), onnx_opt(n, 2)));
 }
 
 /* ConvTranspose is the partial of a convolution in its input, whose extents `in` are to be found:
@@ -133,16 +137,21 @@ static Ref as_matrix(const OnnxNode *n, Ref r, bool left)
     return t.rank == 1 ? b_reshape(n->g, r, 2, dim) : r;
 }
 
-void build_matmul(OnnxNode *n)
+Ref onnx_matmul(const OnnxNode *n, Ref a, Ref b)
 {
-    Ref a = onnx_in(n, 0), b = onnx_in(n, 1);
     bool row = onnx_type(n, a).rank == 1, column = onnx_type(n, b).rank == 1;
     a = as_matrix(n, a, true);
     b = as_matrix(n, b, false);
     Type ta = onnx_type(n, a), tb = onnx_type(n, b);
-    Ref y = b_matmul(n->g, spread(n, a, tb), spread(n, b, ta));
+    Ref left = spread(n, a, tb);
+    Ref y = b_matmul(n->g, left, spread(n, b, ta));
     int rank = onnx_type(n, y).rank, axes[2], drop = 0;
     if (row) axes[drop++] = rank - 2;
     if (column) axes[drop++] = rank - 1;
-    onnx_out(n, 0, onnx_drop_axes(n, y, drop, axes));
+    return onnx_drop_axes(n, y, drop, axes);
+}
+
+void build_matmul(OnnxNode *n)
+{
+    onnx_out(n, 0, onnx_matmul(n, onnx_in(n, 0), onnx_in(n, 1)));
 }

@@ -110,21 +110,6 @@ void build_pow(OnnxNode *n)
     onnx_out(n, 0, b_cast(n->g, p, type));
 }
 
-/* Of integers: the remainder of truncating division (fmod), or that with the sign of the
- * divisor. */
-void build_mod(OnnxNode *n)
-{
-    Graph *g = n->g;
-    Ref x = onnx_in(n, 0), y = onnx_in(n, 1);
-    b_align(g, &x, &y);
-    if (dtype_is_float(onnx_type(n, x).dtype)) onnx_fail(n, "of floats is not supported");
-    Ref whole = b_binary(g, OP_mul, b_binary(g, OP_div, x, y), y), zero = b_like(g, x, 0);
-    Ref r = b_binary(g, OP_sub, x, whole), fixed = b_binary(g, OP_add, r, y);
-    Ref differ = b_binary(
-        g, OP_lt, b_binary(g, OP_mul, b_unary(g, OP_sign, r), b_unary(g, OP_sign, y)), zero);
-    onnx_out(n, 0, onnx_int(n, "fmod", 0) ? r : b_select(g, differ, fixed, r));
-}
-
 /* ---- any number of operands ---- */
 
 static Ref join(OnnxNode *n, Op op)

@@ -135,7 +135,7 @@ Ref onnx_folded(const OnnxFold *f, Ref r)
 
 /* ---- reading literals ---- */
 
-static const Const *constant(const OnnxNode *n, Ref r)
+const Const *onnx_constant(const OnnxNode *n, Ref r)
 {
     const Node *node = r < n->g->n ? &n->g->node[r] : NULL;
     return node && node->op == OP_const ? node->value : NULL;
@@ -143,7 +143,7 @@ static const Const *constant(const OnnxNode *n, Ref r)
 
 bool onnx_const_ints(const OnnxNode *n, Ref r, int64_t *out, int *count)
 {
-    const Const *c = constant(n, r);
+    const Const *c = onnx_constant(n, r);
     int room = *count;
     *count = 0;
     if (r == ONNX_EMPTY) return true;
@@ -171,6 +171,19 @@ int onnx_ints_in(const OnnxNode *n, int i, int64_t *out, int max)
     return count;
 }
 
+int onnx_numbers_in(const OnnxNode *n, int i, double *out, int max)
+{
+    if (is_absent(n, i)) return -1;
+    if (n->in[i] == ONNX_EMPTY) return 0;
+    const Const *c = onnx_constant(n, n->in[i]);
+    int64_t count = c ? type_count(c->type) : 0;
+    if (!c || count > max)
+        onnx_fail(n, "input %d must be constant: at most %d numbers that do not depend on the data",
+                  i, max);
+    for (int64_t k = 0; k < count; k++) out[k] = elem_get(c->type.dtype, c->data, c->splat ? 0 : k);
+    return (int)count;
+}
+
 int onnx_ints_at(const OnnxNode *n, const char *name, int i, int64_t *out, int max)
 {
     int count = onnx_ints(n, name, out, max);
@@ -180,7 +193,7 @@ int onnx_ints_at(const OnnxNode *n, const char *name, int i, int64_t *out, int m
 double onnx_number_in(const OnnxNode *n, int i, double absent)
 {
     if (is_absent(n, i)) return absent;
-    const Const *c = constant(n, n->in[i]);
+    const Const *c = onnx_constant(n, n->in[i]);
     if (!c || type_count(c->type) != 1) onnx_fail(n, "input %d must be one constant number", i);
     return elem_get(c->type.dtype, c->data, 0);
 }

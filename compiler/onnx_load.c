@@ -147,17 +147,22 @@ static void budget_free(void *data, void *p)
     (void)data, (void)p; /* freed with the arena */
 }
 
-/* What a file unpacks to is its tensors, once, and structures of some hundred bytes a field. */
+/* What bytes unpack to is their tensors, once, and structures of some hundred bytes a field. */
+static void *unpack(Arena *a, const ProtobufCMessageDescriptor *d, size_t n, const uint8_t *p)
+{
+    Walk w = {.start = p, .p = p};
+    Budget budget = {a, ((size_t)64 << 20) + 16 * n};
+    ProtobufCAllocator alloc = {budget_alloc, budget_free, &budget};
+    walk(&w, d, p + n, 0);
+    void *m = protobuf_c_message_unpack(d, &alloc, n, p);
+    if (!m) err(NULL, "not an ONNX file: its fields are not those of a %s", d->short_name);
+    return m;
+}
+
 static void *load(Arena *a, const char *path, const ProtobufCMessageDescriptor *d)
 {
     Bytes b = read_file(a, path);
-    Walk w = {.start = b.p, .p = b.p};
-    Budget budget = {a, ((size_t)64 << 20) + 16 * b.n};
-    ProtobufCAllocator alloc = {budget_alloc, budget_free, &budget};
-    walk(&w, d, b.p + b.n, 0);
-    void *m = protobuf_c_message_unpack(d, &alloc, b.n, b.p);
-    if (!m) err(NULL, "not an ONNX file: its fields are not those of a %s", d->short_name);
-    return m;
+    return unpack(a, d, b.n, b.p);
 }
 
 Onnx__ModelProto *onnx_load(Arena *a, const char *path)
@@ -167,18 +172,27 @@ Onnx__ModelProto *onnx_load(Arena *a, const char *path)
     return m;
 }
 
+Onnx__AttributeProto *onnx_unpack_attribute(Arena *a, size_t n, const uint8_t *p)
+{
+    return unpack(a, &onnx__attribute_proto__descriptor, n, p);
+}
+
 Onnx__TensorProto *onnx_load_tensor(Arena *a, const char *path)
 {
     return load(a, path, &onnx__tensor_proto__descriptor);
 }
 
+int64_t onnx_default_opset(size_t n, Onnx__OperatorSetIdProto *const *o)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!o[i]->domain || !*o[i]->domain || !strcmp(o[i]->domain, "ai.onnx"))
+            return o[i]->version;
+    return 0;
+}
+
 int64_t onnx_model_opset(const Onnx__ModelProto *m)
 {
-    for (size_t i = 0; i < m->n_opset_import; i++) {
-        const Onnx__OperatorSetIdProto *o = m->opset_import[i];
-        if (!o->domain || !*o->domain || !strcmp(o->domain, "ai.onnx")) return o->version;
-    }
-    return 0;
+    return onnx_default_opset(m->n_opset_import, m->opset_import);
 }
 
 /* ---- the frame of every reading of a file ---- */

@@ -8,11 +8,15 @@
 
 typedef struct Onnx__ModelProto Onnx__ModelProto;
 typedef struct Onnx__TensorProto Onnx__TensorProto;
+typedef struct Onnx__AttributeProto Onnx__AttributeProto;
+typedef struct Onnx__OperatorSetIdProto Onnx__OperatorSetIdProto;
 
 /* onnx_load.c: everything lives in the arena. Errors do not name the file; onnx_within does. */
 Onnx__ModelProto *onnx_load(Arena *, const char *path);
 Onnx__TensorProto *onnx_load_tensor(Arena *, const char *path);
+Onnx__AttributeProto *onnx_unpack_attribute(Arena *, size_t n, const uint8_t *);
 int64_t onnx_model_opset(const Onnx__ModelProto *); /* of the default domain; 0: none */
+int64_t onnx_default_opset(size_t n, Onnx__OperatorSetIdProto *const *);
 
 /* onnx_tensor.c: a constant of the graph, or ONNX_EMPTY. External data is looked for beside
  * `path`. */

@@ -9,6 +9,8 @@
 #include "ir/build.h"
 
 typedef struct Onnx__NodeProto Onnx__NodeProto;
+typedef struct Onnx__GraphProto Onnx__GraphProto;
+typedef struct Onnx__FunctionProto Onnx__FunctionProto;
 
 /* The IR has no tensors without elements; ONNX has, in shape arithmetic. A value without elements
  * is this, whatever its type: concat drops it, lists of integers read it as (), all else refuses
@@ -17,11 +19,15 @@ typedef struct Onnx__NodeProto Onnx__NodeProto;
 
 typedef struct OnnxNode {
     Graph *g;
+    struct OnnxWalk *walk;               /* for nodes that have a body */
+    const struct OnnxNode *caller;       /* the call in whose body this node is; NULL: none */
+    const Onnx__FunctionProto *function; /* of a call, what it calls */
     const Onnx__NodeProto *proto;
     const char *path; /* of the model */
     const char *op;
     const char *label; /* "Conv_12 (Conv)", as errors and profiles name it */
     int opset;
+    bool single;     /* f16, bf16 and f64 are f32 in this model */
     int64_t batch;   /* the literal leading extent that inputs had in the file; 0: none */
     int64_t *budget; /* elements of constants that may still be made, by folding and by builders */
     int nin, nout;
@@ -30,9 +36,11 @@ typedef struct OnnxNode {
 } OnnxNode;
 
 typedef void OnnxBuild(OnnxNode *);
-#define ONNX(op, since, build) OnnxBuild build;
+#define ONNX(op, since, build, limits) OnnxBuild build;
+#define REFUSED(op, reason)
 #include "onnx_ops.def"
 #undef ONNX
+#undef REFUSED
 
 _Noreturn void onnx_fail(const OnnxNode *, const char *fmt, ...) PRINTF(2, 3);
 
@@ -41,6 +49,7 @@ Ref onnx_in(const OnnxNode *, int i);  /* err()s if absent or without elements *
 Ref onnx_opt(const OnnxNode *, int i); /* NOREF if absent */
 Type onnx_type(const OnnxNode *, Ref);
 void onnx_out(OnnxNode *, int i, Ref);
+Ref onnx_single(Graph *, Ref); /* a float as f32 */
 /* Zeroed elements for a constant, out of the budget; err()s when that is spent, so that a small
  * file cannot ask for much memory. */
 void *onnx_data(const OnnxNode *, Type);
@@ -50,10 +59,12 @@ bool onnx_has(const OnnxNode *, const char *name);
 int64_t onnx_int(const OnnxNode *, const char *name, int64_t absent);
 double onnx_float(const OnnxNode *, const char *name, double absent);
 const char *onnx_str(const OnnxNode *, const char *name, const char *absent);
-int onnx_ints(const OnnxNode *, const char *name, int64_t *out, int max); /* count; -1: absent */
+int onnx_ints(const OnnxNode *, const char *name, int64_t *out, int max);  /* count; -1: absent */
+int onnx_floats(const OnnxNode *, const char *name, double *out, int max); /* likewise */
 /* A tensor, number or list of numbers as a constant (i64 or f32), or NOREF, or ONNX_EMPTY. */
 Ref onnx_attr_const(const OnnxNode *, const char *name);
-/* The ONNX element type of that number, or an err(). */
+const Onnx__GraphProto *onnx_graph_attr(const OnnxNode *, const char *name); /* or an err() */
+/* The type for the ONNX element type of that number, or an err(). */
 DType onnx_dtype(const OnnxNode *, int64_t number);
 
 /* ---- literals (onnx_fold.c) ---- */
@@ -64,6 +75,9 @@ bool onnx_const_ints(const OnnxNode *, Ref, int64_t *out, int *n);
 int onnx_ints_in(const OnnxNode *, int i, int64_t *out, int max);
 /* Attribute `name` or, since a later opset, input i. */
 int onnx_ints_at(const OnnxNode *, const char *name, int i, int64_t *out, int max);
+const Const *onnx_constant(const OnnxNode *, Ref); /* NULL if it is none */
+/* Input i as literal numbers; -1 if absent, 0 if it has no elements. */
+int onnx_numbers_in(const OnnxNode *, int i, double *out, int max);
 /* Input i as one literal number. */
 double onnx_number_in(const OnnxNode *, int i, double absent);
 
@@ -74,6 +88,12 @@ int onnx_axes(const OnnxNode *, int i, int rank, int *axes);
 Ref onnx_drop_axes(const OnnxNode *, Ref, int naxes, const int *axes); /* of extent 1 */
 /* A vector [C] as [1,C,1,..], of x's rank, to broadcast along axis 1. */
 Ref onnx_channels(const OnnxNode *, Ref vector, Ref x);
+/* i64 indices in [0, extent): negative ones count from the end. A constant's are checked. */
+Ref onnx_indices(const OnnxNode *, Ref, int64_t extent);
+/* The axis repeated, as a whole or each element on its own. */
+Ref onnx_repeat(const OnnxNode *, Ref, int axis, int64_t times, bool each);
+double onnx_lowest(DType); /* neutral for max: -inf, or the least integer */
+double onnx_highest(DType);
 /* f of two operands under numpy broadcast; b_align and b_binary in one. */
 Ref onnx_binary(const OnnxNode *, Op, Ref, Ref);
 
@@ -86,5 +106,11 @@ typedef struct Spatial { /* k axes, those from 2 on */
 } Spatial;
 /* kernel: extents of the window if they are known from elsewhere (weights), else NULL. */
 Spatial onnx_spatial(const OnnxNode *, Type x, const int64_t *kernel);
+
+/* ---- builders' own, shared ---- */
+Ref onnx_conv(const OnnxNode *, Ref x, Ref w, Ref bias); /* with the node's attributes */
+Ref onnx_matmul(const OnnxNode *, Ref, Ref);             /* numpy's */
+Ref onnx_lp_norm(const OnnxNode *, Ref, int naxes, const int *axes); /* p: the node's */
+Ref onnx_log_softmax(Graph *, Ref, int axis);
 
 #endif

@@ -89,6 +89,69 @@ void build_layer_norm(OnnxNode *n)
     onnx_out(n, 2, s.inverse);
 }
 
+/* Groups of channels, each standardised by itself. The scale is one a group until opset 20, one a
+ * channel since. */
+static Ref group_parameter(const OnnxNode *n, Ref p, Ref x, int64_t groups)
+{
+    int64_t channels = onnx_type(n, x).dim[1], dim = onnx_type(n, p).dim[0];
+    if (n->opset < 21 && dim == groups) p = onnx_repeat(n, p, 0, channels / groups, true);
+    return onnx_channels(n, p, x);
+}
+
+void build_group_norm(OnnxNode *n)
+{
+    Ref x = onnx_in(n, 0), scale = onnx_in(n, 1), bias = onnx_in(n, 2);
+    Type t = onnx_type(n, x);
+    int64_t groups = onnx_int(n, "num_groups", 0);
+    if (t.rank < 3 || groups < 1 || t.dim[1] % groups)
+        onnx_fail(n, "num_groups %lld of rank %d is not supported", (long long)groups, t.rank);
+    int64_t dim[3] = {t.dim[0], groups, type_count(t) / t.dim[0] / groups};
+    Ref wide = b_cast(n->g, x, t.dtype == DT_F64 ? DT_F64 : DT_F32);
+    Ref y = standardise(n, b_reshape(n->g, wide, 3, dim), 2).y;
+    y = b_cast(n->g, b_reshape(n->g, y, t.rank, t.dim), t.dtype);
+    y = binary(n, OP_mul, y, group_parameter(n, scale, y, groups));
+    onnx_out(n, 0, binary(n, OP_add, y, group_parameter(n, bias, y, groups)));
+}
+
+/* x / sqrt(mean of squares + epsilon) * scale */
+void build_rms_norm(OnnxNode *n)
+{
+    Ref x = onnx_in(n, 0), scale = onnx_in(n, 1);
+    Type t = onnx_type(n, x);
+    int axes[MAX_RANK], k = 0;
+    for (int i = onnx_axis(n, onnx_int(n, "axis", -1), t.rank); i < t.rank; i++) axes[k++] = i;
+    x = b_cast(n->g, x, t.dtype == DT_F64 ? DT_F64 : DT_F32);
+    Ref squares = mean_over(n, binary(n, OP_mul, x, x), k, axes);
+    Ref inverse = over_deviation(n, b_like(n->g, squares, 1), squares);
+    Ref y = b_cast(n->g, binary(n, OP_mul, x, spread(n, inverse, x)), t.dtype);
+    onnx_out(n, 0, binary(n, OP_mul, y, spread(n, scale, y)));
+}
+
+/* (x - mean) / (deviation + 1e-9); axis 0 by default, so samples are coupled. */
+void build_mean_variance_norm(OnnxNode *n)
+{
+    Ref x = onnx_in(n, 0);
+    int64_t list[MAX_RANK] = {0, 2, 3};
+    int axes[MAX_RANK], k = onnx_axes(n, 1, onnx_type(n, x).rank, axes);
+    if (k < 0)
+        for (k = 0; k < 3; k++) axes[k] = onnx_axis(n, list[k], onnx_type(n, x).rank);
+    Ref d = binary(n, OP_sub, x, spread(n, mean_over(n, x, k, axes), x));
+    Ref deviation = b_unary(n->g, OP_sqrt, mean_over(n, binary(n, OP_mul, d, d), k, axes));
+    deviation = binary(n, OP_add, deviation, b_like(n->g, deviation, 1e-9));
+    onnx_out(n, 0, binary(n, OP_div, d, spread(n, deviation, d)));
+}
+
+/* x / norm, and 0 where the norm is. */
+void build_lp_norm(OnnxNode *n)
+{
+    Ref x = onnx_in(n, 0);
+    int axis = onnx_axis(n, onnx_int(n, "axis", -1), onnx_type(n, x).rank);
+    Ref norm = onnx_lp_norm(n, x, 1, &axis);
+    Ref zero = binary(n, OP_eq, norm, b_like(n->g, norm, 0));
+    norm = b_select(n->g, zero, b_like(n->g, norm, 1), norm);
+    onnx_out(n, 0, binary(n, OP_div, x, spread(n, norm, x)));
+}
+
 /* x / (bias + alpha/size * sum of squares of `size` channels around it)^beta */
 void build_lrn(OnnxNode *n)
 {

@@ -141,3 +141,23 @@ void build_pad(OnnxNode *n)
         }
     onnx_fail(n, "mode %s is not supported", mode);
 }
+
+/* Each axis cut or filled with zeros about its middle; an odd element more is the high end's. */
+void build_center_crop_pad(OnnxNode *n)
+{
+    Ref x = onnx_in(n, 0);
+    int rank = onnx_type(n, x).rank;
+    int64_t shape[MAX_RANK], axes[MAX_RANK], inner[MAX_RANK] = {0};
+    int have = onnx_ints_in(n, 1, shape, MAX_RANK), k = onnx_ints(n, "axes", axes, MAX_RANK);
+    Pads p = {{0}, {0}};
+    if (have != (k < 0 ? rank : k)) onnx_fail(n, "%d extents for its axes", have);
+    for (int i = 0; i < have; i++) {
+        int axis = k < 0 ? i : onnx_axis(n, axes[i], rank);
+        int64_t d = onnx_type(n, x).dim[axis], more = shape[i] - d;
+        if (shape[i] < 1 || shape[i] > INT64_C(1) << 32) onnx_fail(n, "an extent is not supported");
+        p.low[axis] = more > 0 ? more / 2 : -(-more / 2);
+        p.high[axis] = more - p.low[axis];
+    }
+    x = crop(n, x, &p);
+    onnx_out(n, 0, b_pad(n->g, x, p.low, p.high, inner, 0));
+}

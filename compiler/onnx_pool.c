@@ -3,7 +3,7 @@
  * own. */
 #include "onnx_node.h"
 
-#include <math.h>
+#include <string.h>
 
 /* [N,C,D..] -> [N,C,O..,K..], padded with v. The high pad is what the last window needs, which may
  * be more (ceil_mode) or less than the attribute said. */
@@ -28,25 +28,93 @@ static Ref over_windows(const OnnxNode *n, Op op, Ref w, int k)
     return onnx_drop_axes(n, b_reduce(n->g, op, w, k, axes), k, axes);
 }
 
-static double lowest(DType t)
+/* ---- the largest ---- */
+
+/* An axis of the result as i64, where window o begins: o * stride - low. */
+static Ref begins(const OnnxNode *n, const Spatial *s, int i, Type t)
 {
-    switch (t) {
-    case DT_I64: return -0x1p63;
-    case DT_I32: return -0x1p31;
-    case DT_I8: return -128;
-    case DT_U8:
-    case DT_BOOL: return 0;
-    default: return (double)-INFINITY;
-    }
+    Ref o = b_iota(n->g, t, i + 2);
+    o = b_binary(n->g, OP_mul, o, b_like(n->g, o, (double)s->strides[i]));
+    return b_binary(n->g, OP_sub, o, b_like(n->g, o, (double)s->low[i]));
 }
 
-/* The second output, Indices, is not computed. */
+/* Row-major index in all of x of the position `at` within each window, or column-major within an
+ * image (storage_order 1). */
+static Ref flat_index(const OnnxNode *n, const Spatial *s, Ref at, Type x)
+{
+    Graph *g = n->g;
+    Type t = onnx_type(n, at);
+    int64_t image = 1, stride = 1;
+    bool columns = onnx_int(n, "storage_order", 0) != 0;
+    for (int i = 0; i < s->k; i++) image *= s->in[i];
+    Ref plane = b_iota(g, t, 1), sum;
+    if (t.dim[0] > 1) {
+        Ref sample = b_iota(g, t, 0);
+        sample = b_binary(g, OP_mul, sample, b_like(g, sample, (double)x.dim[1]));
+        plane = b_binary(g, OP_add, plane, sample);
+    }
+    sum = b_binary(g, OP_mul, plane, b_like(g, plane, (double)image));
+    for (int i = s->k - 1; i >= 0; i--) {
+        Ref size = b_like(g, at, (double)s->size[i]), next = b_binary(g, OP_div, at, size);
+        Ref tap = b_binary(g, OP_sub, at, b_binary(g, OP_mul, next, size));
+        tap = b_binary(g, OP_mul, tap, b_like(g, tap, (double)s->dilations[i]));
+        Ref place = b_binary(g, OP_add, begins(n, s, i, t), tap);
+        int64_t by = columns ? image / stride / s->in[i] : stride;
+        sum = b_binary(g, OP_add, sum, b_binary(g, OP_mul, place, b_like(g, place, (double)by)));
+        stride *= s->in[i];
+        at = next;
+    }
+    return sum;
+}
+
 void build_max_pool(OnnxNode *n)
 {
     Ref x = onnx_in(n, 0);
-    Spatial s = onnx_spatial(n, onnx_type(n, x), NULL);
-    Ref w = windows(n, x, &s, lowest(onnx_type(n, x).dtype));
+    Type t = onnx_type(n, x);
+    Spatial s = onnx_spatial(n, t, NULL);
+    Ref w = windows(n, x, &s, onnx_lowest(t.dtype));
     onnx_out(n, 0, over_windows(n, OP_max, w, s.k));
+    if (n->nout > 1) onnx_out(n, 1, flat_index(n, &s, over_windows(n, OP_argmax, w, s.k), t));
+}
+
+/* ---- powers ---- */
+
+static Ref power(const OnnxNode *n, Ref x, double p)
+{
+    return p == 1 ? x : b_binary(n->g, OP_pow, x, b_like(n->g, x, p));
+}
+
+/* |x|^p, before a sum; p is 2 unless the node says otherwise. */
+static double exponent(const OnnxNode *n)
+{
+    return n->opset < 2 && onnx_has(n, "p") && strcmp(n->op, "LpNormalization")
+               ? onnx_float(n, "p", 2)
+               : (double)onnx_int(n, "p", 2);
+}
+
+static Ref powers(const OnnxNode *n, Ref x)
+{
+    double p = exponent(n);
+    return p == 2 ? b_binary(n->g, OP_mul, x, x) : power(n, b_unary(n->g, OP_abs, x), p);
+}
+
+static Ref root(const OnnxNode *n, Ref sum)
+{
+    double p = exponent(n);
+    return p == 2 ? b_unary(n->g, OP_sqrt, sum) : power(n, sum, 1 / p);
+}
+
+Ref onnx_lp_norm(const OnnxNode *n, Ref x, int naxes, const int *axes)
+{
+    return root(n, b_reduce(n->g, OP_sum, powers(n, x), naxes, axes));
+}
+
+void build_lp_pool(OnnxNode *n)
+{
+    Ref x = onnx_in(n, 0);
+    Spatial s = onnx_spatial(n, onnx_type(n, x), NULL);
+    Ref w = windows(n, powers(n, x), &s, 0);
+    onnx_out(n, 0, root(n, over_windows(n, OP_sum, w, s.k)));
 }
 
 /* ---- averages ---- */
@@ -111,29 +179,34 @@ void build_average_pool(OnnxNode *n)
 
 /* ---- whole images ---- */
 
-static Ref global(const OnnxNode *n, Op op, double *count)
+static int image_axes(const OnnxNode *n, Ref x, int *axes)
 {
-    Ref x = onnx_in(n, 0);
-    Type t = onnx_type(n, x);
-    int axes[MAX_RANK], k = 0;
-    *count = 1;
-    for (int i = 2; i < t.rank; i++) {
-        axes[k++] = i;
-        *count *= (double)t.dim[i];
-    }
-    if (!k) onnx_fail(n, "rank %d has no spatial axes", t.rank);
-    return b_reduce(n->g, op, x, k, axes);
+    int rank = onnx_type(n, x).rank;
+    for (int i = 2; i < rank; i++) axes[i - 2] = i;
+    if (rank < 3) onnx_fail(n, "rank %d has no spatial axes", rank);
+    return rank - 2;
 }
 
 void build_global_max_pool(OnnxNode *n)
 {
-    double count;
-    onnx_out(n, 0, global(n, OP_max, &count));
+    Ref x = onnx_in(n, 0);
+    int axes[MAX_RANK], k = image_axes(n, x, axes);
+    onnx_out(n, 0, b_reduce(n->g, OP_max, x, k, axes));
 }
 
 void build_global_average_pool(OnnxNode *n)
 {
-    double count;
-    Ref sum = global(n, OP_sum, &count);
+    Ref x = onnx_in(n, 0);
+    int axes[MAX_RANK], k = image_axes(n, x, axes);
+    Ref sum = b_reduce(n->g, OP_sum, x, k, axes);
+    double count = 1;
+    for (int i = 0; i < k; i++) count *= (double)onnx_type(n, x).dim[axes[i]];
     onnx_out(n, 0, b_binary(n->g, OP_div, sum, b_like(n->g, sum, count)));
+}
+
+void build_global_lp_pool(OnnxNode *n)
+{
+    Ref x = onnx_in(n, 0);
+    int axes[MAX_RANK], k = image_axes(n, x, axes);
+    onnx_out(n, 0, onnx_lp_norm(n, x, k, axes));
 }

@@ -205,18 +205,19 @@ void build_expand(OnnxNode *n)
     onnx_out(n, 0, b_broadcast_to(n->g, x, type_of(t.dtype, rank, dim)));
 }
 
-/* [A, d, B] -> [A, 1, d, B] -> [A, times, d, B] -> the result */
-static Ref repeat(const OnnxNode *n, Ref x, int axis, int64_t times)
+/* [.., d, ..] -> [.., times, d, ..] or, to repeat each, [.., d, times, ..] -> the result */
+Ref onnx_repeat(const OnnxNode *n, Ref x, int axis, int64_t times, bool each)
 {
-    Type t = onnx_type(n, x);
-    int64_t dim[4] = {1, 1, t.dim[axis], 1};
+    Type t = onnx_type(n, x), wide = t;
+    int at = each ? axis + 1 : axis;
     if (times == 1) return x;
     if (times < 1) onnx_fail(n, "%lld repeats are not supported", (long long)times);
-    for (int i = 0; i < t.rank; i++)
-        if (i != axis) dim[i < axis ? 0 : 3] *= t.dim[i];
-    x = b_reshape(n->g, x, 4, dim);
-    dim[1] = times;
-    x = b_broadcast(n->g, x, 4, dim);
+    if (t.rank == MAX_RANK) onnx_fail(n, "repeats of rank 8 are not supported");
+    memmove(wide.dim + at + 1, wide.dim + at, sizeof *t.dim * (size_t)(t.rank - at));
+    wide.dim[at] = 1;
+    x = b_reshape(n->g, x, t.rank + 1, wide.dim);
+    wide.dim[at] = times;
+    x = b_broadcast(n->g, x, t.rank + 1, wide.dim);
     if (!mul_ok(t.dim[axis], times, &t.dim[axis])) onnx_fail(n, "the result is too large");
     return b_reshape(n->g, x, t.rank, t.dim);
 }
@@ -227,7 +228,7 @@ void build_tile(OnnxNode *n)
     int64_t times[MAX_RANK];
     int rank = onnx_type(n, x).rank, have = onnx_ints_in(n, 1, times, MAX_RANK);
     if (have != rank) onnx_fail(n, "%d repeats for rank %d", have, rank);
-    for (int i = 0; i < rank; i++) x = repeat(n, x, i, times[i]);
+    for (int i = 0; i < rank; i++) x = onnx_repeat(n, x, i, times[i], false);
     onnx_out(n, 0, x);
 }
 

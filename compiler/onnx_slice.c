@@ -118,7 +118,7 @@ static Ref constant_indices(const OnnxNode *n, const Const *c, int64_t extent)
 }
 
 /* As i64 in [0, extent); negative ones count from the end. */
-static Ref indices(const OnnxNode *n, Ref i, int64_t extent)
+Ref onnx_indices(const OnnxNode *n, Ref i, int64_t extent)
 {
     Type t = onnx_type(n, i);
     if (t.dtype != DT_I64 && t.dtype != DT_I32) onnx_fail(n, "indices must be integers");
@@ -149,7 +149,7 @@ void build_gather(OnnxNode *n)
     Ref x = onnx_in(n, 0);
     Type t = onnx_type(n, x);
     int axis = onnx_axis(n, onnx_int(n, "axis", 0), t.rank);
-    Ref i = indices(n, onnx_in(n, 1), t.dim[axis]);
+    Ref i = onnx_indices(n, onnx_in(n, 1), t.dim[axis]);
     const Const *index = n->g->node[i].value;
     bool one = index && type_count(index->type) == 1;
     onnx_out(n, 0, one ? pick(n, x, axis, index) : b_gather(n->g, x, i, axis, 0));

@@ -27,6 +27,7 @@ static const struct {
     {"uint32", -1},         {"uint64", -1},       {"complex64", -1},      {"complex128", -1},
     {"bfloat16", DT_BF16},  {"float8e4m3fn", -1}, {"float8e4m3fnuz", -1}, {"float8e5m2", -1},
     {"float8e5m2fnuz", -1}, {"uint4", -1},        {"int4", -1},           {"float4e2m1", -1},
+    {"float8e8m0", -1},     {"uint2", -1},        {"int2", -1},
 };
 
 bool onnx_dtype_of(int64_t number, DType *out)
@@ -180,13 +181,22 @@ static const void *from_fields(const Source *s)
     }
 }
 
+/* A byte of a bool is 0 or 1, whatever the file says. */
+static const void *from_bytes(const Source *s, const uint8_t *raw)
+{
+    if (s->type.dtype != DT_BOOL) return raw;
+    uint8_t *data = arena_alloc(s->g->arena, s->bytes);
+    for (size_t i = 0; i < s->bytes; i++) data[i] = raw[i] != 0;
+    return data;
+}
+
 static const void *inside(const Source *s)
 {
     const Onnx__TensorProto *t = s->t;
     if (!t->has_raw_data) return from_fields(s);
     if (t->raw_data.len != s->bytes)
         BAD(s, "%zu bytes for the %zu of its dimensions", t->raw_data.len, s->bytes);
-    return t->raw_data.data;
+    return from_bytes(s, t->raw_data.data);
 }
 
 Ref onnx_tensor(Graph *g, const char *path, const Onnx__TensorProto *t)
@@ -197,5 +207,5 @@ Ref onnx_tensor(Graph *g, const char *path, const Onnx__TensorProto *t)
     if (t->segment) BAD(&s, "segments are not supported");
     if (!read_type(&s)) return ONNX_EMPTY;
     bool away = t->has_data_location && t->data_location != 0;
-    return graph_const(g, s.type, away ? external(&s) : inside(&s));
+    return graph_const(g, s.type, away ? from_bytes(&s, external(&s)) : inside(&s));
 }

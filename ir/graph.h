@@ -121,6 +121,7 @@ typedef struct Graph {
     Origin current;     /* given to nodes made from now on */
     const char **names; /* origin names: "Conv_12 (Conv)" */
     uint32_t nnames, names_cap;
+    uint32_t *name_table, name_table_size; /* finds names, open addressing */
     GraphOutput *out;
     uint32_t nout, out_cap;
     uint32_t *table, table_size; /* hash-consing, open addressing */

@@ -8,20 +8,40 @@
 
 enum { MAX_ORIGINS = 32, SHOWN = 3 };
 
+static uint32_t *name_slot(const Graph *g, const char *name)
+{
+    uint32_t mask = g->name_table_size - 1, i = (uint32_t)hash_bytes(name, strlen(name), 0) & mask;
+    while (g->name_table[i] && strcmp(g->names[g->name_table[i] - 1], name)) i = (i + 1) & mask;
+    return &g->name_table[i];
+}
+
+/* Entries are ids plus one. Of equal names the first keeps the place. */
+static void name_table_grow(Graph *g)
+{
+    g->name_table_size = g->name_table_size ? 2 * g->name_table_size : 64;
+    g->name_table = NEW_N(g->arena, uint32_t, g->name_table_size);
+    for (uint32_t i = 0; i < g->nnames; i++) {
+        uint32_t *slot = name_slot(g, g->names[i]);
+        if (!*slot) *slot = i + 1;
+    }
+}
+
 static uint32_t name_add(Graph *g, const char *name)
 {
     GROW(g->arena, g->names, g->nnames, g->names_cap);
-    g->names[g->nnames] = arena_strdup(g->arena, name);
-    return g->nnames++;
+    g->names[g->nnames++] = arena_strdup(g->arena, name);
+    if (2 * g->nnames >= g->name_table_size) name_table_grow(g);
+    uint32_t *slot = name_slot(g, name);
+    if (!*slot) *slot = g->nnames;
+    return g->nnames - 1;
 }
 
 /* `guess` is looked at first: graphs that follow one another have mostly equal ids. */
 static uint32_t name_id(Graph *g, const char *name, uint32_t guess)
 {
     if (guess < g->nnames && !strcmp(g->names[guess], name)) return guess;
-    for (uint32_t i = 0; i < g->nnames; i++)
-        if (!strcmp(g->names[i], name)) return i;
-    return name_add(g, name);
+    uint32_t known = g->name_table_size ? *name_slot(g, name) : 0;
+    return known ? known - 1 : name_add(g, name);
 }
 
 /* Inserts into a sorted set of distinct ids. */

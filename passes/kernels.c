@@ -44,8 +44,8 @@ static void open_axes(Body *b, const Group *gr, bool sample)
     }
 }
 
-/* Weights as the kernel's definition reads them: packed as the claim asked for, unless the claim has
- * a transformed copy of its own. */
+/* Weights as the kernel's definition reads them: packed as the claim asked for, unless the claim
+ * has a transformed copy of its own. */
 int claim_weights(Lowering *l, const Group *gr)
 {
     const Const *w = l->g->node[l->g->node[gr->heavy].args[1]].value;

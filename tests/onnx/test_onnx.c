@@ -7,6 +7,7 @@
 #include "compiler/onnx.h"
 #include "ir/build.h"
 #include "ir/eval.h"
+#include "proto.h"
 #include "tools/data/npy.h"
 
 #include <ftw.h>
@@ -304,41 +305,6 @@ static void test_deep_nesting(void)
 
 /* ---- models written by hand ---- */
 
-typedef struct Proto {
-    unsigned char p[2048];
-    size_t n;
-} Proto;
-
-static void byte(Proto *b, unsigned v)
-{
-    b->p[b->n++] = (unsigned char)v;
-}
-
-static void number_field(Proto *b, unsigned field, unsigned v)
-{
-    byte(b, field << 3);
-    byte(b, v); /* below 128 */
-}
-
-static void bytes_field(Proto *b, unsigned field, const void *p, size_t n)
-{
-    byte(b, field << 3 | 2);
-    byte(b, (unsigned)(n & 127) | 128);
-    byte(b, (unsigned)(n >> 7));
-    memcpy(b->p + b->n, p, n);
-    b->n += n;
-}
-
-static void text_field(Proto *b, unsigned field, const char *text)
-{
-    bytes_field(b, field, text, strlen(text));
-}
-
-static void nest(Proto *b, unsigned field, const Proto *inner)
-{
-    bytes_field(b, field, inner->p, inner->n);
-}
-
 /* "key" = "value" of a tensor's external data. */
 static void entry(Proto *tensor, const char *key, const char *value)
 {
@@ -346,23 +312,6 @@ static void entry(Proto *tensor, const char *key, const char *value)
     text_field(&e, 1, key);
     text_field(&e, 2, value);
     nest(tensor, 13, &e);
-}
-
-/* float x[1,4] */
-static Proto value_info(const char *name)
-{
-    Proto one = {.n = 0}, four = {.n = 0}, shape = {.n = 0}, tensor = {.n = 0}, type = {.n = 0};
-    Proto info = {.n = 0};
-    number_field(&one, 1, 1);
-    number_field(&four, 1, 4);
-    nest(&shape, 1, &one);
-    nest(&shape, 1, &four);
-    number_field(&tensor, 1, 1);
-    nest(&tensor, 2, &shape);
-    nest(&type, 1, &tensor);
-    text_field(&info, 1, name);
-    nest(&info, 2, &type);
-    return info;
 }
 
 /* y = op(x, second), with the initializer w, of opset 13. */
