@@ -43,7 +43,25 @@ Ref to_vector(Graph *, Ref v); /* [b,1,..] -> [b] */
 /* Losses, one value a sample: [b,1]. Stable forms, see losses.c. */
 Ref loss_cross_entropy(Graph *, Ref logits, Ref label);
 Ref loss_label_logit(Graph *, Ref logits, Ref label);
+Ref loss_margin(Graph *, Ref logits, Ref label); /* best other logit minus the label's */
+Ref loss_dlr(Graph *, Ref logits, Ref label);    /* 3 classes or more */
+Ref loss_dlr_targeted(Graph *, Ref logits, Ref label, Ref target); /* 4 or more */
 /* i64[b] == argmax(logits): bool [b] */
 Ref predicts(Graph *, Ref logits, Ref label);
+
+/* Norms of each sample and what is done with them (norms.c). Numbers a sample are [b]. */
+Ref norm_l1(Graph *, Ref v);
+Ref norm_l2(Graph *, Ref v);
+Ref norm_linf(Graph *, Ref v);
+Ref mean_square(Graph *, Ref v);
+Ref scaled(Graph *, Ref v, Ref factor); /* v times a number a sample */
+Ref ball_l2(Graph *, Ref v, Ref eps);   /* v, shortened to eps where it is longer */
+Ref ball_linf(Graph *, Ref v, Ref eps); /* v, each element clipped to [-eps, eps] */
+Ref to_pixels(Graph *, Ref v);          /* clipped to [0,1] */
+Ref farthest_pixels(Graph *, Ref x);    /* max(x, 1 - x): to the farther wall of the box */
+
+/* Random numbers keyed by the inputs seed and id, and draw (i32[b]) (noise.c). */
+Ref noise_uniform(Graph *, Type image, Ref draw, int stream);  /* in [-1, 1) */
+Ref noise_gaussian(Graph *, Type image, Ref draw, int stream); /* mean 0, variance 1 */
 
 #endif

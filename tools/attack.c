@@ -50,7 +50,7 @@ static int set_hyper(Attack *a, const char *option, const char *name, double v)
 {
     int k = adj_hyper(a->b.entry, name);
     if (k < 0 || k >= MAX_HYPER)
-        return fail_usage("%s: %s has no such parameter", option, a->b.entry->name);
+        return fail_usage("%s: %s has no parameter %s", option, a->b.entry->name, name);
     const AdjHyper *h = &a->b.entry->hyper[k];
     if (!(v >= h->lo && v <= h->hi))
         return fail_usage("%s: %g is not between %g and %g", option, v, h->lo, h->hi);
@@ -70,15 +70,29 @@ static int set_given(Attack *a, const char *option, const char *name, const char
     return e ? e : set_hyper(a, option, name, *used);
 }
 
+/* A start that was given, or the image, stands in for a random one where the attack has it. */
+static int set_start(Attack *a)
+{
+    const AttackPlan *p = a->plan;
+    int k = adj_hyper(a->b.entry, "random");
+    bool random = k >= 0 && p->random && a->b.entry->hyper[k].value != 0;
+    a->r->start = random ? "random" : p->start ? "given" : "image";
+    if (p->start && adj_io(a->b.entry, "start") < 0)
+        return fail_usage("--start: %s always starts at the image", a->b.entry->name);
+    return k < 0 || p->random ? 0 : set_hyper(a, "--start", "random", 0);
+}
+
 static int set_all(Attack *a)
 {
     const AttackPlan *p = a->plan;
     int e;
     if ((e = set_given(a, "--eps", "eps", p->eps, &a->r->eps)) ||
-        (e = set_given(a, "--step", "step", p->step, &a->r->step)))
+        (e = set_given(a, "--step", "step", p->step, &a->r->step)) || (e = set_start(a)))
         return e;
-    if (!p->random && (e = set_hyper(a, p->start ? "--start" : "--no-random-start", "random", 0)))
-        return e;
+    for (int i = 0; i < p->nsetting; i++) {
+        const Setting *s = &p->setting[i];
+        if ((e = set_hyper(a, s->option, s->name, s->value))) return e;
+    }
     if (p->targeted && (e = set_hyper(a, "--targeted", "targeted", 1))) return e;
     return p->stop ? set_hyper(a, "--stop", "stop", p->stop) : 0;
 }
@@ -105,7 +119,8 @@ static int add_labels(Attack *a)
 {
     a->labels = calloc((size_t)a->b.samples, sizeof *a->labels);
     a->before = calloc((size_t)a->b.samples, sizeof *a->before);
-    return a->labels && a->before ? 0 : fail_input("no memory for labels");
+    if (!a->labels || !a->before) return fail_input("no memory for labels");
+    return adj_io(a->b.entry, "label") < 0 ? 0 : buffers_lend(&a->b, "label", a->labels);
 }
 
 static int open_files(Attack *a)

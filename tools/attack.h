@@ -6,6 +6,14 @@
 #include "tools/images.h"
 #include "tools/score.h"
 
+enum { MAX_SETTINGS = 16 };
+
+typedef struct Setting { /* a hyperparameter that was given */
+    const char *option;  /* "--mu", for messages */
+    char name[32];
+    double value;
+} Setting;
+
 typedef struct AttackPlan {
     const char *attack; /* an entry that takes x, y and gives adv, success */
     const char *model, *images;
@@ -17,7 +25,9 @@ typedef struct AttackPlan {
     int64_t target;      /* of all samples, unless there is a file */
     const char *targets; /* file with one a sample, or NULL */
     int stop;            /* 0 never, 1 at success, 2 at an exact cycle */
-    const char *out;     /* file for the adversarial images, or NULL */
+    int nsetting;
+    Setting setting[MAX_SETTINGS];
+    const char *out; /* file for the adversarial images, or NULL */
     DataRange range;
     RunChoice run;
 } AttackPlan;
@@ -31,6 +41,7 @@ typedef struct AttackResult {
     double linf_max;
     uint64_t forwards, backwards; /* of the attack, exact; judging its results apart */
     double eps, step;             /* as used; NaN: the attack has no such parameter */
+    const char *start;            /* "random", "given" or "image" */
     double seconds;               /* in the attack's compiled code */
     double compile_seconds;
     char target[64], cpu[64]; /* what the model was compiled for */

@@ -12,6 +12,12 @@
 
 static const char *const stops[] = {"never", "success", "cycle"};
 
+/* Passes that an image-step is counted by: backward ones, where the attack has any. */
+static double image_steps(const AttackResult *r)
+{
+    return (double)(r->backwards ? r->backwards : r->forwards);
+}
+
 static double share(int64_t part, int64_t whole)
 {
     return whole ? (double)part / (double)whole : 0;
@@ -28,11 +34,10 @@ static void print_setting(const AttackPlan *p, const AttackResult *r)
     printf("%-16s %s", "attack", p->attack);
     if (!isnan(r->eps)) printf(", eps %.6g", r->eps);
     if (!isnan(r->step)) printf(", step %.6g", r->step);
-    printf(", %d steps, %s start, seed %" PRIu64 ", %s\n", p->steps,
-           p->start    ? "given"
-           : p->random ? "random"
-                       : "no random",
-           p->run.seed, p->targeted ? "targeted" : "untargeted");
+    for (int i = 0; i < p->nsetting; i++)
+        printf(", %s %.6g", p->setting[i].name, p->setting[i].value);
+    printf(", %d steps, start %s, seed %" PRIu64 ", %s\n", p->steps, r->start, p->run.seed,
+           p->targeted ? "targeted" : "untargeted");
 }
 
 void attack_print(const AttackPlan *p, const AttackResult *r)
@@ -48,7 +53,7 @@ void attack_print(const AttackPlan *p, const AttackResult *r)
     printf("%-16s %.3f forwards, %.3f backwards a sample\n", "cost", (double)r->forwards / n,
            (double)r->backwards / n);
     printf("%-16s %.0f image-steps/s (%.3f s, %d threads; compiled in %.2f s)\n", "speed",
-           (double)r->backwards / r->seconds, r->seconds, p->run.threads, r->compile_seconds);
+           image_steps(r) / r->seconds, r->seconds, p->run.threads, r->compile_seconds);
 }
 
 static json_t *number_or_null(double v)
@@ -56,20 +61,25 @@ static json_t *number_or_null(double v)
     return isfinite(v) ? json_real(v) : json_null();
 }
 
+static json_t *given_json(const AttackPlan *p)
+{
+    json_t *j = json_object();
+    for (int i = 0; i < p->nsetting; i++)
+        json_object_set_new(j, p->setting[i].name, json_real(p->setting[i].value));
+    return j;
+}
+
 static json_t *setting_json(const AttackPlan *p, const AttackResult *r)
 {
     char hash[20];
     snprintf(hash, sizeof hash, "%016" PRIx64, r->hash);
-    return json_pack("{s:s, s:o, s:o, s:i, s:I, s:s, s:s?, s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:i}",
-                     "attack", p->attack, "eps", number_or_null(r->eps), "step",
-                     number_or_null(r->step), "steps", (int)p->steps, "seed",
-                     (json_int_t)p->run.seed, "start",
-                     p->start    ? "file"
-                     : p->random ? "random"
-                                 : "image",
-                     "start_file", p->start, "targeted", p->targeted, "stop", stops[p->stop],
-                     "model", p->model, "hash", hash, "precision", r->f64 ? "f64" : "f32", "target",
-                     r->target, "cpu", r->cpu, "batch", r->slots);
+    return json_pack(
+        "{s:s, s:o, s:o, s:o, s:i, s:I, s:s, s:s?, s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:i}",
+        "attack", p->attack, "eps", number_or_null(r->eps), "step", number_or_null(r->step),
+        "parameters", given_json(p), "steps", (int)p->steps, "seed", (json_int_t)p->run.seed,
+        "start", r->start, "start_file", p->start, "targeted", p->targeted, "stop", stops[p->stop],
+        "model", p->model, "hash", hash, "precision", r->f64 ? "f64" : "f32", "target", r->target,
+        "cpu", r->cpu, "batch", r->slots);
 }
 
 static json_t *result_json(const AttackPlan *p, const AttackResult *r)
@@ -89,8 +99,8 @@ static json_t *result_json(const AttackPlan *p, const AttackResult *r)
 static json_t *timing_json(const AttackPlan *p, const AttackResult *r)
 {
     return json_pack("{s:f, s:f, s:f, s:i}", "attack_seconds", r->seconds, "image_steps_per_second",
-                     (double)r->backwards / r->seconds, "compile_seconds", r->compile_seconds,
-                     "threads", p->run.threads);
+                     image_steps(r) / r->seconds, "compile_seconds", r->compile_seconds, "threads",
+                     p->run.threads);
 }
 
 int attack_write_json(const char *path, const AttackPlan *p, const AttackResult *r)
@@ -98,7 +108,7 @@ int attack_write_json(const char *path, const AttackPlan *p, const AttackResult 
     json_t *j =
         json_pack("{s:o, s:o, s:o, s:s}", "settings", setting_json(p, r), "results",
                   result_json(p, r), "timings", timing_json(p, r), "units",
-                  "distances: pixels in [0,1]; eps, step: pixels in [0,1]; accuracies: shares");
+                  "pixels in [0,1]; eps, step: in the norm of the attack; accuracies: shares");
     if (!j) return fail_input("%s: cannot be written: a name is not UTF-8", path);
     NewFile file;
     DataError error;

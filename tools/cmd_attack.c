@@ -11,15 +11,19 @@
 
 static struct {
     char *attack, *eps, *step, *steps, *start, *targeted, *stop, *out, *json;
-    int no_random;
+    char *loss, *keep, *mu, *set;
+    int no_random, box;
 } given;
 
 static struct poptOption table[] = {
-    {"attack", 0, POPT_ARG_STRING, &given.attack, 0, "pgd-linf (default)", "NAME"},
+    {"attack", 0, POPT_ARG_STRING, &given.attack, 0,
+     "pgd-linf (default); docs/attacks.md has the list", "NAME"},
     {"eps", 0, POPT_ARG_STRING, &given.eps, 0,
-     "radius of the ball, in units of pixels in [0,1] (default 8/255)", "EPS"},
-    {"step", 0, POPT_ARG_STRING, &given.step, 0, "step size, in the same units (default 2/255)",
-     "STEP"},
+     "radius of the ball, in the norm of the attack, pixels in [0,1] (default: the attack's; 8/255 "
+     "for Linf)",
+     "EPS"},
+    {"step", 0, POPT_ARG_STRING, &given.step, 0,
+     "step size, in the same units (default: the attack's)", "STEP"},
     {"steps", 0, POPT_ARG_STRING, &given.steps, 0, "number of steps (default 10)", "N"},
     {"start", 0, POPT_ARG_STRING, &given.start, 0,
      "first iterates, one for each of the images; no random start", "X0.npy"},
@@ -30,6 +34,15 @@ static struct poptOption table[] = {
      "never (default); success: at the first iterate that fools; cycle: when iterates repeat, "
      "with the result that all steps would give",
      "WHEN"},
+    {"loss", 0, POPT_ARG_STRING, &given.loss, 0,
+     "ce (default), margin, dlr; targeted-dlr (with --targeted)", "NAME"},
+    {"keep", 0, POPT_ARG_STRING, &given.keep, 0,
+     "the iterate to return: last (default), best (loss), first (that fools)", "WHICH"},
+    {"mu", 0, POPT_ARG_STRING, &given.mu, 0, "momentum, where the attack has one", "MU"},
+    {"box", 0, POPT_ARG_NONE, &given.box, 0,
+     "stay in [0,1], for the attacks that do not by themselves (l2-min, btr, g-explain)", NULL},
+    {"set", 0, POPT_ARG_STRING, &given.set, 0,
+     "other parameters of the attack, by the names in docs/attacks.md", "NAME=VALUE,..."},
     {NULL, 'o', POPT_ARG_STRING, &given.out, 0, "write the adversarial images, [N,C,H,W]",
      "ADV.npy"},
     {"json", 0, POPT_ARG_STRING, &given.json, 0, "write the report as JSON", "FILE"},
@@ -49,7 +62,8 @@ static const Syntax syntax = {
     "[0,1]. Results do not depend on threads, batch or --first.\n\n"
     "Examples:\n"
     "  adjoint attack model.onnx test_batch.bin --eps 8/255 --step 2/255 --steps 10 --limit 1000\n"
-    "  adjoint attack model.onnx x.npy --labels y.npy --targeted 3 --stop success -o adv.npy\n",
+    "  adjoint attack model.onnx x.npy --labels y.npy --targeted 3 --stop success -o adv.npy\n"
+    "  adjoint attack model.onnx x.npy --labels y.npy --attack l2-min --steps 450 --eps 20\n",
     table};
 
 static int take_target(AttackPlan *p)
@@ -79,6 +93,54 @@ static int take_numbers(AttackPlan *p)
     return take_target(p);
 }
 
+static int add_setting(AttackPlan *p, const char *option, const char *name, double value)
+{
+    if (p->nsetting == MAX_SETTINGS) return fail_usage("--set: more than %d", MAX_SETTINGS);
+    Setting *s = &p->setting[p->nsetting++];
+    *s = (Setting){.option = option, .value = value};
+    snprintf(s->name, sizeof s->name, "%s", name);
+    return 0;
+}
+
+static int take_word(AttackPlan *p, const char *option, const char *text, const char *const *words)
+{
+    int which = 0, e = option_word(option, text, words, &which);
+    return e || !text ? e : add_setting(p, option, option + 2, which);
+}
+
+/* One NAME=VALUE of n characters. */
+static int take_pair(AttackPlan *p, const char *pair, size_t n)
+{
+    char text[96], *eq;
+    double value;
+    snprintf(text, sizeof text, "%.*s", (int)n, pair);
+    eq = strchr(text, '=');
+    if (n >= sizeof text || !eq || eq == text || eq - text > 31 || !number_parse(eq + 1, &value))
+        return fail_usage("--set: '%s' is not NAME=VALUE", text);
+    *eq = 0;
+    return add_setting(p, "--set", text, value);
+}
+
+static int take_settings(AttackPlan *p)
+{
+    static const char *const losses[] = {"ce", "margin", "dlr", "targeted-dlr", NULL};
+    static const char *const keeps[] = {"last", "best", "first", NULL};
+    double mu = 0;
+    int e;
+    if ((e = take_word(p, "--loss", given.loss, losses)) ||
+        (e = take_word(p, "--keep", given.keep, keeps)) ||
+        (e = option_number("--mu", given.mu, 0, INFINITY, &mu)))
+        return e;
+    if (given.mu && (e = add_setting(p, "--mu", "mu", mu))) return e;
+    if (given.box && (e = add_setting(p, "--box", "box", 1))) return e;
+    if (given.loss && !strcmp(given.loss, "targeted-dlr") && !given.targeted)
+        return fail_usage("--loss: targeted-dlr needs --targeted");
+    for (const char *at = given.set; at && !e;
+         at = at[strcspn(at, ",")] ? strchr(at, ',') + 1 : NULL)
+        e = take_pair(p, at, strcspn(at, ","));
+    return e;
+}
+
 static int take_plan(AttackPlan *p)
 {
     int e;
@@ -92,7 +154,7 @@ static int take_plan(AttackPlan *p)
         return fail_usage("--attack: no attack '%s'", p->attack);
     if (given.start && given.no_random)
         return fail_usage("--no-random-start: --start says where to start already");
-    if ((e = take_numbers(p)) || (e = options_data(&p->range))) return e;
+    if ((e = take_numbers(p)) || (e = take_settings(p)) || (e = options_data(&p->range))) return e;
     return options_run(&p->run);
 }
 

@@ -33,7 +33,10 @@ struct poptOption model_table[] = {
          "shape, without the proof that samples are independent",
          "N"),
     TEXT("dim", dim, "extents of symbolic dimensions, e.g. H=224,W=224", "NAME=N"),
-    TEXT("cpu", cpu, "CPU to compile for (default: this one, or the target's baseline)", "NAME"),
+    TEXT("cpu", cpu,
+         "CPU to compile for (default: this one, or the target's baseline); several, as in "
+         "x86-64,haswell,znver4: one object that runs the last of them that the machine can",
+         "NAMES"),
     TEXT("precision", precision, "f32 (default) or f64", "TYPE"),
     TEXT("weights", weights, "embed (default) or file: beside the object", "WHERE"),
     TEXT("mean", mean, "the model is fed (pixel * scale - mean) / std; one a channel, or one",

@@ -113,6 +113,35 @@ void net_run(const Net *net, const char *name, Run *r)
     if (rc) give_up(name, "returned an error");
 }
 
+static const AdjEntry *need_entry(const Net *net, const char *name)
+{
+    const AdjEntry *entry = adj_entry(net->model, name);
+    if (!entry) give_up(name, "no such entry");
+    return entry;
+}
+
+void run_bind(const Net *net, const char *entry, Run *r, const char *name, void *data)
+{
+    int k = adj_io(need_entry(net, entry), name);
+    if (k < 0 || k >= 16) give_up(name, "no such tensor");
+    r->io[k] = data;
+}
+
+void run_set(const Net *net, const char *entry, Run *r, const char *name, double value)
+{
+    const AdjEntry *e = need_entry(net, entry);
+    int k = adj_hyper(e, name);
+    if (k < 0 || k >= 16) give_up(name, "no such hyperparameter");
+    void *to = &r->number[k];
+    if (e->hyper[k].dtype == ADJ_F64)
+        *(double *)to = value;
+    else if (e->hyper[k].dtype == ADJ_F32)
+        *(float *)to = (float)value;
+    else
+        *(int32_t *)to = (int32_t)value;
+    r->hyper[k] = to;
+}
+
 NpyArray npy_need(const char *path)
 {
     NpyArray a;

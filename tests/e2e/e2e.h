@@ -42,8 +42,13 @@ typedef struct Run {
     uint32_t hyper_each;
     uint64_t seed;
     AdjStatus status;
+    double number[16]; /* where run_set keeps values */
 } Run;
 void net_run(const Net *, const char *entry, Run *); /* exits on a non-zero code */
+
+/* A tensor, or a hyperparameter of all samples, by its name; they exit if the entry has none. */
+void run_bind(const Net *, const char *entry, Run *, const char *name, void *data);
+void run_set(const Net *, const char *entry, Run *, const char *name, double value);
 
 NpyArray npy_need(const char *path);
 double *npy_doubles(const NpyArray *);                   /* heap */
