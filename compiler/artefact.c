@@ -82,7 +82,7 @@ static void write_so(Writing *w)
 
 static void write_emitted(Writing *w, EmitKind kind, const char *suffix)
 {
-    Bytes b = target_emit(w->c->module, w->c->target, kind);
+    Bytes b = variants_emit(w->c, kind, NULL);
     write_file(w, suffix, b.data, b.size);
     bytes_free(&b);
 }

@@ -156,29 +156,36 @@ static uint64_t model_hash(AdjCompiled *c)
 {
     Str s = {0};
     for (int i = 0; i < c->nspec; i++) graph_print(&s, c->spec[i].step);
-    str_fmt(&s, "%s %s %d %d %d %d", c->target->triple, c->target->cpu, c->opt.weights_file,
-            c->opt.trace, c->opt.generic, c->opt.no_winograd);
+    str_fmt(&s, "%s %s %d %d %d %d", c->target->triple, c->cpus, c->opt.weights_file, c->opt.trace,
+            c->opt.generic, c->opt.no_winograd);
     uint64_t h = hash_bytes(s.s, s.n, 1);
     str_free(&s);
     return h;
 }
 
-static void lower(AdjCompiled *c)
+static Module *lower_for(AdjCompiled *c, const Target *target)
 {
-    double start = wall_seconds();
-    Module *m = c->module = module_new(c->arena, c->opt.prefix);
+    Module *m = module_new(c->arena, c->opt.prefix);
     const char *slash = strrchr(c->opt.model, '/');
     m->source = slash ? slash + 1 : c->opt.model;
     m->precision = c->model.dtype;
     m->embed = !c->opt.weights_file;
     m->trace = c->opt.trace;
     m->hash = model_hash(c);
-    for (int i = 0; i < c->nspec; i++) lower_program(m, c->target, &c->spec[i]);
+    for (int i = 0; i < c->nspec; i++) lower_program(m, target, &c->spec[i]);
     module_finish(m);
+    return m;
+}
+
+static void lower(AdjCompiled *c)
+{
+    double start = wall_seconds();
+    for (int i = 0; i < c->nvariant; i++) c->variant[i].module = lower_for(c, c->variant[i].target);
+    variants_join(c);
     if (c->opt.print_after && !strcmp(c->opt.print_after, "lower")) {
         c->printed = true;
         Str s = {0};
-        module_print(&s, m);
+        module_print(&s, c->module);
         fputs(s.s, stderr);
         str_free(&s);
     }
@@ -188,11 +195,7 @@ static void lower(AdjCompiled *c)
 static void compile(void *arg)
 {
     AdjCompiled *c = arg;
-    c->target = target_find(c->arena, c->opt.target, c->opt.cpu);
-    Target *t = arena_dup(c->arena, c->target, sizeof *t);
-    t->winograd = !c->opt.no_winograd;
-    if (c->opt.generic) t->offer = NULL;
-    c->target = t;
+    variants_open(c);
     import(c);
     double start = wall_seconds();
     prepare_model(c);
@@ -283,7 +286,7 @@ const Bytes *compiled_object(AdjCompiled *c)
 {
     if (c->object.data) return &c->object;
     double start = wall_seconds();
-    c->object = target_emit(c->module, c->target, EMIT_OBJ);
+    c->object = variants_emit(c, EMIT_OBJ, c->stack);
     c->times.emit = wall_seconds() - start;
     return &c->object;
 }

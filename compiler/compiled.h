@@ -10,10 +10,19 @@
 
 enum { MAX_ENTRIES = 16, DEFAULT_BATCH = 8, BATCH_NONE = -1 };
 
+/* What is compiled for one row of --cpu. */
+typedef struct CpuVariant {
+    const Target *target;
+    Module *module;
+} CpuVariant;
+
 struct AdjCompiled {
     Arena *arena;
     AdjOptions opt; /* strings copied into the arena */
-    const Target *target;
+    int nvariant;
+    CpuVariant variant[MAX_VARIANTS];
+    const Target *target;  /* of the variant that runs here, or of the first, as is module */
+    const char *cpus;      /* names of all, with commas */
     const Graph *imported; /* as the file has it, batch 1 */
     Model model;
     int nspec;
@@ -22,12 +31,17 @@ struct AdjCompiled {
     AdjTimes times;
     Str stages; /* names that --print-after could have had */
     bool printed;
-    Bytes object; /* emitted on first use */
+    Bytes object;               /* emitted on first use */
+    int64_t stack[MAX_ENTRIES]; /* of each entry; known with the object */
     Loaded *loaded;
     const AdjModel *here;
 };
 
 double wall_seconds(void);
+/* variants.c: targets of --cpu's list; modules that agree in what a caller sees. */
+void variants_open(AdjCompiled *);
+void variants_join(AdjCompiled *);
+Bytes variants_emit(const AdjCompiled *, EmitKind, int64_t *stack);
 const Bytes *compiled_object(AdjCompiled *);                     /* err()s on failure */
 const char *compiled_c_name(AdjCompiled *, const char *program); /* "pgd-linf" -> "pgd_linf" */
 /* Text of the generated header; manifest as JSON (heap). */

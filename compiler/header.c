@@ -79,8 +79,9 @@ static void put_example(AdjCompiled *c, Str *s, const char *base, const Program 
     str_fmt(s, " *       return %s_%s(NULL, &call);\n *   }\n */\n", c->opt.prefix, name);
 }
 
-static void put_entry(AdjCompiled *c, Str *s, const Program *p)
+static void put_entry(AdjCompiled *c, Str *s, int i)
 {
+    const Program *p = &c->module->program[i];
     const char *name = compiled_c_name(c, p->name);
     const char *up = upper(c->arena, arena_printf(c->arena, "%s_%s", c->opt.prefix, name));
     str_fmt(s, "\n/* %s%s\n", p->name, p->loop ? ", call->steps steps" : "");
@@ -89,6 +90,7 @@ static void put_entry(AdjCompiled *c, Str *s, const Program *p)
     str_fmt(s, "#define %s_SLOTS %d\n", up, p->slots);
     str_fmt(s, "#define %s_ARENA(workers) (%lldu + (size_t)(workers) * %lldu) /* bytes */\n", up,
             (long long)p->shared_bytes, (long long)p->worker_bytes);
+    str_fmt(s, "#define %s_STACK %lldu /* bytes */\n", up, (long long)c->stack[i]);
     str_fmt(s, "int %s_%s(const AdjEnv *env, const AdjCall *call);\n", c->opt.prefix, name);
 }
 
@@ -96,8 +98,9 @@ void header_text(AdjCompiled *c, Str *s, const char *base)
 {
     const char *up = upper(c->arena, c->opt.prefix);
     const Module *m = c->module;
+    compiled_object(c); /* which tells the stack that entries need */
     str_fmt(s, "/* %s compiled for %s, %s. Written by adjoint; do not edit. */\n", m->source,
-            c->target->triple, c->target->cpu);
+            c->target->triple, c->cpus);
     str_fmt(s, "#ifndef ADJ_MODEL_%s_H\n#define ADJ_MODEL_%s_H\n\n", up, up);
     str_put(s, adjoint_abi_text);
     str_put(s, "\n");
@@ -105,6 +108,6 @@ void header_text(AdjCompiled *c, Str *s, const char *base)
     str_put(s, "\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
     str_fmt(s, "extern const AdjModel %s_model;\n", m->prefix);
     if (!m->embed) str_fmt(s, "#define %s_WEIGHTS_BYTES %lldu\n", up, (long long)m->const_bytes);
-    for (int i = 0; i < m->nprogram; i++) put_entry(c, s, &m->program[i]);
+    for (int i = 0; i < m->nprogram; i++) put_entry(c, s, i);
     str_put(s, "\n#ifdef __cplusplus\n}\n#endif\n#endif\n");
 }

@@ -64,14 +64,15 @@ static double phase_macs(const Phase *p)
     return n;
 }
 
-static json_t *program_json(AdjCompiled *c, const Program *p)
+static json_t *program_json(AdjCompiled *c, int i)
 {
-    json_t *j =
-        json_pack("{s:s, s:s, s:b, s:i, s:I, s:I, s:f, s:f}", "name", p->name, "symbol",
-                  arena_printf(c->arena, "%s_%s", c->opt.prefix, compiled_c_name(c, p->name)),
-                  "steps", p->loop, "slots", p->slots, "arena_shared_bytes",
-                  (json_int_t)p->shared_bytes, "arena_worker_bytes", (json_int_t)p->worker_bytes,
-                  "macs_step", phase_macs(&p->step), "macs_judge", phase_macs(&p->judge));
+    const Program *p = &c->module->program[i];
+    json_t *j = json_pack(
+        "{s:s, s:s, s:b, s:i, s:I, s:I, s:I, s:f, s:f}", "name", p->name, "symbol",
+        arena_printf(c->arena, "%s_%s", c->opt.prefix, compiled_c_name(c, p->name)), "steps",
+        p->loop, "slots", p->slots, "arena_shared_bytes", (json_int_t)p->shared_bytes,
+        "arena_worker_bytes", (json_int_t)p->worker_bytes, "stack_bytes", (json_int_t)c->stack[i],
+        "macs_step", phase_macs(&p->step), "macs_judge", phase_macs(&p->judge));
     json_object_set_new(j, "io", io_json(p));
     json_object_set_new(j, "hyper", hyper_json(p));
     json_object_set_new(j, "kernels", calls_json(c->module, p));
@@ -124,21 +125,30 @@ static json_t *model_json(AdjCompiled *c)
                      ops_json(f));
 }
 
+static json_t *imports_json(Arena *a, const Bytes *object)
+{
+    const char **name;
+    int n = object_imports(a, object, &name);
+    json_t *j = json_array();
+    for (int i = 0; i < n; i++) json_array_append_new(j, json_string(name[i]));
+    return j;
+}
+
 char *manifest_text(AdjCompiled *c, bool with_graph)
 {
     const Module *m = c->module;
     const Bytes *code = c->target->gpu ? NULL : compiled_object(c);
     json_t *j =
         json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:i}", "model", m->source,
-                  "prefix", m->prefix, "target", c->target->triple, "cpu", c->target->cpu,
-                  "precision", dtype_name(m->precision), "hash",
+                  "prefix", m->prefix, "target", c->target->triple, "cpu", c->cpus, "precision",
+                  dtype_name(m->precision), "hash",
                   arena_printf(c->arena, "%016llx", (unsigned long long)m->hash),
                   "weights_embedded", m->embed, "weights_bytes", (json_int_t)m->const_bytes,
                   "object_bytes", (json_int_t)(code ? code->size : 0), "kernels", m->nkernel);
+    if (code) json_object_set_new(j, "imports", imports_json(c->arena, code));
     if (with_graph) json_object_set_new(j, "graph", model_json(c));
     json_t *entries = json_array();
-    for (int i = 0; i < m->nprogram; i++)
-        json_array_append_new(entries, program_json(c, &m->program[i]));
+    for (int i = 0; i < m->nprogram; i++) json_array_append_new(entries, program_json(c, i));
     json_object_set_new(j, "entries", entries);
     char *text = json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
     json_decref(j);

@@ -14,6 +14,12 @@ static const CpuRow x86_rows[] = {
 static const CpuRow arm64_rows[] = {
 #include "targets/cpu/arm64.def"
 };
+static const CpuRow riscv64_rows[] = {
+#include "targets/cpu/riscv64.def"
+};
+static const CpuRow arm_rows[] = {
+#include "targets/cpu/arm.def"
+};
 static const CpuRow ptx_rows[] = {
 #include "targets/ptx/cpus.def"
 #undef CPU
@@ -58,6 +64,9 @@ static const Family families[] = {
     {"x86-64", "x86_64", "x86_64-unknown-linux-gnu", x86_rows, COUNT(x86_rows), false, offer_cpu},
     {"aarch64", "aarch64", "aarch64-unknown-linux-gnu", arm64_rows, COUNT(arm64_rows), false,
      offer_cpu},
+    {"riscv64", "riscv64", "riscv64-unknown-linux-gnu", riscv64_rows, COUNT(riscv64_rows), false,
+     offer_cpu},
+    {"arm", "arm", "arm-unknown-linux-gnueabihf", arm_rows, COUNT(arm_rows), false, offer_cpu},
     {"nvptx64", "nvptx64", "nvptx64-nvidia-cuda", ptx_rows, COUNT(ptx_rows), true, offer_none},
 };
 
@@ -164,16 +173,39 @@ static const CpuRow *row_of(Arena *a, const Family *f, const char *name)
     return f == host_family(a) ? native_row(a, f) : &f->row[0];
 }
 
+bool target_runs_here(const Target *t)
+{
+    bool yes = false;
+    Arena *a = arena_new();
+    char *features;
+    copy_message(a, LLVMGetHostCPUFeatures(), &features);
+    char *triple;
+    copy_message(a, LLVMGetDefaultTargetTriple(), &triple);
+    yes = is_arch(triple, family_of(t->triple)->arch) &&
+          has_all(features, ((const CpuRow *)t->row)->needs);
+    arena_free(a);
+    return yes;
+}
+
 /* ---- targets ---- */
+
+/* "aarch64-linux-gnu" is "aarch64-unknown-linux-gnu"; LLVM takes the parts as they stand. A bare
+ * architecture gets the family's triple. */
+static const char *whole_triple(Arena *a, const Family *f, const char *triple)
+{
+    char *whole;
+    if (!triple || !strchr(triple, '-') || !strcmp(triple, f->name)) return f->triple;
+    copy_message(a, LLVMNormalizeTargetTriple(triple), &whole);
+    return whole;
+}
 
 const Target *target_find(Arena *a, const char *triple, const char *cpu)
 {
     const Family *f = triple ? family_of(triple) : host_family(a);
     const CpuRow *r = row_of(a, f, cpu);
     Target *t = NEW(a, Target);
-    bool whole = triple && strchr(triple, '-') && strcmp(triple, f->name);
     *t = (Target){.name = f->name,
-                  .triple = whole ? arena_strdup(a, triple) : f->triple,
+                  .triple = whole_triple(a, f, triple),
                   .cpu = r->name,
                   .vec_bytes = r->vec_bytes,
                   .vec_regs = r->vec_regs,

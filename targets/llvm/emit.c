@@ -36,11 +36,13 @@ typedef struct Emitter {
     LLVMContextRef ctx;
     LLVMModuleRef mod;
     LLVMTargetMachineRef tm;
+    Stack *stack;
 } Emitter;
 
 static void emitter_close(void *arg)
 {
     Emitter *e = arg;
+    stack_close(e->stack);
     if (e->mod) LLVMDisposeModule(e->mod);
     if (e->tm) LLVMDisposeTargetMachine(e->tm);
     LLVMContextDispose(e->ctx);
@@ -135,20 +137,70 @@ static Bytes generate(Emitter *e, LLVMCodeGenFileType type)
 {
     char *message = NULL;
     LLVMMemoryBufferRef buffer;
+    e->stack = stack_open(e->mod);
     if (LLVMTargetMachineEmitToMemoryBuffer(e->tm, e->mod, type, &message, &buffer))
         fail("LLVM code generation", message);
+    if (stack_error(e->stack)) err(NULL, "LLVM code generation: %s", stack_error(e->stack));
     Bytes b = bytes_of(LLVMGetBufferStart(buffer), LLVMGetBufferSize(buffer));
     LLVMDisposeMemoryBuffer(buffer);
     return b;
 }
 
-static Bytes emitter_finish(Emitter *e, const Target *t, EmitKind kind)
+static Bytes emitter_run(Emitter *e, const Target *t, EmitKind kind)
 {
     verify(e);
     optimise(e);
     bool object = kind == EMIT_OBJ && !t->gpu;
-    Bytes b =
-        kind == EMIT_LLVM ? print_ir(e) : generate(e, object ? LLVMObjectFile : LLVMAssemblyFile);
+    return kind == EMIT_LLVM ? print_ir(e)
+                             : generate(e, object ? LLVMObjectFile : LLVMAssemblyFile);
+}
+
+static Bytes emitter_finish(Emitter *e, const Target *t, EmitKind kind)
+{
+    Bytes b = emitter_run(e, t, kind);
+    err_keep(e);
+    emitter_close(e);
+    return b;
+}
+
+static void mark_variant(Emitter *e, const Variant *v, LLVMValueRef fn)
+{
+    size_t n;
+    const char *old = LLVMGetValueName2(fn, &n);
+    const char *name = arena_printf(v->m->arena, "%s.%s", old, v->target->cpu);
+    LLVMSetValueName2(fn, name, strlen(name));
+    emit_cpu_attributes(e->ctx, fn, v->target);
+}
+
+/* Where there are several variants, the functions of each (kernels, and what claims put beside
+ * them) have the CPU's name behind theirs and say for which CPU they are: the code generator is set
+ * to one. */
+static LLVMValueRef *variant_kernels(Emitter *e, const Variant *v, bool several)
+{
+    const Module *m = v->m;
+    LLVMValueRef *fn = NEW_N(m->arena, LLVMValueRef, m->nkernel);
+    LLVMValueRef last = LLVMGetLastFunction(e->mod);
+    for (int i = 0; i < m->nkernel; i++)
+        fn[i] = emit_kernel(e->mod, m->kernel[i], v->target, false);
+    if (!several) return fn;
+    for (LLVMValueRef f = last ? LLVMGetNextFunction(last) : LLVMGetFirstFunction(e->mod); f;
+         f = LLVMGetNextFunction(f))
+        if (!LLVMIsDeclaration(f)) mark_variant(e, v, f);
+    return fn;
+}
+
+Bytes target_emit_variants(const Variant *v, int n, EmitKind kind, int64_t *stack)
+{
+    const Module *m = v[0].m;
+    LLVMValueRef *fn[MAX_VARIANTS];
+    bool gpu = v[0].target->gpu;
+    check(n > 0 && n <= MAX_VARIANTS);
+    Emitter *e = emitter_open(v[0].target, m->source ? m->source : m->prefix);
+    if (m->embed && !gpu) emit_weights(e, m);
+    for (int i = 0; i < n; i++) fn[i] = variant_kernels(e, &v[i], n > 1);
+    if (!gpu) emit_variants(e->mod, v, n, fn);
+    Bytes b = emitter_run(e, v[0].target, kind);
+    for (int i = 0; stack && i < m->nprogram; i++) stack[i] = stack_of_row(e->mod, i);
     err_keep(e);
     emitter_close(e);
     return b;
@@ -156,12 +208,7 @@ static Bytes emitter_finish(Emitter *e, const Target *t, EmitKind kind)
 
 Bytes target_emit(const Module *m, const Target *t, EmitKind kind)
 {
-    Emitter *e = emitter_open(t, m->source ? m->source : m->prefix);
-    LLVMValueRef *fn = NEW_N(m->arena, LLVMValueRef, m->nkernel);
-    if (m->embed && !t->gpu) emit_weights(e, m);
-    for (int i = 0; i < m->nkernel; i++) fn[i] = emit_kernel(e->mod, m->kernel[i], t, false);
-    if (!t->gpu) emit_entries(e->mod, m, t, fn);
-    return emitter_finish(e, t, kind);
+    return target_emit_variants(&(Variant){m, t}, 1, kind, NULL);
 }
 
 Bytes emit_kernels(const Kernel *const *k, int n, const Target *t, EmitKind kind)

@@ -32,10 +32,26 @@ enum { GPU_BLOCK = 256 };
 /* Threads a GPU launch needs for one sample (or in all, if the kernel has no sample axis). */
 int64_t kernel_points(const Kernel *);
 
+/* What a function of the row's CPU carries. */
+void emit_cpu_attributes(LLVMContextRef, LLVMValueRef fn, const Target *);
+
 /* Entry points, the model's data and the check of the CPU. The constants, if embedded, are the
  * global <prefix>_weights. kernel_fns[i] is the function of m->kernel[i], not called by anyone
  * else. */
 void emit_entries(LLVMModuleRef, const Module *, const Target *, LLVMValueRef *kernel_fns);
+void emit_variants(LLVMModuleRef, const Variant *, int n, LLVMValueRef **kernel_fns);
+
+/* The array of AdjEntry, and the place of `run` in a row. stack.c completes the last member. */
+#define ENTRY_TABLE "adj.entries"
+enum { ENTRY_TABLE_FN = 1 };
+
+/* stack.c: from stack_open until stack_close, code generation tells the frames of the module's
+ * functions, and each row of the entry table gets its stack_bytes. */
+typedef struct Stack Stack;
+Stack *stack_open(LLVMModuleRef);
+void stack_close(Stack *);
+const char *stack_error(const Stack *);         /* what LLVM complained about, or NULL */
+int64_t stack_of_row(LLVMModuleRef, int entry); /* of the entry table */
 
 /* Kernels alone, with external names: for tests and for looking at code. */
 Bytes emit_kernels(const Kernel *const *, int n, const Target *, EmitKind);

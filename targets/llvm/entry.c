@@ -14,7 +14,7 @@
 static void run_here(EntryFn *f)
 {
     LLVMValueRef arg[] = {f->run, ib_i32(f->ib, 0)};
-    ib_call(f->ib, f->g->worker_t, f->g->worker_fn, 2, arg);
+    ib_call(f->ib, f->g->worker_t, f->worker_fn, 2, arg);
 }
 
 static LLVMValueRef run_parallel(EntryFn *f)
@@ -22,7 +22,7 @@ static LLVMValueRef run_parallel(EntryFn *f)
     Ib *ib = f->ib;
     LLVMTypeRef t[] = {ib->ptr, ib->i32, ib->ptr, ib->ptr};
     LLVMValueRef n = LLVMBuildTrunc(ib->b, f->workers, ib->i32, "");
-    LLVMValueRef arg[] = {entry_env(f, ENV_USER), n, f->g->worker_fn, f->run};
+    LLVMValueRef arg[] = {entry_env(f, ENV_USER), n, f->worker_fn, f->run};
     return ib_call(ib, ib_fn_type(ib->i32, 4, t), entry_env(f, ENV_PARALLEL), 4, arg);
 }
 
@@ -134,29 +134,63 @@ static const char *stem_of(const Module *m, const Program *p)
     return s;
 }
 
-static LLVMValueRef emit_program(EntryGen *g, const Program *p)
+/* The code generator is set to one CPU; where there are several, functions say theirs. */
+LLVMValueRef entry_inner(EntryGen *g, const char *name, LLVMTypeRef type)
 {
-    g->p = p;
-    g->stem = stem_of(g->m, p);
+    const char *symbol = arena_printf(g->m->arena, "%s.%s", g->inner, name);
+    LLVMValueRef fn = ib_function(&g->ib, symbol, type);
+    if (g->nvariant > 1) emit_cpu_attributes(g->ib.ctx, fn, g->target);
+    return fn;
+}
+
+static void stand_on(EntryGen *g, int variant, LLVMValueRef *kernel_fns)
+{
+    g->m = g->variant[variant].m;
+    g->target = g->variant[variant].target;
+    g->kernel_fns = kernel_fns;
+}
+
+/* What is below the entry function, of one variant. */
+static void emit_inner(EntryGen *g, int variant, int program)
+{
+    g->p = &g->m->program[program];
+    g->inner =
+        g->nvariant == 1 ? g->stem : arena_printf(g->m->arena, "%s.%s", g->stem, g->target->cpu);
+    entry_phases(g);
+    g->worker_fn[variant] = entry_worker(g);
+}
+
+static LLVMValueRef emit_program(EntryGen *g, int program, LLVMValueRef **kernel_fns)
+{
+    g->p = &g->variant[0].m->program[program];
+    g->stem = stem_of(g->m, g->p);
     check(!LLVMGetNamedFunction(g->ib.mod, g->stem)); /* two programs of one C name */
     program_types(g);
-    entry_phases(g);
-    entry_worker(g);
+    for (int v = g->nvariant - 1; v >= 0; v--) {
+        stand_on(g, v, kernel_fns[v]);
+        emit_inner(g, v, program);
+    }
     return entry_function(g);
+}
+
+void emit_variants(LLVMModuleRef mod, const Variant *v, int n, LLVMValueRef **kernel_fns)
+{
+    EntryGen g = {.variant = v, .nvariant = n};
+    const Module *m = v[0].m;
+    LLVMValueRef *fn = NEW_N(m->arena, LLVMValueRef, m->nprogram);
+    stand_on(&g, 0, kernel_fns[0]);
+    ib_open(&g.ib, mod);
+    abi_types(&g);
+    g.pick_fn = entry_cpu_pick(&g);
+    if (m->embed)
+        g.weights = LLVMGetNamedGlobal(mod, arena_printf(m->arena, "%s_weights", m->prefix));
+    for (int i = 0; i < m->nprogram; i++) fn[i] = emit_program(&g, i, kernel_fns);
+    entry_model(&g, fn);
+    ib_close(&g.ib);
 }
 
 void emit_entries(LLVMModuleRef mod, const Module *m, const Target *target,
                   LLVMValueRef *kernel_fns)
 {
-    EntryGen g = {.m = m, .target = target, .kernel_fns = kernel_fns};
-    LLVMValueRef *fn = NEW_N(m->arena, LLVMValueRef, m->nprogram);
-    ib_open(&g.ib, mod);
-    abi_types(&g);
-    g.cpu_fn = entry_cpu_check(&g);
-    if (m->embed) {
-        g.weights = LLVMGetNamedGlobal(mod, arena_printf(m->arena, "%s_weights", m->prefix));
-    }
-    for (int i = 0; i < m->nprogram; i++) fn[i] = emit_program(&g, &m->program[i]);
-    entry_model(&g, fn);
-    ib_close(&g.ib);
+    emit_variants(mod, &(Variant){m, target}, 1, &kernel_fns);
 }

@@ -6,7 +6,8 @@
  *   <prefix>_<program>.<phase>   one phase over slots [lo, hi): its kernels in order
  *   kernels                      emitted by the walk and by claims
  *
- * Only the first is exported; the dot keeps the others apart from every C name.
+ * Only the first is exported; the dot keeps the others apart from every C name. An object for
+ * several CPUs has the lower three once for each: <prefix>_<program>.<cpu>.worker and so on.
  *
  * What a worker needs to know travels in one record, `Run`: the entry fills it on its stack and
  * each worker completes a copy on its own. Records of the ABI are LLVM structs, laid out by the
@@ -15,8 +16,7 @@
 #define ADJ_TARGETS_LLVM_ENTRY_H
 
 #include "ib.h"
-#include "ir/module.h"
-#include "ir/target.h"
+#include "targets/targets.h"
 
 /* Members of AdjEnv, AdjCall and AdjStatus by position. */
 enum { ENV_SIZE, ENV_WORKERS, ENV_USER, ENV_PARALLEL, ENV_LAUNCH, ENV_STREAM, ENV_TICK, ENV_TRACE };
@@ -67,19 +67,23 @@ enum { PHASE_INIT, PHASE_STEP, PHASE_JUDGE, PHASE_FINISH, PHASES }; /* numbers e
 
 typedef struct EntryGen {
     Ib ib;
-    const Module *m;
+    const Variant *variant;
+    int nvariant;
+    const Module
+        *m; /* these three: of the variant being emitted, of the first for what is shared */
     const Target *target;
     LLVMValueRef *kernel_fns;
     LLVMTypeRef env_t, call_t, status_t, shared_t;
-    LLVMValueRef cpu_fn;  /* i1 (): this machine runs the object; NULL: nothing to check */
+    LLVMValueRef pick_fn; /* i32 (): which variant this machine runs, or -1; NULL: the only one */
     LLVMValueRef weights; /* the embedded blob; NULL: comes with the call, or there is none */
     /* the program being emitted */
     const Program *p;
-    const char *stem; /* <prefix>_<program>, a C identifier */
+    const char *stem;  /* <prefix>_<program>, a C identifier */
+    const char *inner; /* of the functions below the entry: the stem, and the variant's CPU */
     LLVMTypeRef run_t;
     LLVMTypeRef phase_t, worker_t; /* void (run, lo, hi) and void (run, worker) */
     LLVMValueRef phase_fn[PHASES]; /* NULL: the phase is empty */
-    LLVMValueRef worker_fn;
+    LLVMValueRef worker_fn[MAX_VARIANTS];
 } EntryGen;
 
 typedef struct EntryFn { /* the entry function being emitted */
@@ -90,6 +94,7 @@ typedef struct EntryFn { /* the entry function being emitted */
     LLVMValueRef run;               /* the Run record on this stack */
     LLVMValueRef io, hyper;         /* arrays of pointers */
     LLVMValueRef n, workers, arena, shared;
+    LLVMValueRef worker_fn; /* of the variant that this machine runs */
 } EntryFn;
 
 /* entry_call.c */
@@ -99,7 +104,7 @@ LLVMValueRef entry_env(EntryFn *, int field);
 void entry_fail_if(EntryFn *, LLVMValueRef, int code);
 
 /* entry_cpu.c */
-LLVMValueRef entry_cpu_check(EntryGen *);
+LLVMValueRef entry_cpu_pick(EntryGen *);
 /* The function itself must run on any machine of the triple, for it runs before the check. */
 void entry_baseline(EntryGen *, LLVMValueRef fn);
 
@@ -111,7 +116,7 @@ LLVMValueRef run_item_at(EntryGen *, LLVMValueRef run, int field, LLVMTypeRef, i
 int64_t entry_io_bytes(const ProgIO *); /* of one sample */
 
 /* entry_worker.c */
-void entry_worker(EntryGen *);
+LLVMValueRef entry_worker(EntryGen *);
 
 /* entry_loop.c: the slot machine, from the first sample to the last, in the worker's function. */
 void entry_slots(EntryGen *, LLVMValueRef run);
@@ -120,5 +125,8 @@ void entry_slots(EntryGen *, LLVMValueRef run);
 LLVMValueRef entry_hyper_default(EntryGen *, int k); /* address of the default value */
 void entry_model(EntryGen *, LLVMValueRef *entry_fns);
 LLVMValueRef entry_constant(EntryGen *, LLVMValueRef value, const char *name); /* private */
+
+/* entry.c: a function below the entry, compiled for the variant's CPU. */
+LLVMValueRef entry_inner(EntryGen *, const char *name, LLVMTypeRef);
 
 #endif

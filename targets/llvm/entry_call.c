@@ -111,10 +111,16 @@ static void check_io(EntryFn *f)
 
 static void check_cpu(EntryFn *f)
 {
-    LLVMValueRef fn = f->g->cpu_fn;
+    Ib *ib = f->ib;
+    LLVMValueRef fn = f->g->pick_fn;
+    f->worker_fn = f->g->worker_fn[0];
     if (!fn) return;
-    LLVMValueRef ok = ib_call(f->ib, LLVMGlobalGetValueType(fn), fn, 0, NULL);
-    entry_fail_if(f, LLVMBuildNot(f->ib->b, ok, ""), ADJ_BAD_CPU);
+    LLVMValueRef variant = ib_call(ib, LLVMGlobalGetValueType(fn), fn, 0, NULL);
+    entry_fail_if(f, ib_cmp(ib, LLVMIntSLT, variant, ib_i32(ib, 0)), ADJ_BAD_CPU);
+    for (int v = 1; v < f->g->nvariant; v++) {
+        LLVMValueRef this = ib_cmp(ib, LLVMIntEQ, variant, ib_i32(ib, v));
+        f->worker_fn = ib_select(ib, this, f->g->worker_fn[v], f->worker_fn);
+    }
 }
 
 static LLVMValueRef misaligned(EntryFn *f, LLVMValueRef p)
@@ -191,13 +197,23 @@ static void resolve_hypers(EntryFn *f)
     for (int k = 0; k < f->p->nhyper; k++) resolve_hyper(f, k);
 }
 
+/* Of numbers that fit size_t, so that 32-bit machines need no 64-bit division. */
+static LLVMValueRef divide(EntryFn *f, LLVMValueRef a, LLVMValueRef b)
+{
+    LLVMBuilderRef at = f->ib->b;
+    LLVMTypeRef word = f->ib->size;
+    LLVMValueRef q = LLVMBuildUDiv(at, LLVMBuildIntCast2(at, a, word, 0, ""),
+                                   LLVMBuildIntCast2(at, b, word, 0, ""), "");
+    return LLVMBuildIntCast2(at, q, f->ib->i64, 0, "");
+}
+
 /* As many workers as are asked for, as the arena holds, and as there are samples; at least one. */
 static LLVMValueRef worker_count(EntryFn *f)
 {
     Ib *ib = f->ib;
     LLVMValueRef one = ib_i64(ib, 1);
     LLVMValueRef room = LLVMBuildSub(ib->b, arena_bytes(f), ib_i64(ib, f->p->shared_bytes), "");
-    room = LLVMBuildUDiv(ib->b, room, ib_i64(ib, f->p->worker_bytes), "");
+    room = divide(f, room, ib_i64(ib, f->p->worker_bytes));
     LLVMValueRef most = ib_max(ib, ib_to_i64(ib, entry_env(f, ENV_WORKERS)), one);
     most = ib_min(ib, ib_min(ib, most, room), ib_max(ib, f->n, one));
     return ib_select(ib, ib_is_null(ib, entry_env(f, ENV_PARALLEL)), one, most);
@@ -207,10 +223,9 @@ static LLVMValueRef worker_count(EntryFn *f)
 static LLVMValueRef slots_used(EntryFn *f)
 {
     Ib *ib = f->ib;
-    LLVMValueRef share = LLVMBuildUDiv(ib->b, f->n, f->workers, "");
-    LLVMValueRef rest = LLVMBuildURem(ib->b, f->n, f->workers, "");
-    rest = LLVMBuildZExt(ib->b, ib_cmp(ib, LLVMIntNE, rest, ib_i64(ib, 0)), ib->i64, "");
-    return ib_min(ib, ib_add(ib, share, rest), ib_i64(ib, f->p->slots));
+    LLVMValueRef room = LLVMBuildMul(ib->b, f->workers, ib_i64(ib, f->p->slots), "");
+    LLVMValueRef up = LLVMBuildSub(ib->b, f->workers, ib_i64(ib, 1), "");
+    return divide(f, ib_add(ib, ib_min(ib, f->n, room), up), f->workers);
 }
 
 void entry_fill_run(EntryFn *f)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Does this machine run the object? On x86-64 the features of the CPU row are asked of cpuid,
- * and the registers they need of xgetbv (the system must save them). Other triples have nothing
- * to ask. What runs before the answer is compiled for the least machine of the triple. */
+/* Which variant of the object does this machine run, if any? On x86-64 the features of its CPU row
+ * are asked of cpuid, and the registers they need of xgetbv (the system must save them). Other
+ * triples have one variant and nothing to ask: their features are known to the system only, and
+ * objects import nothing to ask it with. What runs before the answer is compiled for the least
+ * machine of the triple. */
 #include "entry.h"
 
 #include <string.h>
@@ -143,25 +145,42 @@ static bool wanted(const Needs *n, Leaf leaf)
     return false;
 }
 
-/* A leaf above the greatest answers with another's bits: eax of its range's first says which
- * exist. */
-static void require_leaf(EntryGen *g, uint32_t first, uint32_t least)
+static void require_leaf(EntryGen *g, const Needs *n, Leaf leaf, LLVMValueRef regs)
 {
-    LLVMValueRef top = LLVMBuildExtractValue(g->ib.b, cpuid(g, first, 0), EAX, "");
-    require(g, ib_cmp(&g->ib, LLVMIntUGE, top, ib_i32(&g->ib, least)));
+    for (int r = 0; r < REGS; r++)
+        require_bits(g, LLVMBuildExtractValue(g->ib.b, regs, (unsigned)r, ""), n->mask[leaf][r]);
 }
 
-static void check_leaf(EntryGen *g, const Needs *n, Leaf leaf)
+static LLVMValueRef ask(EntryGen *g, Leaf leaf)
 {
-    uint32_t number = leaf_info[leaf].leaf, sub = leaf_info[leaf].sub;
-    if (!wanted(n, leaf)) return;
-    require_leaf(g, number & 0x80000000u, number);
-    if (sub) require_leaf(g, number, sub);
-    LLVMValueRef regs = cpuid(g, number, sub);
-    for (int r = 0; r < REGS; r++)
-        if (n->mask[leaf][r])
-            require_bits(g, LLVMBuildExtractValue(g->ib.b, regs, (unsigned)r, ""),
-                         n->mask[leaf][r]);
+    return cpuid(g, leaf_info[leaf].leaf, leaf_info[leaf].sub);
+}
+
+/* eax of the first leaf, and of the first subleaf, says which exist; others answer at random. */
+static void require_number(EntryGen *g, LLVMValueRef regs, uint32_t least)
+{
+    LLVMValueRef most = LLVMBuildExtractValue(g->ib.b, regs, EAX, "");
+    require(g, ib_cmp(&g->ib, LLVMIntUGE, most, ib_i32(&g->ib, least)));
+}
+
+static void check_leaf_7(EntryGen *g, const Needs *n)
+{
+    require_number(g, cpuid(g, 0, 0), 7);
+    LLVMValueRef regs = ask(g, LEAF_7);
+    require_leaf(g, n, LEAF_7, regs);
+    if (!wanted(n, LEAF_7_1)) return;
+    require_number(g, regs, 1);
+    require_leaf(g, n, LEAF_7_1, ask(g, LEAF_7_1));
+}
+
+/* Every x86-64 has leaves 1 and 80000001. Each question is put once: a virtual machine takes
+ * microseconds for an answer. */
+static void check_leaves(EntryGen *g, const Needs *n)
+{
+    require_leaf(g, n, LEAF_1, ask(g, LEAF_1)); /* first: it says whether xgetbv may be used */
+    if (n->xcr0) require_bits(g, xcr0(g), n->xcr0);
+    if (wanted(n, LEAF_7) || wanted(n, LEAF_7_1)) check_leaf_7(g, n);
+    if (wanted(n, LEAF_EXT_1)) require_leaf(g, n, LEAF_EXT_1, ask(g, LEAF_EXT_1));
 }
 
 static bool is_x86_64(const EntryGen *g)
@@ -183,20 +202,47 @@ void entry_baseline(EntryGen *g, LLVMValueRef fn)
     set_attribute(g, fn, "target-features", "");
 }
 
-LLVMValueRef entry_cpu_check(EntryGen *g)
+/* i1 (): this machine runs the variant; NULL: there is nothing to ask. */
+static LLVMValueRef check_function(EntryGen *g, const Target *t)
 {
-    const CpuRow *row = g->target->row;
+    const CpuRow *row = t->row;
     Needs n = is_x86_64(g) ? needs_of(row->needs) : (Needs){0};
     bool any = false;
     for (Leaf leaf = 0; leaf < LEAVES; leaf++) any |= wanted(&n, leaf);
     if (!any) return NULL;
     Ib *ib = &g->ib;
-    const char *symbol = arena_printf(g->m->arena, "%s.cpu", g->m->prefix);
+    const char *symbol = arena_printf(g->m->arena, "%s.cpu.%s", g->m->prefix, row->name);
     LLVMValueRef fn = ib_function(ib, symbol, ib_fn_type(ib->i1, 0, NULL));
     entry_baseline(g, fn);
-    check_leaf(g, &n, LEAF_1); /* first: it says whether xgetbv may be used */
-    if (n.xcr0) require_bits(g, xcr0(g), n.xcr0);
-    for (Leaf leaf = LEAF_1 + 1; leaf < LEAVES; leaf++) check_leaf(g, &n, leaf);
+    check_leaves(g, &n);
     ib_return(ib, LLVMConstInt(ib->i1, 1, 0));
+    return fn;
+}
+
+/* From the last variant down, and no more is asked than needed. */
+static void pick(EntryGen *g, LLVMValueRef *ok)
+{
+    Ib *ib = &g->ib;
+    for (int v = g->nvariant - 1; v >= 0; v--) {
+        if (!ok[v]) {
+            ib_return(ib, ib_i32(ib, v));
+            return;
+        }
+        LLVMValueRef runs = ib_call(ib, LLVMGlobalGetValueType(ok[v]), ok[v], 0, NULL);
+        ib_return_if(ib, runs, ib_i32(ib, v));
+    }
+    ib_return(ib, ib_i32(ib, -1));
+}
+
+LLVMValueRef entry_cpu_pick(EntryGen *g)
+{
+    LLVMValueRef ok[MAX_VARIANTS];
+    Ib *ib = &g->ib;
+    for (int v = 0; v < g->nvariant; v++) ok[v] = check_function(g, g->variant[v].target);
+    if (g->nvariant == 1 && !ok[0]) return NULL;
+    const char *symbol = arena_printf(g->m->arena, "%s.pick", g->m->prefix);
+    LLVMValueRef fn = ib_function(ib, symbol, ib_fn_type(ib->i32, 0, NULL));
+    entry_baseline(g, fn);
+    pick(g, ok);
     return fn;
 }

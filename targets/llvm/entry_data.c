@@ -4,6 +4,7 @@
  * exported. */
 #include "entry.h"
 
+#include "emit.h"
 #include "runtime/adjoint_abi.h"
 
 enum { TENSOR_RANK = (int)(sizeof((AdjTensor *)0)->dim / sizeof(int64_t)) };
@@ -112,17 +113,18 @@ LLVMValueRef entry_hyper_default(EntryGen *g, int k)
 static LLVMValueRef entry(EntryGen *g, const Program *p, LLVMValueRef fn)
 {
     Ib *ib = &g->ib;
-    LLVMValueRef member[] = {text(g, p->name),
-                             fn,
-                             tensors(g, p),
-                             hypers(g, p),
-                             ib_i32(ib, p->nio),
-                             ib_i32(ib, p->nhyper),
-                             ib_i32(ib, p->slots),
-                             ib_i32(ib, p->loop),
-                             ib_i64(ib, p->shared_bytes),
-                             ib_i64(ib, p->worker_bytes),
-                             ib_i64(ib, 0)}; /* stack: known once the machine code is */
+    LLVMValueRef member[] = {
+        text(g, p->name),
+        fn,
+        tensors(g, p),
+        hypers(g, p),
+        ib_i32(ib, p->nio),
+        ib_i32(ib, p->nhyper),
+        ib_i32(ib, p->slots),
+        ib_i32(ib, p->loop),
+        ib_i64(ib, p->shared_bytes),
+        ib_i64(ib, p->worker_bytes),
+        ib_i64(ib, 0)}; /* stack: stack.c knows it once the machine code is made */
     return record(g, member, COUNT(member));
 }
 
@@ -130,7 +132,16 @@ static LLVMValueRef entries(EntryGen *g, LLVMValueRef *fn)
 {
     LLVMValueRef *item = NEW_N(g->m->arena, LLVMValueRef, g->m->nprogram);
     for (int i = 0; i < g->m->nprogram; i++) item[i] = entry(g, &g->m->program[i], fn[i]);
-    return table(g, item, g->m->nprogram, "entries");
+    return table(g, item, g->m->nprogram, ENTRY_TABLE);
+}
+
+/* "haswell,znver4" */
+static const char *cpu_names(EntryGen *g)
+{
+    const char *all = g->variant[0].target->cpu;
+    for (int v = 1; v < g->nvariant; v++)
+        all = arena_printf(g->m->arena, "%s,%s", all, g->variant[v].target->cpu);
+    return all ? all : "";
 }
 
 void entry_model(EntryGen *g, LLVMValueRef *entry_fns)
@@ -141,7 +152,7 @@ void entry_model(EntryGen *g, LLVMValueRef *entry_fns)
                              ib_i32(ib, m->nprogram),
                              text(g, m->source ? m->source : m->prefix),
                              text(g, g->target->triple),
-                             text(g, g->target->cpu ? g->target->cpu : ""),
+                             text(g, cpu_names(g)),
                              entries(g, entry_fns),
                              ib_i64(ib, m->embed ? 0 : m->const_bytes),
                              ib_i64(ib, (int64_t)m->hash)};

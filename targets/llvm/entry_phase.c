@@ -107,8 +107,7 @@ static LLVMValueRef phase_function(EntryGen *g, const Phase *phase, int number, 
 {
     if (!phase->ncall) return NULL;
     Ib *ib = &g->ib;
-    const char *symbol = arena_printf(g->m->arena, "%s.%s", g->stem, name);
-    LLVMValueRef fn = ib_function(ib, symbol, g->phase_t), run = ib_arg(ib, 0);
+    LLVMValueRef fn = entry_inner(g, name, g->phase_t), run = ib_arg(ib, 0);
     for (int i = 0; i < phase->ncall; i++) {
         call_kernel(g, run, &phase->call[i]);
         if (g->m->trace) call_trace(g, run, number, i);

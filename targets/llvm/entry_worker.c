@@ -40,13 +40,13 @@ static void zero_halos(EntryGen *g, LLVMValueRef run)
     ib_zero(ib, at, g->p->zero_bytes);
 }
 
-void entry_worker(EntryGen *g)
+LLVMValueRef entry_worker(EntryGen *g)
 {
-    const char *symbol = arena_printf(g->m->arena, "%s.worker", g->stem);
-    g->worker_fn = ib_function(&g->ib, symbol, g->worker_t);
+    LLVMValueRef fn = entry_inner(g, "worker", g->worker_t);
     LLVMValueRef run = copy_run(g);
     scratch_outputs(g, run);
     zero_halos(g, run);
     entry_slots(g, run);
     ib_return(&g->ib, NULL);
+    return fn;
 }

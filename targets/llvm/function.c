@@ -44,11 +44,11 @@ static void add_text(LLVMContextRef c, LLVMValueRef fn, const char *name, const 
 }
 
 /* Without the widths, a CPU tuned for narrower vectors would have them split. */
-static void cpu_attributes(LLVMContextRef c, LLVMValueRef fn, const Target *t)
+void emit_cpu_attributes(LLVMContextRef c, LLVMValueRef fn, const Target *t)
 {
     const CpuRow *row = t->row;
     add_text(c, fn, "target-cpu", row->llvm_cpu);
-    if (*row->features) add_text(c, fn, "target-features", row->features);
+    add_text(c, fn, "target-features", row->features);
     if (t->vec_bytes == 64) {
         add_text(c, fn, "prefer-vector-width", "512");
         add_text(c, fn, "min-legal-vector-width", "512");
@@ -81,7 +81,7 @@ static LLVMValueRef declare(LLVMModuleRef mod, const Kernel *k, const Target *t,
     if (t->gpu)
         gpu_attributes(c, fn);
     else
-        cpu_attributes(c, fn, t);
+        emit_cpu_attributes(c, fn, t);
     return fn;
 }
 
