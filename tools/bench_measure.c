@@ -207,7 +207,9 @@ static void summarise(const BenchEntry *b, const PeakMeter *p, int64_t repeats, 
     r->rate = spread_of(s->rate, repeats);
     r->flops_share = spread_of(s->flops_share, repeats);
     r->read_share = spread_of(s->read_share, repeats);
-    r->peak_gflops = 1e-9 * spread_of(s->flops, repeats).median;
+    Spread peak = spread_of(s->flops, repeats);
+    r->peak_gflops = 1e-9 * peak.median;
+    r->unrest = (peak.high - peak.low) / peak.median;
     r->read_gbytes = 1e-9 * spread_of(s->read, repeats).median;
     r->gflops = 2e-9 * b->macs * r->rate.median;
     r->gbytes = 1e-9 * b->bytes * r->rate.median;

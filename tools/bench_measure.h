@@ -63,6 +63,7 @@ typedef struct BenchResult {
     Spread seconds, rate;           /* of a call; units a second */
     Spread flops_share, read_share; /* of the peaks measured around the same call */
     double gflops, peak_gflops, gbytes, read_gbytes; /* medians, a second */
+    double unrest; /* quartile range of the peak over its median: above 0.05, measure again */
     uint64_t arena_bytes;
 } BenchResult;
 

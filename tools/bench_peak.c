@@ -38,8 +38,8 @@ static volatile uint64_t sink_bits;
             START(8), START(9), START(10), START(11);                                              \
         for (long r = 0; r < rounds; r++) {                                                        \
             STEP(0)                                                                                \
-            STEP(1) STEP(2) STEP(3) STEP(4) STEP(5) STEP(6) STEP(7) STEP(8) STEP(9) STEP(10)       \
-                STEP(11)                                                                           \
+            STEP(1)                                                                                \
+            STEP(2) STEP(3) STEP(4) STEP(5) STEP(6) STEP(7) STEP(8) STEP(9) STEP(10) STEP(11)      \
         }                                                                                          \
         a0 += a1 + a2 + a3 + a4 + a5 + a6 + a7 + a8 + a9 + a10 + a11;                              \
         sink = (double)a0[0];                                                                      \

@@ -90,6 +90,9 @@ void bench_print(const BenchResult *r)
            100 * r->read_share.median, (unsigned long long)r->arena_bytes);
     printf("%16s peak of %s: %.1f GFLOP/s; reading memory: %.1f GB/s%s\n", "", r->peak_name,
            r->peak_gflops, r->read_gbytes, r->steps ? "; images/s are images times steps" : "");
+    if (r->unrest > 0.05)
+        printf("%16s DISTURBED: the peak itself varied by %.0f%%; measure again\n", "",
+               100 * r->unrest);
 }
 
 static json_t *spread_json(Spread s)
@@ -109,6 +112,7 @@ json_t *bench_result_json(const BenchResult *r)
     json_object_set_new(j, "share_of_read", spread_json(r->read_share));
     json_object_set_new(j, "gflops", json_real(r->gflops));
     json_object_set_new(j, "peak_gflops", json_real(r->peak_gflops));
+    json_object_set_new(j, "unrest", json_real(r->unrest));
     json_object_set_new(j, "gbytes", json_real(r->gbytes));
     json_object_set_new(j, "read_gbytes", json_real(r->read_gbytes));
     return j;

@@ -48,7 +48,8 @@ static const Syntax syntax = {
     "of\n"
     "multiply-adds and of reading memory is measured: shares are of those. GFLOP/s count two for\n"
     "a multiply-add of a convolution or matrix product; GB/s count what kernels read and write,\n"
-    "most of which stays in caches, so a share of the memory's bandwidth may pass 100%.\n\n"
+    "most of which stays in caches, so a share of the memory's bandwidth may pass 100%; Winograd\n"
+    "convolutions do fewer multiply-adds than are counted and may pass 100% of the peak.\n\n"
     "Examples:\n"
     "  adjoint bench model.onnx --threads 1,2 --batch 1,8\n"
     "  adjoint bench model.onnx --entry gradient --profile --json profile.json\n",
@@ -69,7 +70,7 @@ static int take_list(const char *option, const char *text, int64_t hi, int64_t *
     int e = option_numbers(option, text, BENCH_LIST, v, count);
     for (int i = 0; text && i < *count && !e; i++) {
         out[i] = v[i] >= 1 && v[i] <= (double)hi ? (int64_t)v[i] : 0;
-        if ((double)out[i] != v[i])
+        if (!out[i] || (double)out[i] != v[i])
             e = fail_usage("%s: '%s' is not a list of integers from 1 to %lld", option, text,
                            (long long)hi);
     }

@@ -1,0 +1,409 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Adjoint and what else one could use, side by side on this machine.
+
+    python run.py --adjoint build/release/tools/adjoint model.onnx [--n 128] [--threads 1,2]
+
+Every contender is a process of its own, pinned to the same CPUs, compiled and warm. A round lets
+each make one call while the others are stopped (SIGSTOP), so that all meet the same machine.
+README.md says what is measured. A peer that is not installed is reported as missing.
+"""
+import argparse
+import datetime
+import importlib.metadata
+import importlib.util
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+import numpy as np
+
+EPS, STEP = 8 / 255, 2 / 255
+
+# ---- peers: each returns a function that makes one call and gives its result as an array ----
+
+
+def data(spec):
+    f = np.load(spec["data"])
+    return f["x"], f["y"]
+
+
+def onnxruntime_forward(spec):
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = spec["threads"], 1
+    session = ort.InferenceSession(spec["model"], options, providers=["CPUExecutionProvider"])
+    name, (x, _) = session.get_inputs()[0].name, data(spec)
+    return lambda: session.run(None, {name: x})[0]
+
+
+def openvino_forward(spec):
+    import openvino as ov
+
+    core = ov.Core()
+    model = core.compile_model(core.read_model(spec["model"]), "CPU", {
+        "INFERENCE_NUM_THREADS": spec["threads"], "NUM_STREAMS": 1,
+        "INFERENCE_PRECISION_HINT": "f32"})
+    request, (x, _) = model.create_infer_request(), data(spec)
+    return lambda: request.infer([x])[model.output(0)]
+
+
+def torch_setup(spec, compiled):
+    import onnx
+    import torch
+
+    import onnx_ops
+
+    torch.set_num_threads(spec["threads"])
+    net = onnx_ops.torch_module(onnx.load(spec["model"]))
+    x, y = data(spec)
+    return torch, torch.compile(net) if compiled else net, torch.from_numpy(x), torch.from_numpy(y)
+
+
+def torch_gradient(torch, net, x, y):
+    x = x.detach().requires_grad_(True)
+    loss = torch.nn.functional.cross_entropy(net(x), y, reduction="sum")
+    return torch.autograd.grad(loss, x)[0]
+
+
+def torch_peer(compiled):
+    def peer(spec):
+        torch, net, x, y = torch_setup(spec, compiled)
+
+        def forward():
+            with torch.inference_mode() if not compiled else torch.no_grad():
+                return net(x).numpy()
+
+        def pgd():
+            adv = x
+            for _ in range(spec["steps"]):
+                adv = adv + STEP * torch_gradient(torch, net, adv, y).sign()
+                adv = torch.clamp(x + torch.clamp(adv - x, -EPS, EPS), 0, 1)
+            return adv.numpy()
+
+        def gradient():
+            return torch_gradient(torch, net, x, y).numpy()
+
+        return {"forward": forward, "gradient": gradient, "pgd-linf": pgd}[spec["task"]]
+    return peer
+
+
+def torchattacks_pgd(spec):
+    torch, net, x, y = torch_setup(spec, False)
+    import torchattacks
+
+    attack = torchattacks.PGD(net, eps=EPS, alpha=STEP, steps=spec["steps"], random_start=False)
+    return lambda: attack(x, y).numpy()
+
+
+def foolbox_pgd(spec):
+    torch, net, x, y = torch_setup(spec, False)
+    import foolbox
+
+    model = foolbox.PyTorchModel(net, bounds=(0, 1), device="cpu")
+    attack = foolbox.attacks.LinfPGD(abs_stepsize=STEP, steps=spec["steps"], random_start=False)
+    criterion = foolbox.criteria.Misclassification(y)
+    return lambda: attack.run(model, x, criterion, epsilon=EPS).numpy()
+
+
+def jax_peer(spec):
+    import onnx
+    import jax
+    import jax.numpy as jnp
+
+    import onnx_ops
+
+    net = onnx_ops.jax_function(onnx.load(spec["model"]))
+    x, y = map(jnp.asarray, data(spec))
+
+    def loss(x):
+        logits = net(x)
+        return -jnp.sum(jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], 1))
+
+    gradient = jax.grad(loss)
+
+    @jax.jit
+    def step(adv):
+        adv = adv + STEP * jnp.sign(gradient(adv))
+        return jnp.clip(x + jnp.clip(adv - x, -EPS, EPS), 0, 1)
+
+    def pgd():
+        adv = x
+        for _ in range(spec["steps"]):
+            adv = step(adv)
+        return np.asarray(adv)
+
+    net_jit, gradient_jit = jax.jit(net), jax.jit(gradient)
+    return {"forward": lambda: np.asarray(net_jit(x)),
+            "gradient": lambda: np.asarray(gradient_jit(x)), "pgd-linf": pgd}[spec["task"]]
+
+
+ALL = ("forward", "gradient", "pgd-linf")
+PEERS = {  # name: (tasks, maker, distribution)
+    "onnxruntime": (("forward",), onnxruntime_forward, "onnxruntime"),
+    "openvino f32": (("forward",), openvino_forward, "openvino"),
+    "torch eager": (ALL, torch_peer(False), "torch"),
+    "torch.compile": (ALL, torch_peer(True), "torch"),
+    "torchattacks": (("pgd-linf",), torchattacks_pgd, "torchattacks"),
+    "foolbox": (("pgd-linf",), foolbox_pgd, "foolbox"),
+    "jax": (ALL, jax_peer, "jax"),
+}
+
+
+def worker(spec):
+    """Speaks as `adjoint bench --serve` does: `ready`, then a call's seconds for each line read."""
+    out = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what libraries print is no answer
+    try:
+        call = PEERS[spec["peer"]][1](spec)
+        np.save(spec["result"], call())
+        call()
+        print("ready", file=out)
+        for _ in sys.stdin:
+            start = time.perf_counter()
+            call()
+            print(f"{time.perf_counter() - start:.9f}", file=out)
+    except Exception as e:
+        traceback.print_exc()
+        print(f"error {type(e).__name__}: {' '.join(str(e).split())[:200]}", file=out)
+    out.flush()
+    os._exit(0)
+
+
+# ---- contenders as processes ----
+
+
+def busy_seconds(cpus):
+    """What everything on this machine has spent on these CPUs, the hypervisor's theft included."""
+    rows = {r[0]: r for r in map(str.split, Path("/proc/stat").read_text().splitlines())}
+    ticks = sum(sum(map(int, (v := rows[f"cpu{c}"])[1:4] + v[6:9])) for c in cpus)
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+class Contender:
+    def __init__(self, name, command, cpus, env):
+        self.name, self.seconds, self.error = name, [], None
+        self.cpus, self.wall, self.others = cpus, 0.0, 0.0
+        self.log = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
+            bufsize=1, env=env, start_new_session=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, cpus))
+        line = self.process.stdout.readline().strip()
+        if line != "ready":
+            self.error = line.removeprefix("error ") or f"ended: {self.last_words()}"
+            self.end()
+        else:
+            self.pause(signal.SIGSTOP)
+
+    def last_words(self):
+        self.process.wait()
+        self.log.seek(0)
+        lines = self.log.read().decode(errors="replace").strip().splitlines()
+        return lines[-1][:200] if lines else f"status {self.process.returncode}"
+
+    def pause(self, what):
+        os.killpg(self.process.pid, what)
+
+    def call(self):
+        start, busy, own = time.monotonic(), busy_seconds(self.cpus), self.cpu_seconds()
+        self.pause(signal.SIGCONT)
+        self.process.stdin.write("\n")
+        self.seconds.append(float(self.process.stdout.readline()))
+        self.pause(signal.SIGSTOP)
+        self.wall += (time.monotonic() - start) * len(self.cpus)
+        self.others += busy_seconds(self.cpus) - busy - (self.cpu_seconds() - own)
+
+    def cpu_seconds(self):
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+    def disturbed(self):
+        """The share of its CPUs that others took during its calls."""
+        return max(0.0, self.others / self.wall) if self.wall else 0.0
+
+    def end(self):
+        if self.process.poll() is None:
+            self.pause(signal.SIGCONT)
+            self.process.kill()
+        self.process.wait()
+
+
+# ---- one table ----
+
+
+def relative(a, b):
+    a, b = a.astype(np.float64).ravel(), b.astype(np.float64).ravel()
+    return float(np.linalg.norm(a - b) / np.linalg.norm(b)) if a.shape == b.shape else None
+
+
+def adjoint_result(args, task, folder, x_file, y_file):
+    """What the project's own command says of the same images."""
+    out = folder / "adjoint.npy"
+    command = {"forward": ["run"], "gradient": ["gradient"],
+               "pgd-linf": ["attack", "--no-random-start", "--steps", str(args.steps)]}[task]
+    subprocess.run([args.adjoint, command[0], str(folder / "model.onnx"), x_file, "--labels",
+                    y_file, "-o", str(out), *command[1:]], check=True, stdout=subprocess.DEVNULL)
+    return np.load(out)
+
+
+def measure(args, task, threads, folder):
+    cpus = sorted(os.sched_getaffinity(0))[:threads]
+    env = dict(os.environ, OMP_NUM_THREADS=str(threads), PYTHONWARNINGS="ignore",
+               TORCHINDUCTOR_CACHE_DIR=str(folder / "inductor"))
+    env["PATH"] = str(Path(sys.executable).parent) + os.pathsep + env["PATH"]
+    if threads == 1:
+        env["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+    contenders, rows = [], []
+    slots = min(args.slots, args.n)
+    contenders.append(Contender("adjoint", [
+        args.adjoint, "bench", str(folder / "model.onnx"), "--serve", "--entry", task, "--batch",
+        str(slots), "--threads", str(threads), "--n", str(args.n), "--steps", str(args.steps)],
+        cpus, env))
+    for name, (tasks, _, dist) in PEERS.items():
+        if task not in tasks or (args.peers and name not in args.peers.split(",")):
+            continue
+        if importlib.util.find_spec(dist) is None:
+            rows.append({"peer": name, "error": "not installed"})
+            continue
+        spec = {"peer": name, "task": task, "threads": threads, "steps": args.steps,
+                "model": str(folder / "model.onnx"), "data": str(folder / "data.npz"),
+                "result": str(folder / f"{name.replace(' ', '-')}.npy")}
+        contenders.append(Contender(name, [sys.executable, __file__, "--worker",
+                                           json.dumps(spec)], cpus, env))
+    running = [c for c in contenders if not c.error]
+    try:
+        for r in range(args.rounds):
+            for c in running if r % 2 == 0 else reversed(running):
+                c.call()
+    finally:
+        for c in contenders:
+            c.end()
+    own = contenders[0]
+    if own.error:
+        raise SystemExit(f"adjoint: {own.error}")
+    reference = adjoint_result(args, task, folder, str(folder / "x.npy"), str(folder / "y.npy"))
+    for c in contenders:
+        rows.append(row_of(c, own, args, task, folder, reference))
+    return sorted(rows, key=lambda r: r.get("seconds", 1e9))
+
+
+def row_of(c, own, args, task, folder, reference):
+    if c.error:
+        return {"peer": c.name, "error": c.error}
+    units = args.n * (args.steps if task == "pgd-linf" else 1)
+    low, median, high = (float(q) for q in np.quantile(c.seconds, [0.25, 0.5, 0.75]))
+    row = {"peer": c.name, "seconds": median, "quartiles": [low, high], "rate": units / median,
+           "ratio": statistics.median(t / o for t, o in zip(c.seconds, own.seconds)),
+           "others": c.disturbed()}
+    if c is not own:
+        row["difference"] = relative(np.load(folder / f"{c.name.replace(' ', '-')}.npy"), reference)
+    return row
+
+
+# ---- the report ----
+
+
+def version(dist):
+    try:
+        return importlib.metadata.version(dist)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def cpu_name():
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return "unknown CPU"
+
+
+def table(rows):
+    lines = ["| | images/s | ms a call | quartiles | Adjoint is faster by | difference |",
+             "|---|---|---|---|---|---|"]
+    for r in rows:
+        if "error" in r:
+            lines.append(f"| {r['peer']} | {r['error']} | | | | |")
+            continue
+        low, high = r["quartiles"]
+        own = r["peer"] == "adjoint"
+        name = r["peer"]
+        if r["others"] > 0.05:
+            name += f" (DISTURBED: others took {r['others']:.0%} of its CPUs)"
+        diff = "" if r.get("difference") is None else f"{r['difference']:.1e}"
+        lines.append(f"| {name} | {r['rate']:.0f} | {1e3 * r['seconds']:.2f} | "
+                     f"{1e3 * low:.2f} to {1e3 * high:.2f} | "
+                     f"{'' if own else format(r['ratio'], '.2f') + ' times'} | {diff} |")
+    return "\n".join(lines)
+
+
+def prepare(args, path, folder):
+    import onnx
+
+    import onnx_ops
+
+    model = onnx_ops.load(path, args.n)
+    shape = onnx_ops.image_shape(model)
+    if min(shape) < 1:
+        raise SystemExit(f"{path}: the image's shape {shape} is not settled")
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = args.n
+    onnx.save(model, str(folder / "model.onnx"))
+    rng = np.random.default_rng(0)
+    x, y = rng.random(shape, np.float32), rng.integers(0, args.classes, args.n)
+    np.savez(folder / "data.npz", x=x, y=y)
+    np.save(folder / "x.npy", x)
+    np.save(folder / "y.npy", y)
+
+
+def main():
+    if len(sys.argv) == 3 and sys.argv[1] == "--worker":
+        return worker(json.loads(sys.argv[2]))
+    p = argparse.ArgumentParser(description=__doc__,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("models", nargs="+")
+    p.add_argument("--adjoint", required=True, help="the command")
+    p.add_argument("--tasks", default=",".join(ALL))
+    p.add_argument("--threads", default="1,2")
+    p.add_argument("--n", type=int, default=128, help="images a call")
+    p.add_argument("--slots", type=int, default=8, help="Adjoint's --batch")
+    p.add_argument("--steps", type=int, default=10)
+    p.add_argument("--classes", type=int, default=10)
+    p.add_argument("--rounds", type=int, default=7)
+    p.add_argument("--peers", help="only these, with commas")
+    p.add_argument("--json", help="write every figure here")
+    p.add_argument("--out", help="write the tables here instead of to standard output")
+    args = p.parse_args()
+    out = open(args.out, "w") if args.out else sys.stdout
+    known = {d: version(d) for d in sorted({d for _, _, d in PEERS.values()})}
+    report = {"cpu": cpu_name(), "cpus": len(os.sched_getaffinity(0)),
+              "date": datetime.date.today().isoformat(), "versions": known, "tables": []}
+    print(f"{report['cpu']}, {report['cpus']} CPUs, {report['date']}. " + ", ".join(
+        f"{d} {v or 'not installed'}" for d, v in known.items()) + ".", file=out)
+    for path in args.models:
+        with tempfile.TemporaryDirectory(prefix="bench-") as name:
+            prepare(args, path, Path(name))
+            for task in args.tasks.split(","):
+                for threads in map(int, args.threads.split(",")):
+                    if threads > report["cpus"]:
+                        print(f"\n{threads} threads: only {report['cpus']} CPUs here", file=out)
+                        continue
+                    rows = measure(args, task, threads, Path(name))
+                    steps = f", {args.steps} steps" if task == "pgd-linf" else ""
+                    print(f"\n**{Path(path).name}, {task}, {args.n} images{steps}, {threads} "
+                          f"thread{'s' * (threads > 1)}**\n\n{table(rows)}", file=out, flush=True)
+                    report["tables"].append({"model": Path(path).name, "task": task, "n": args.n,
+                                             "threads": threads, "rows": rows})
+                    if args.json:
+                        Path(args.json).write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
