@@ -19,7 +19,11 @@ packages_of() {
             libpng-dev libjpeg-dev liblzma-dev zlib1g-dev libpopt-dev libjansson-dev
         ;;
     demo) echo dataset-fashion-mnist ;;
-    test) echo python3-numpy ;;
+    test)
+        echo python3-numpy qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
+            gcc-riscv64-linux-gnu libc6-dev-riscv64-cross gcc-arm-linux-gnueabihf \
+            libc6-dev-armhf-cross
+        ;;
     *) usage ;;
     esac
 }
