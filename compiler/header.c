@@ -79,6 +79,41 @@ static void put_example(AdjCompiled *c, Str *s, const char *base, const Program 
     str_fmt(s, " *       return %s_%s(NULL, &call);\n *   }\n */\n", c->opt.prefix, name);
 }
 
+/* One name of an enum of indices. Names that differ only in what C does not allow get a number. */
+static void put_index(AdjCompiled *c, Str *s, const char *head,
+                      const char *(*name)(const Program *, int), const Program *p, int k)
+{
+    const char *own = compiled_c_name(c, name(p, k));
+    bool again = false;
+    for (int i = 0; i < k; i++) again |= !strcmp(own, compiled_c_name(c, name(p, i)));
+    if (again) own = arena_printf(c->arena, "%s_%d", own, k);
+    str_fmt(s, "    %s_%s,\n", head, upper(c->arena, own));
+}
+
+static const char *io_name(const Program *p, int k)
+{
+    return p->io[k].name;
+}
+
+static const char *hyper_name(const Program *p, int k)
+{
+    return p->hyper[k].name;
+}
+
+/* Where things are in io and hyper, so that callers need not count. */
+static void put_indices(AdjCompiled *c, Str *s, const Program *p, const char *up)
+{
+    str_put(s, "enum {\n");
+    for (int k = 0; k < p->nio; k++)
+        put_index(c, s, arena_printf(c->arena, "%s_IO", up), io_name, p, k);
+    str_fmt(s, "    %s_NIO\n};\n", up);
+    if (!p->nhyper) return;
+    str_put(s, "enum {\n");
+    for (int k = 0; k < p->nhyper; k++)
+        put_index(c, s, arena_printf(c->arena, "%s_HYPER", up), hyper_name, p, k);
+    str_fmt(s, "    %s_NHYPER\n};\n", up);
+}
+
 static void put_entry(AdjCompiled *c, Str *s, int i)
 {
     const Program *p = &c->module->program[i];
@@ -91,6 +126,7 @@ static void put_entry(AdjCompiled *c, Str *s, int i)
     str_fmt(s, "#define %s_ARENA(workers) (%lldu + (size_t)(workers) * %lldu) /* bytes */\n", up,
             (long long)p->shared_bytes, (long long)p->worker_bytes);
     str_fmt(s, "#define %s_STACK %lldu /* bytes */\n", up, (long long)c->stack[i]);
+    put_indices(c, s, p, up);
     str_fmt(s, "int %s_%s(const AdjEnv *env, const AdjCall *call);\n", c->opt.prefix, name);
 }
 

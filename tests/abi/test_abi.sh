@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # The artefact as a deployment engineer meets it: imports, headers in C99 and C++, byte-identical
 # rebuilds, two models in one program, weights beside the object, a shared object, other targets.
-# usage: test_abi.sh ADJOINT MODEL SOURCE_DIR
-adjoint=$1 model=$2 source=$3
+# usage: test_abi.sh ADJOINT MODEL SOURCE_DIR RUNTIME_LIBRARY
+adjoint=$1 model=$2 source=$3 runtime=$4
 passed=0 failed=0 skipped=0
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
@@ -81,6 +81,18 @@ if [ -n "$ptxas" ]; then
     check "ptxas assembles every kernel of the gradient" "$ptxas" -arch=sm_90 gpu.ptx -o gpu.cubin
 else
     skip "ptxas assembles every kernel of the gradient" "ptxas is not installed"
+fi
+data=/usr/share/datasets/fashion-mnist
+if [ -r $data/t10k-images-idx3-ubyte.gz ]; then
+    for part in images-idx3 labels-idx1; do gzip -dc $data/t10k-$part-ubyte.gz > $part; done
+    check "compiles the demo's network" "$adjoint" compile "$model" -o fashion --entry $entries
+    check "the demo builds" cc -std=c99 -O2 -Wall -Werror -I. -I"$source" \
+        "$source/tools/demo/demo.c" fashion.o "$runtime" -pthread -o demo
+    check "the demo runs" ./demo images-idx3 labels-idx1
+    cp out.txt demo.txt
+    check "the demo's accuracy" grep -q '^accuracy  *0\.92' demo.txt
+else
+    skip "the demo" "dataset-fashion-mnist is not installed"
 fi
 echo "abi: $passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ]

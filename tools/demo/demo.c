@@ -87,8 +87,13 @@ static void classify(const AdjEnv *env, AdjCall *call)
 static void attack(const AdjEnv *env, AdjCall *call)
 {
     const float eps = 8.0f / 255, step = 2.0f / 255;
-    void *io[] = {image, label, NULL, adversarial, success};
-    const void *hyper[] = {&eps, &step, NULL, NULL, NULL}; /* the others have good defaults */
+    void *io[FASHION_PGD_LINF_NIO] = {[FASHION_PGD_LINF_IO_X] = image,
+                                      [FASHION_PGD_LINF_IO_Y] = label,
+                                      [FASHION_PGD_LINF_IO_ADV] = adversarial,
+                                      [FASHION_PGD_LINF_IO_SUCCESS] = success};
+    /* The others have good defaults. */
+    const void *hyper[FASHION_PGD_LINF_NHYPER] = {
+        [FASHION_PGD_LINF_HYPER_EPS] = &eps, [FASHION_PGD_LINF_HYPER_STEP] = &step};
     int robust = 0;
     call->n = ATTACKED;
     call->io = io;
