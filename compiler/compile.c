@@ -93,8 +93,11 @@ static void prepare_model(AdjCompiled *c)
     const Graph *g = c->imported;
     DType d = c->opt.f64 ? DT_F64 : DT_F32;
     if (d == DT_F64) g = stage(c, "retype", pass_retype(c->arena, g, DT_F32, DT_F64));
-    g = stage(c, "fold", settle(c, g));
     int64_t b = c->opt.batch;
+    /* The proof is of what the file says: in one sample, simplify takes a mean over samples for the
+     * sample. */
+    if (b != BATCH_NONE) pass_batch(c->arena, g, 2);
+    g = stage(c, "fold", settle(c, g));
     if (b == BATCH_NONE)
         b = g->node[find_image(g)].type.dim[0];
     else
@@ -135,6 +138,7 @@ static void add_program(AdjCompiled *c, const char *name)
     ProgramSpec *s = &c->spec[c->nspec++];
     s->name = row->name;
     s->slots = (int)c->model.b;
+    s->whole = c->opt.batch == BATCH_NONE && s->slots > 1;
     row->build(&c->model, s);
     s->init = settle_phase(c, s->init);
     s->step = settle_phase(c, s->step);

@@ -77,6 +77,9 @@ typedef struct Program {
     int slots; /* B */
     Phase init, step, judge, finish;
     bool loop; /* runs call->steps steps a sample; false: exactly one */
+    /* The samples of a batch depend on each other: n is a multiple of slots, one worker takes
+     * `slots` samples at a time. */
+    bool whole;
     /* slot tables and states that the loop itself reads or writes; -1: absent */
     int buf_sample; /* i64[B]: index of the sample in the caller's arrays (always present) */
     int buf_id;     /* i64[B]: its identity for the generator */

@@ -102,6 +102,7 @@ void lower_program(Module *m, const Target *t, const ProgramSpec *s)
                    .nhyper = s->nhyper,
                    .slots = s->slots,
                    .loop = s->loop,
+                   .whole = s->whole,
                    .step_forwards = s->step_forwards,
                    .step_backwards = s->step_backwards,
                    .judge_forwards = s->judge_forwards};

@@ -18,7 +18,7 @@ typedef struct ProgramSpec {
     ProgIO io[MAX_IO];
     ProgHyper hyper[MAX_HYPER];
     int slots;
-    bool loop;
+    bool loop, whole; /* as in Program */
     int step_forwards, step_backwards, judge_forwards;
     Graph *init, *step, *judge, *finish; /* NULL: empty; step is required */
 } ProgramSpec;

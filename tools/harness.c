@@ -84,10 +84,13 @@ const AdjEntry *harness_entry(const Harness *h, const char *name)
     return adj_entry(h->model, name);
 }
 
-static int fail_call(const Harness *h, const AdjEntry *entry, int code)
+static int fail_call(const Harness *h, const AdjEntry *entry, int64_t n, int code)
 {
     if (code == ADJ_BAD_CPU)
         return fail_input("--cpu: this machine lacks instructions of %s", h->model->cpu);
+    if (code == ADJ_BAD_CALL && n % entry->slots)
+        return fail_input("%s: with --batch none it takes %u samples at a time, not %lld", h->path,
+                          (unsigned)entry->slots, (long long)n);
     return fail_input("%s: entry %s returned error %d", h->path, entry->name, code);
 }
 
@@ -100,7 +103,7 @@ int harness_call(Harness *h, const AdjEntry *entry, AdjCall *call, AdjStatus *st
     call->status = status;
     if (status) *status = (AdjStatus){.size = sizeof *status};
     int code = entry->run(&h->env, call);
-    return code == ADJ_OK ? 0 : fail_call(h, entry, code);
+    return code == ADJ_OK ? 0 : fail_call(h, entry, call->n, code);
 }
 
 /* ---- tensors ---- */

@@ -78,6 +78,10 @@ static void check_call(EntryFn *f)
     check_size(f, f->g->status_t, f->status);
     f->n = call_get(f, CALL_N);
     entry_fail_if(f, ib_cmp(ib, LLVMIntSLT, f->n, ib_i64(ib, 0)), ADJ_BAD_CALL);
+    if (f->p->whole) {
+        LLVMValueRef rest = LLVMBuildSRem(ib->b, f->n, ib_i64(ib, f->p->slots), "");
+        entry_fail_if(f, ib_cmp(ib, LLVMIntNE, rest, ib_i64(ib, 0)), ADJ_BAD_CALL);
+    }
     if (!f->p->loop) return;
     entry_fail_if(f, ib_cmp(ib, LLVMIntSLT, call_get(f, CALL_STEPS), ib_i32(ib, 0)), ADJ_BAD_CALL);
 }
@@ -207,11 +211,13 @@ static LLVMValueRef divide(EntryFn *f, LLVMValueRef a, LLVMValueRef b)
     return LLVMBuildIntCast2(at, q, f->ib->i64, 0, "");
 }
 
-/* As many workers as are asked for, as the arena holds, and as there are samples; at least one. */
+/* As many workers as are asked for, as the arena holds, and as there are samples; at least one,
+ * and no more for samples that depend on each other. */
 static LLVMValueRef worker_count(EntryFn *f)
 {
     Ib *ib = f->ib;
     LLVMValueRef one = ib_i64(ib, 1);
+    if (f->p->whole) return one;
     LLVMValueRef room = LLVMBuildSub(ib->b, arena_bytes(f), ib_i64(ib, f->p->shared_bytes), "");
     room = divide(f, room, ib_i64(ib, f->p->worker_bytes));
     LLVMValueRef most = ib_max(ib, ib_to_i64(ib, entry_env(f, ENV_WORKERS)), one);
@@ -223,6 +229,7 @@ static LLVMValueRef worker_count(EntryFn *f)
 static LLVMValueRef slots_used(EntryFn *f)
 {
     Ib *ib = f->ib;
+    if (f->p->whole) return ib_i64(ib, f->p->slots);
     LLVMValueRef room = LLVMBuildMul(ib->b, f->workers, ib_i64(ib, f->p->slots), "");
     LLVMValueRef up = LLVMBuildSub(ib->b, f->workers, ib_i64(ib, 1), "");
     return divide(f, ib_add(ib, ib_min(ib, f->n, room), up), f->workers);

@@ -62,6 +62,7 @@ for model in truncated prose operator missing overflow; do
 done
 expect "unknown operator is named" 1 Frobnicate "$adjoint" inspect operator.onnx
 expect "missing input is named" 1 nowhere "$adjoint" inspect missing.onnx
+expect "samples that depend on each other" 1 ReduceMean "$adjoint" compile coupled.onnx -o out/m
 expect "no model" 1 absent.onnx "$adjoint" compile absent.onnx -o out/m
 
 # 6, 7: the data

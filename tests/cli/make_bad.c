@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum { GOOD, UNKNOWN_OPERATOR, MISSING_INPUT, OVERFLOW } Fault;
+typedef enum { GOOD, UNKNOWN_OPERATOR, MISSING_INPUT, OVERFLOW, COUPLED } Fault;
 
 typedef struct {
     unsigned char b[4096];
@@ -102,8 +102,13 @@ static void put_value(Message *graph, unsigned field, const char *name, const ui
 static Message make_graph(Fault fault)
 {
     Message graph = {.n = 0};
-    const char *flatten[] = {"x", NULL};
+    const char *flatten[] = {fault == COUPLED ? "centred" : "x", NULL};
+    const char *mean[] = {"x", NULL}, *less[] = {"x", "mean", NULL};
     const char *gemm[] = {"flat", fault == MISSING_INPUT ? "nowhere" : "w", "b", NULL};
+    if (fault == COUPLED) {
+        put_node(&graph, "ReduceMean", mean, "mean"); /* over all axes */
+        put_node(&graph, "Sub", less, "centred");
+    }
     put_node(&graph, fault == UNKNOWN_OPERATOR ? "Frobnicate" : "Flatten", flatten, "flat");
     put_node(&graph, "Gemm", gemm, "logits");
     put_text(&graph, 2, "small");
@@ -184,6 +189,7 @@ int main(int argc, char **argv)
     write_model(argv[1], "operator.onnx", UNKNOWN_OPERATOR);
     write_model(argv[1], "missing.onnx", MISSING_INPUT);
     write_model(argv[1], "overflow.onnx", OVERFLOW);
+    write_model(argv[1], "coupled.onnx", COUPLED);
     write_data(argv[1]);
     return 0;
 }

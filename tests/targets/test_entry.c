@@ -51,15 +51,16 @@ static void k_ids(const int64_t *table, int64_t lo, int64_t hi, const uint64_t *
 
 enum { ZEROED = 40, PLAIN_SLOTS = 4 };
 
-static void add_plain(Fixture *f)
+static void add_plain(Fixture *f, const char *name, bool whole)
 {
-    Program *p = fixture_program(f, "forward", PLAIN_SLOTS);
+    Program *p = fixture_program(f, name, PLAIN_SLOTS);
     int x = fixture_input(p, "x", DT_F32, 2, -1), t = fixture_input(p, "t", DT_F32, 2, x);
     int y = fixture_output(p, "y", DT_F32, 2), z = fixture_output(p, "z", DT_I64, 2);
     int scale = fixture_hyper(p, "scale", DT_F64, 2), shift = fixture_hyper(p, "shift", DT_I32, 3);
     int gain = fixture_hyper(p, "gain", DT_F32, 0.5), big = fixture_hyper(p, "big", DT_I64, 5);
     p->buf_id = fixture_memory(f, p, 8 * PLAIN_SLOTS);
     p->step_forwards = 1;
+    p->whole = whole;
     int k0 = fixture_kernel(f, k_plain, "iiiiiimo"), k1 = fixture_kernel(f, k_ids, "mmmo");
     int zeroed = fixture_memory(f, p, ZEROED);
     fixture_call(
@@ -201,10 +202,11 @@ static Fixture *build(bool optimise, bool embed, bool trace, const char *needs)
     f->m->trace = trace;
     f->optimise = optimise;
     f->needs = needs;
-    add_plain(f);
+    add_plain(f, "forward", false);
     add_loop(f, "walk-it", true);
     add_loop(f, "unjudged", false);
     add_bare(f);
+    add_plain(f, "whole", true);
     fixture_build(f);
     return f;
 }
@@ -390,6 +392,22 @@ static void test_worker_count(const Fixture *f)
     Caller c = caller(4, false);
     c.env.parallel = NULL;
     run_plain(entry(f, "forward"), 9, &c, 4, 0, 3);
+}
+
+/* Samples that depend on each other: whole batches, one worker. */
+static void test_whole(const Fixture *f)
+{
+    const AdjEntry *e = entry(f, "whole");
+    float x[4 * PLAIN_SLOTS][2] = {{0}};
+    Memory m = memory_new(e, 2);
+    AdjStatus status;
+    for (int n = 0; n <= 4 * PLAIN_SLOTS; n++) {
+        AdjCall call = call_of(n, (void *[]){x, NULL, NULL, NULL}, m, &status);
+        Caller c = caller(2, false);
+        int code = e->run(&c.env, &call);
+        expect(code == (n % PLAIN_SLOTS ? ADJ_BAD_CALL : ADJ_OK) && c.asked == 0);
+    }
+    memory_free(m);
 }
 
 static void test_ids(const Fixture *f)
@@ -717,7 +735,7 @@ static void test_trace(const Fixture *f)
 static void test_model(const Fixture *f)
 {
     const AdjModel *m = f->model;
-    expect(m->abi == ADJ_ABI_VERSION && m->nentry == 4 && m->hash == 99);
+    expect(m->abi == ADJ_ABI_VERSION && m->nentry == 5 && m->hash == 99);
     expect(!strcmp(m->name, "by-hand.onnx") && !strcmp(m->cpu, "by-hand") && m->target[0]);
     const AdjEntry *e = entry(f, "forward"), *loop = entry(f, "walk-it");
     expect(e && e->nio == 4 && e->nhyper == 4 && e->slots == PLAIN_SLOTS && e->steps == 0);
@@ -812,6 +830,7 @@ static void test_module(bool optimise, bool embed, bool trace)
     test_model(f);
     test_plain(f);
     test_worker_count(f);
+    test_whole(f);
     test_ids(f);
     test_zeroed(f);
     test_loop(f, "walk-it", true);
