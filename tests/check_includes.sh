@@ -4,7 +4,8 @@
 # Checks the rules of the tree that a compiler cannot: tests/check_includes.sh [ROOT]
 #
 #   - a file includes only what its room may know (the table below, docs/design.md);
-#   - llvm-c only in targets/, protobuf only in compiler/onnx*;
+#   - llvm-c only in targets/, protobuf only in compiler/onnx* and
+#     tools/fill-weights;
 #   - lines of .c and .h are at most 100 columns wide;
 #   - every room has a README.md; every row of ir/ops.def has a row in docs/ir.md.
 #
@@ -53,7 +54,8 @@ check_sources() {
         if (name ~ /^llvm/) {
             verdict(room == "targets", where, "llvm is for targets/ only: " name)
         } else if (name ~ /protobuf|\.pb-c\.h/) {
-            verdict(file ~ /^compiler\/onnx/, where, "protobuf is for compiler/onnx* only: " name)
+            verdict(file ~ /^(compiler\/onnx|tools\/fill-weights\/)/, where, \
+                "protobuf is for compiler/onnx* and tools/fill-weights only: " name)
         } else if (line ~ /"/) {
             target = resolve(file, name)
             if (room != "tools" && !exists(target)) # tools may include what the build makes
