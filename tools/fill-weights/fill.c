@@ -3,6 +3,13 @@
  *
  * Weights are uniform with mean 0 and variance gain / fan-in (He et al. 2015, "Delving deep into
  * rectifiers", section 2.2: gain 2 keeps the second moment through a ReLU). What is added to a
+ * shortcut gets less, so that a sum keeps it too: 1 where both operands are convolutions, else
+ * 2 / (number of sums), so that any number of blocks grows by e^2 at most. Normalisations get
+ * statistics near those of such activations, but no two alike. Only +, *, / and sqrt are used: a
+ * seed gives the same bytes everywhere. */
+#include "tools/fill-weights/fill.h"
+
+#include <math.h>
 #include <string.h>
 
 typedef enum Role { WEIGHT, BIAS, SCALE, MEAN, VARIANCE } Role;
