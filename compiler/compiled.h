@@ -8,7 +8,7 @@
 #include "compiler/programs.h"
 #include "targets/targets.h"
 
-enum { MAX_ENTRIES = 16, DEFAULT_BATCH = 8, BATCH_NONE = -1 };
+enum { MAX_ENTRIES = 64, DEFAULT_BATCH = 8, BATCH_NONE = -1 };
 
 /* What is compiled for one row of --cpu. */
 typedef struct CpuVariant {
