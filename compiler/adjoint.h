@@ -77,6 +77,9 @@ bool adj_verify(AdjCompiled *, const double *x, const int64_t *y, int64_t n, boo
 
 /* Facts for inspect and the manifest, as JSON text on the heap (free it). */
 char *adj_inspect_json(AdjCompiled *, AdjError *);
+/* The model's ONNX nodes as a Graphviz graph on the heap: boxes are nodes with their
+ * multiply-adds a sample, edges are tensors with their type. */
+char *adj_inspect_dot(AdjCompiled *, AdjError *);
 /* Seconds spent in import, passes, lowering, code generation. */
 typedef struct AdjTimes {
     double import, passes, lower, emit;

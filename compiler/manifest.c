@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "compiler/compiled.h"
+#include "compiler/layers.h"
 
 static json_t *dims_json(int rank, const int64_t *dim)
 {
@@ -67,12 +68,16 @@ static double phase_macs(const Phase *p)
 static json_t *program_json(AdjCompiled *c, int i)
 {
     const Program *p = &c->module->program[i];
-    json_t *j = json_pack(
-        "{s:s, s:s, s:b, s:i, s:I, s:I, s:I, s:f, s:f}", "name", p->name, "symbol",
-        arena_printf(c->arena, "%s_%s", c->opt.prefix, compiled_c_name(c, p->name)), "steps",
-        p->loop, "slots", p->slots, "arena_shared_bytes", (json_int_t)p->shared_bytes,
-        "arena_worker_bytes", (json_int_t)p->worker_bytes, "stack_bytes", (json_int_t)c->stack[i],
-        "macs_step", phase_macs(&p->step), "macs_judge", phase_macs(&p->judge));
+    json_t *j =
+        json_pack("{s:s, s:s, s:b, s:i, s:I, s:I, s:I, s:f, s:f, s:f}", "name", p->name, "symbol",
+                  arena_printf(c->arena, "%s_%s", c->opt.prefix, compiled_c_name(c, p->name)),
+                  "steps", p->loop, "slots", p->slots, "arena_shared_bytes",
+                  (json_int_t)p->shared_bytes, "arena_worker_bytes", (json_int_t)p->worker_bytes,
+                  "stack_bytes", (json_int_t)c->stack[i], "macs_step", phase_macs(&p->step),
+                  "macs_judge", phase_macs(&p->judge), "flops_step", 2 * phase_macs(&p->step));
+    double forward = layers_of(c->arena, c->imported)->macs;
+    if (forward > 0)
+        json_object_set_new(j, "of_forward", json_real(phase_macs(&p->step) / forward));
     json_object_set_new(j, "io", io_json(p));
     json_object_set_new(j, "hyper", hyper_json(p));
     json_object_set_new(j, "kernels", calls_json(c->module, p));
@@ -96,6 +101,19 @@ static json_t *tensor_json(const char *name, Type t)
                      dims_json(t.rank, t.dim));
 }
 
+static json_t *layers_json(const Layers *l)
+{
+    json_t *a = json_array();
+    for (uint32_t i = 0; i < l->n; i++)
+        if (l->layer[i].kind == LAYER_NODE)
+            json_array_append_new(a,
+                                  json_pack("{s:s, s:s, s:o, s:f}", "node", l->layer[i].name,
+                                            "dtype", dtype_name(l->layer[i].type.dtype), "shape",
+                                            dims_json(l->layer[i].type.rank, l->layer[i].type.dim),
+                                            "macs", l->layer[i].macs));
+    return a;
+}
+
 static void graph_sizes(const Graph *g, double *params, double *bytes)
 {
     for (Ref r = 0; r < g->n; r++)
@@ -109,6 +127,7 @@ static json_t *model_json(AdjCompiled *c)
 {
     const Graph *g = c->imported;
     OnnxFacts *f = onnx_facts(c->arena, c->opt.model);
+    Layers *l = layers_of(c->arena, g);
     double params = 0, bytes = 0;
     graph_sizes(g, &params, &bytes);
     json_t *in = json_array(), *out = json_array();
@@ -118,11 +137,11 @@ static json_t *model_json(AdjCompiled *c)
                                   tensor_json(node_attr(&g->node[r], "name")->s, g->node[r].type));
     for (uint32_t i = 0; i < g->nout; i++)
         json_array_append_new(out, tensor_json(g->out[i].name, g->node[g->out[i].ref].type));
-    return json_pack("{s:I, s:I, s:s, s:i, s:i, s:f, s:f, s:o, s:o, s:o}", "ir_version",
+    return json_pack("{s:I, s:I, s:s, s:i, s:i, s:f, s:f, s:f, s:o, s:o, s:o, s:o}", "ir_version",
                      (json_int_t)f->ir_version, "opset", (json_int_t)f->opset, "producer",
                      f->producer, "nodes", f->nnodes, "graph_nodes", (int)g->n, "parameters",
-                     params, "parameter_bytes", bytes, "inputs", in, "outputs", out, "operators",
-                     ops_json(f));
+                     params, "parameter_bytes", bytes, "macs", l->macs, "inputs", in, "outputs",
+                     out, "operators", ops_json(f), "layers", layers_json(l));
 }
 
 static json_t *imports_json(Arena *a, const Bytes *object)

@@ -169,6 +169,10 @@ void type_text(Str *, Type); /* f32[1,3,32,32] */
 const char *op_infer(Op, int nargs, const Type *args, const Attr *attr, const Const *value,
                      Type *out, Arena *);
 
+/* Multiply-adds of a contraction for one sample, its leading extent being the samples; of another
+ * node 0. */
+double node_macs(const Graph *, Ref);
+
 /* ---- conversion of elements ---- */
 double elem_get(DType, const void *data, int64_t i); /* i64 above 2^53 rounds: use elem_get_int */
 int64_t elem_get_int(DType, const void *data, int64_t i);

@@ -155,3 +155,16 @@ const char *shape_scatter_add(Shape *s)
     memcpy(s->out->dim + axis + 1, u->dim + axis + m, sizeof(int64_t) * (size_t)rest);
     return is_number(*u) ? NULL : "adds numbers, not bool";
 }
+
+double node_macs(const Graph *g, Ref r)
+{
+    const Node *n = &g->node[r];
+    if (op_info[n->op].cls != CL_CONTRACT) return 0;
+    Type w = g->node[n->args[1]].type, x = g->node[n->args[0]].type;
+    double batch = n->type.rank ? (double)n->type.dim[0] : 1;
+    if (n->op == OP_matmul) return (double)type_count(n->type) * (double)x.dim[x.rank - 1] / batch;
+    Type y = n->op == OP_conv ? n->type : n->op == OP_conv_dx ? x : w;
+    double per = n->op == OP_conv_dw ? (double)type_count(n->type) / (double)n->type.dim[0]
+                                     : (double)type_count(w) / (double)w.dim[0];
+    return (double)type_count(y) * per / (double)y.dim[0];
+}

@@ -150,19 +150,6 @@ static double buffer_traffic(const Buffer *b)
     return b->sample ? bytes / (double)b->layout.digit[0].extent : bytes;
 }
 
-static double contract_macs(const Graph *g, Ref heavy)
-{
-    if (heavy == NOREF || op_info[g->node[heavy].op].cls != CL_CONTRACT) return 0;
-    const Node *n = &g->node[heavy];
-    Type w = g->node[n->args[1]].type, x = g->node[n->args[0]].type;
-    double batch = n->type.rank ? (double)n->type.dim[0] : 1;
-    if (n->op == OP_matmul) return (double)type_count(n->type) * (double)x.dim[x.rank - 1] / batch;
-    Type y = n->op == OP_conv ? n->type : n->op == OP_conv_dx ? x : w;
-    double per = n->op == OP_conv_dw ? (double)type_count(n->type) / (double)n->type.dim[0]
-                                     : (double)type_count(w) / (double)w.dim[0];
-    return (double)type_count(y) * per / (double)y.dim[0];
-}
-
 static void add_call(Lowering *l, Kernel *k, const Body *b, Ref about, const Ref *value)
 {
     Arena *a = l->module->arena;
@@ -207,7 +194,7 @@ static void lower_group(Lowering *l, int i, const Dests *d)
     body_stores(&b, gr, d);
     for (uint32_t s = 0; s < d->n; s++) value[s] = d->dest[s].node;
     Kernel *k = lower_schedule(l->module->arena, l->target, b.k);
-    double macs = contract_macs(l->g, gr->heavy);
+    double macs = gr->heavy == NOREF ? 0 : node_macs(l->g, gr->heavy);
     add_call(l, k, &b, gr->heavy != NOREF ? gr->heavy : gr->root, value);
     l->phase->call[l->phase->ncall - 1].macs = macs;
 }

@@ -11,22 +11,29 @@
 #include "tools/options.h"
 #include "tools/say.h"
 
-static int as_json;
+static int as_json, as_dot;
 
-static struct poptOption table[] = {{"json", 0, POPT_ARG_NONE, &as_json, 0, "print JSON", NULL},
-                                    ARTEFACT_OPTIONS,
-                                    MODEL_OPTIONS,
-                                    POPT_TABLEEND};
+static struct poptOption table[] = {
+    {"json", 0, POPT_ARG_NONE, &as_json, 0, "print JSON", NULL},
+    {"dot", 0, POPT_ARG_NONE, &as_dot, 0, "print the model's ONNX nodes as a Graphviz graph", NULL},
+    ARTEFACT_OPTIONS,
+    MODEL_OPTIONS,
+    POPT_TABLEEND};
 
-static const Syntax syntax = {"adjoint inspect",
-                              "model.onnx",
-                              1,
-                              1,
-                              "Sizes are bytes; MACs are multiply-adds a sample.\n\n"
-                              "Examples:\n"
-                              "  adjoint inspect model.onnx --entry forward,pgd-linf\n"
-                              "  adjoint inspect model.onnx --json\n",
-                              table};
+static const Syntax syntax = {
+    "adjoint inspect",
+    "model.onnx",
+    1,
+    1,
+    "Sizes are bytes; MACs are multiply-adds a sample, two FLOPs each, of\n"
+    "convolutions and matrix products. `layers` are the file's nodes as\n"
+    "imported, `kernels` what an entry runs for them; `of_forward` is an\n"
+    "entry's arithmetic over the file's.\n\n"
+    "Examples:\n"
+    "  adjoint inspect model.onnx --entry forward,pgd-linf\n"
+    "  adjoint inspect model.onnx --json\n"
+    "  adjoint inspect model.onnx --dot | dot -Tsvg > model.svg\n",
+    table};
 
 enum { CELL = 128, WIDEST = 64 };
 
@@ -170,10 +177,15 @@ static void print_value(const char *path, json_t *v)
 
 /* ---- the command ---- */
 
+static int print_text(const char *text)
+{
+    if (puts(text) >= 0 && !fflush(stdout)) return 0;
+    return fail_input("standard output: cannot be written");
+}
+
 static int print_facts(const char *text)
 {
     json_error_t e;
-    if (as_json) return puts(text) < 0 ? fail_input("standard output: cannot be written") : 0;
     json_t *facts = json_loads(text, 0, &e);
     if (!facts) return fail_input("the facts are no JSON: %s", e.text);
     print_object("", facts);
@@ -189,9 +201,13 @@ int cmd_inspect(int argc, const char **argv)
     int e;
     if ((e = options_parse(&syntax, argc, argv, &model)) || (e = options_model(model, &o)))
         return e;
+    if (as_json && as_dot) return fail_usage("--dot: not together with --json");
     AdjCompiled *c = adj_compile(&o, &error);
-    char *text = c ? adj_inspect_json(c, &error) : NULL;
-    e = text ? print_facts(text) : fail_input("%s", error.msg);
+    char *text = !c ? NULL : as_dot ? adj_inspect_dot(c, &error) : adj_inspect_json(c, &error);
+    if (!text)
+        e = fail_input("%s", error.msg);
+    else
+        e = as_json || as_dot ? print_text(text) : print_facts(text);
     free(text);
     adj_compiled_free(c);
     return e;

@@ -82,6 +82,8 @@ expect "steps" 2 --steps attack images.npy --labels labels.npy --steps 1.5
 expect "limit" 2 --limit "$adjoint" run good.onnx images.npy --limit 0 -o out/logits.npy
 expect "target class" 2 --targeted attack images.npy --labels labels.npy --targeted 3
 
+expect "two forms of inspect" 2 --dot "$adjoint" inspect good.onnx --json --dot
+
 # 9: outputs
 expect "no folder" 1 out/no/m "$adjoint" compile good.onnx -o out/no/m
 expect "no folder, run" 1 out/no/l.npy "$adjoint" run good.onnx images.npy -o out/no/l.npy
