@@ -104,10 +104,16 @@ void reference_phase(Env *e, const Graph *g)
     eval_free(ev);
 }
 
-void reference_run(Env *e, const ProgramSpec *s, int steps)
+/* What init or a step made of call->steps. All samples are taken to have the same. */
+static int64_t limit_now(Env *e)
+{
+    return elem_get_int(DT_I32, env_find(e, "limit")->data, 0);
+}
+
+void reference_run(Env *e, const ProgramSpec *s)
 {
     reference_phase(e, s->init);
-    for (int i = 0; i < (s->loop ? steps : 1); i++) {
+    for (int i = 0; i < (s->loop ? limit_now(e) : 1); i++) {
         reference_phase(e, s->step);
         set_vector(e, "t", DT_I32, s->slots, i + 1, 0);
     }

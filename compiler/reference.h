@@ -12,7 +12,7 @@ typedef struct Named { /* a dense tensor by the name that graphs know it by */
     void *data;
 } Named;
 
-enum { MAX_NAMED = 64 };
+enum { MAX_NAMED = 1024 };
 typedef struct Env { /* everything a phase's graph may read */
     Arena *arena;
     int n;
@@ -28,7 +28,7 @@ void reference_env(Env *, const AdjCompiled *, const ProgramSpec *, const double
                    const int64_t *y, int64_t n, int steps);
 /* Evaluates one phase; every output is put into env under its name. */
 void reference_phase(Env *, const Graph *);
-/* init, steps times step, judge, finish. */
-void reference_run(Env *, const ProgramSpec *, int steps);
+/* init, step as often as init says, judge, finish. */
+void reference_run(Env *, const ProgramSpec *);
 
 #endif

@@ -15,7 +15,10 @@ static struct {
 static struct poptOption table[] = {
     {NULL, 'o', POPT_ARG_STRING, &given.out, 0, "write the gradients", "GRAD.npy"},
     {"of", 0, POPT_ARG_STRING, &given.of, 0,
-     "ce (default): the cross-entropy; logit: the label's logit", "LOSS"},
+     "ce (default): the cross-entropy; logit: the label's logit; margin: the best other logit "
+     "minus "
+     "the label's; dlr: the difference of logits ratio",
+     "LOSS"},
     {"logits", 0, POPT_ARG_STRING, &given.logits, 0, "write the logits too", "LOGITS.npy"},
     DATA_OPTIONS,
     RUN_OPTIONS,
@@ -102,8 +105,9 @@ static int run(Gradient *g, const AdjOptions *o, int threads)
 
 int cmd_gradient(int argc, const char **argv)
 {
-    static const char *const losses[] = {"ce", "logit", NULL};
-    static const char *const entries[] = {"gradient", "logit-gradient"};
+    static const char *const losses[] = {"ce", "logit", "margin", "dlr", NULL};
+    static const char *const entries[] = {"gradient", "logit-gradient", "margin-gradient",
+                                          "dlr-gradient"};
     const char *argument[2];
     AdjOptions o;
     DataRange range;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vjp, jvp and hvp of the example network, compiled in f64: <u, J v> = <u^T J, v> to rounding, and both
- * products against central differences of what they differentiate. */
+/* vjp, jvp, hvp and jacobian of the example network, compiled in f64: <u, J v> = <u^T J, v> to
+ * rounding, both products against central differences of what they differentiate, rows of the
+ * Jacobian against vjp. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +67,25 @@ static void check_adjoint(Count *k, Case *c)
     }
 }
 
+/* Each row is u^T J for a unit vector u. */
+static void check_jacobian(Count *k, Case *c)
+{
+    static double z[N * CLASSES], g[N * PIXELS], u[N * CLASSES], all[N * CLASSES * PIXELS];
+    double worst = 0, big = 0;
+    call(c, "jacobian", c->x, z, all, NULL, NULL);
+    for (int r = 0; r < CLASSES; r++) {
+        for (int i = 0; i < N * CLASSES; i++) u[i] = i % CLASSES == r;
+        call(c, "vjp", c->x, u, NULL, g, NULL);
+        for (int i = 0; i < N * PIXELS; i++) {
+            int at = (i / PIXELS * CLASSES + r) * PIXELS + i % PIXELS;
+            worst = fmax(worst, fabs(all[at] - g[i]));
+            big = fmax(big, fabs(g[i]));
+        }
+    }
+    count_check(k, worst <= 1e-12 * big && big > 0, "jacobian against vjp: %.1e of %.1e", worst,
+                big);
+}
+
 /* Piecewise linear or smooth, but for kinks within a step: the median over outputs is judged. */
 static int by_value(const void *a, const void *b)
 {
@@ -115,12 +135,13 @@ int main(int argc, char **argv)
     Count k = {.name = "products"};
     AdjOptions o = {.model = argc > 1 ? argv[1] : "tools/demo/fashion.onnx",
                     .f64 = true,
-                    .entries = "gradient,vjp,jvp,hvp"};
+                    .entries = "gradient,vjp,jvp,hvp,jacobian"};
     fill(&c);
     c.net = net_open(&o);
     check_adjoint(&k, &c);
     check_jvp(&k, &c);
     check_hvp(&k, &c);
+    check_jacobian(&k, &c);
     net_close(&c.net);
     return count_close(&k);
 }
