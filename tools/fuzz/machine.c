@@ -117,7 +117,7 @@ Env evaluate(Check *c, const ProgramSpec *s)
         Type t = io_type(&s->io[k], s->slots);
         if (!s->io[k].output) fill(c, s->io[k].name, t, env_set(&e, s->io[k].name, t, NULL));
     }
-    reference_run(&e, s, s->loop ? STEPS : 1);
+    reference_run(&e, s);
     return e;
 }
 
