@@ -107,6 +107,8 @@ void set_tables(Env *e, int64_t n)
     int64_t *id = env_set(e, "id", type_of(DT_I64, 1, &n), NULL);
     for (int64_t i = 0; i < n; i++) id[i] = FIRST_ID + i;
     env_set(e, "t", type_of(DT_I32, 1, &n), NULL);
+    int32_t *limit = env_set(e, "limit", type_of(DT_I32, 1, &n), NULL);
+    for (int64_t i = 0; i < n; i++) limit[i] = STEPS;
 }
 
 Env evaluate(Check *c, const ProgramSpec *s)
