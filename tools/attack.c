@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "runtime/load.h"
 #include "tools/chunk.h"
@@ -29,6 +30,7 @@ typedef struct Attack {
     Buffers clean, b;         /* of the forward and the attack entry, one chunk */
     int64_t *labels, *before; /* of one chunk: true classes, predicted classes */
     char *saved;              /* adversarial images of all samples, if wanted */
+    void *rounded;            /* those of one chunk in 8 bits, if wanted */
     Number number[MAX_HYPER];
     const void *hyper[MAX_HYPER];
     bool warned;
@@ -120,7 +122,17 @@ static int add_labels(Attack *a)
     a->labels = calloc((size_t)a->b.samples, sizeof *a->labels);
     a->before = calloc((size_t)a->b.samples, sizeof *a->before);
     if (!a->labels || !a->before) return fail_input("no memory for labels");
+    a->r->sample = calloc((size_t)a->s.n, sizeof *a->r->sample);
+    if (!a->r->sample) return fail_input("no memory for %lld samples", (long long)a->s.n);
     return adj_io(a->b.entry, "label") < 0 ? 0 : buffers_lend(&a->b, "label", a->labels);
+}
+
+static int add_png(Attack *a)
+{
+    const AdjTensor *x = &a->b.entry->io[0];
+    if (!a->plan->png) return 0;
+    a->rounded = tensor_new(x, a->b.samples);
+    return a->rounded ? attack_png_check(a->plan->png, x) : STATUS_INPUT;
 }
 
 static int open_files(Attack *a)
@@ -147,7 +159,8 @@ static int prepare(Attack *a)
     if (adj_io(a->b.entry, "adv") < 0)
         return fail_usage("--attack: %s is not an attack", a->plan->attack);
     a->b.samples = a->clean.samples = chunk_samples(&a->h, a->b.entry, a->s.n);
-    if ((e = set_all(a)) || (e = open_files(a)) || (e = add_buffers(a))) return e;
+    if ((e = set_all(a)) || (e = open_files(a)) || (e = add_buffers(a)) || (e = add_png(a)))
+        return e;
     return add_labels(a);
 }
 
@@ -218,25 +231,32 @@ static int attack_chunk(Attack *a, int64_t at, int64_t n)
     return e;
 }
 
-static void tally(Attack *a, int64_t n)
+static void note_samples(Attack *a, int64_t at, int64_t n)
 {
-    AttackResult *r = a->r;
     const AdjTensor *t = buffers_tensor(&a->clean, "logits"), *x = buffers_tensor(&a->b, "x");
     const void *logits = buffers_data(&a->clean, "logits"), *from = buffers_data(&a->b, "x"),
                *to = buffers_data(&a->b, "adv");
     const int32_t *success = buffers_data(&a->b, "success");
-    for (int64_t i = 0; i < n; i++) {
-        bool right = a->before[i] == a->labels[i];
-        Distance d = score_distance(x, from, to, i);
-        r->correct += right;
-        r->robust += right && score_class(t, logits, i) == a->labels[i];
-        r->reached += success[i] != 0;
-        r->linf += d.linf;
-        r->l2 += d.l2;
-        r->rmse += d.rmse;
-        if (d.linf > r->linf_max) r->linf_max = d.linf;
-    }
-    r->n += n;
+    for (int64_t i = 0; i < n; i++)
+        a->r->sample[at + i] = (AttackSample){.label = a->labels[i],
+                                              .before = a->before[i],
+                                              .after = score_class(t, logits, i),
+                                              .success = success[i] != 0,
+                                              .distance = score_distance(x, from, to, i)};
+    a->r->n += n;
+}
+
+/* As files of 8 bits; and whether they still fool. */
+static int export(Attack *a, int64_t at, int64_t n)
+{
+    const AdjTensor *t = buffers_tensor(&a->clean, "logits"), *x = buffers_tensor(&a->b, "x");
+    void *copy = a->rounded;
+    memcpy(copy, buffers_data(&a->b, "adv"), tensor_bytes(x) * (size_t)n);
+    int e = attack_write_png(a->plan->png, x, copy, n, a->s.first + at);
+    if (e || (e = classify(a, copy, n))) return e;
+    for (int64_t i = 0; i < n; i++)
+        a->r->sample[at + i].after8 = score_class(t, buffers_data(&a->clean, "logits"), i);
+    return 0;
 }
 
 static int run_chunk(Attack *a, int64_t at, int64_t n)
@@ -249,8 +269,8 @@ static int run_chunk(Attack *a, int64_t at, int64_t n)
     if ((e = read_chunk(a, at, n)) || (e = classify(a, buffers_data(&a->b, "x"), n))) return e;
     note_clean(a, n);
     if ((e = attack_chunk(a, at, n)) || (e = classify(a, buffers_data(&a->b, "adv"), n))) return e;
-    tally(a, n);
-    return 0;
+    note_samples(a, at, n);
+    return a->plan->png ? export(a, at, n) : 0;
 }
 
 /* ---- all of it ---- */
@@ -268,18 +288,20 @@ static int run_all(Attack *a)
     return e;
 }
 
-static void finish(Attack *a)
+static int finish(Attack *a)
 {
     AttackResult *r = a->r;
-    r->linf /= (double)r->n;
-    r->l2 /= (double)r->n;
-    r->rmse /= (double)r->n;
+    double *scratch = malloc((size_t)r->n * sizeof *scratch + 1);
+    if (!scratch) return fail_input("no memory for statistics");
+    attack_stats(r, scratch);
+    free(scratch);
     r->compile_seconds = a->h.compile_seconds;
     snprintf(r->target, sizeof r->target, "%s", a->h.model->target);
     snprintf(r->cpu, sizeof r->cpu, "%s", a->h.model->cpu);
     r->hash = a->h.model->hash;
     r->f64 = a->b.entry->io[0].dtype == ADJ_F64;
     r->slots = a->b.entry->slots;
+    return 0;
 }
 
 static int attack(Attack *a, const AdjOptions *o)
@@ -291,8 +313,7 @@ static int attack(Attack *a, const AdjOptions *o)
         return e;
     if (p->out && (e = tensor_save(p->out, buffers_tensor(&a->b, "adv"), a->s.n, a->saved)))
         return e;
-    finish(a);
-    return 0;
+    return finish(a);
 }
 
 int attack_run(const AttackPlan *plan, const AdjOptions *o, AttackResult *r)
@@ -307,7 +328,14 @@ int attack_run(const AttackPlan *plan, const AdjOptions *o, AttackResult *r)
     images_close(&a.targets);
     free(a.labels);
     free(a.before);
+    free(a.rounded);
     free(a.saved);
     harness_close(&a.h);
     return e;
+}
+
+void attack_free(AttackResult *r)
+{
+    free(r->sample);
+    r->sample = NULL;
 }

@@ -28,17 +28,30 @@ typedef struct AttackPlan {
     int nsetting;
     Setting setting[MAX_SETTINGS];
     const char *out; /* file for the adversarial images, or NULL */
+    const char *png; /* folder for them as 8-bit PNG, or NULL */
     DataRange range;
     RunChoice run;
 } AttackPlan;
 
+typedef struct AttackSample {
+    int64_t label, before, after; /* classes: true, predicted before and after the attack */
+    int64_t after8;               /* after, of the image rounded to 8 bits, with --png */
+    bool success;                 /* what the attack says of itself */
+    Distance distance;
+} AttackSample;
+
+typedef struct Spread { /* over all samples */
+    double mean, q1, median, q3, max;
+} Spread;
+
 typedef struct AttackResult {
     int64_t n;
-    int64_t correct;       /* right before the attack */
-    int64_t robust;        /* right before and after it */
-    int64_t reached;       /* targeted: are of their target class after it */
-    double linf, l2, rmse; /* means over all samples */
-    double linf_max;
+    AttackSample *sample; /* n of them; attack_free */
+    int64_t correct;      /* right before the attack */
+    int64_t robust;       /* right before and after it */
+    int64_t robust8;      /* the same of images rounded to 8 bits, with --png */
+    int64_t reached;      /* targeted: are of their target class after it */
+    Spread linf, l2, rmse;
     uint64_t forwards, backwards; /* of the attack, exact; judging its results apart */
     double eps, step;             /* as used; NaN: the attack has no such parameter */
     const char *start;            /* "random", "given" or "image" */
@@ -53,7 +66,20 @@ typedef struct AttackResult {
 /* Both return an exit status, 0 if fine. */
 int attack_run(const AttackPlan *, const AdjOptions *, AttackResult *);
 
+void attack_free(AttackResult *);
+
+/* Fills what is counted over r->sample; scratch holds n numbers. */
+void attack_stats(AttackResult *, double *scratch);
+
 void attack_print(const AttackPlan *, const AttackResult *);
 int attack_write_json(const char *path, const AttackPlan *, const AttackResult *);
+int attack_write_csv(const char *path, const AttackPlan *, const AttackResult *);
+
+/* The folder is made if it is not there. */
+int attack_png_check(const char *folder, const AdjTensor *x);
+/* n images as 000123.png by their index, the first one's being `first`; they are rounded to 8 bits
+ * in place. */
+int attack_write_png(const char *folder, const AdjTensor *x, void *images, int64_t n,
+                     int64_t first);
 
 #endif

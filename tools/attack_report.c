@@ -40,6 +40,12 @@ static void print_setting(const AttackPlan *p, const AttackResult *r)
            p->targeted ? "targeted" : "untargeted");
 }
 
+static void print_spread(const char *norm, const Spread *s)
+{
+    printf("%-16s mean %.6g, quartiles %.6g %.6g %.6g, max %.6g (pixels in [0,1])\n", norm, s->mean,
+           s->q1, s->median, s->q3, s->max);
+}
+
 void attack_print(const AttackPlan *p, const AttackResult *r)
 {
     double n = (double)r->n;
@@ -48,8 +54,10 @@ void attack_print(const AttackPlan *p, const AttackResult *r)
     print_share("robust accuracy", r->robust, r->n, "");
     print_share("success rate", r->correct - r->robust, r->correct, " that were right before");
     if (p->targeted) print_share("target reached", r->reached, r->n, "");
-    printf("%-16s Linf mean %.6g, max %.6g; L2 mean %.6g; RMSE mean %.6g (pixels in [0,1])\n",
-           "distance", r->linf, r->linf_max, r->l2, r->rmse);
+    if (p->png) print_share("as 8-bit PNG", r->robust8, r->n, " robust");
+    print_spread("Linf", &r->linf);
+    print_spread("L2", &r->l2);
+    print_spread("RMSE", &r->rmse);
     printf("%-16s %.3f forwards, %.3f backwards a sample\n", "cost", (double)r->forwards / n,
            (double)r->backwards / n);
     printf("%-16s %.0f image-steps/s (%.3f s, %d threads; compiled in %.2f s)\n", "speed",
@@ -82,16 +90,23 @@ static json_t *setting_json(const AttackPlan *p, const AttackResult *r)
         "cpu", r->cpu, "batch", r->slots);
 }
 
+static json_t *spread_json(const Spread *s)
+{
+    return json_pack("{s:f, s:f, s:f, s:f, s:f}", "mean", s->mean, "q1", s->q1, "median", s->median,
+                     "q3", s->q3, "max", s->max);
+}
+
 static json_t *result_json(const AttackPlan *p, const AttackResult *r)
 {
     json_t *j =
-        json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:{s:f, s:f, s:f, s:f}, s:f, s:f}", "images",
+        json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:{s:o, s:o, s:o}, s:f, s:f}", "images",
                   p->images, "first", (json_int_t)p->range.first, "n", (json_int_t)r->n,
                   "clean_accuracy", share(r->correct, r->n), "robust_accuracy",
                   share(r->robust, r->n), "success_rate", share(r->correct - r->robust, r->correct),
-                  "distances", "linf_mean", r->linf, "linf_max", r->linf_max, "l2_mean", r->l2,
-                  "rmse_mean", r->rmse, "forwards_per_sample", (double)r->forwards / (double)r->n,
+                  "distances", "linf", spread_json(&r->linf), "l2", spread_json(&r->l2), "rmse",
+                  spread_json(&r->rmse), "forwards_per_sample", (double)r->forwards / (double)r->n,
                   "backwards_per_sample", (double)r->backwards / (double)r->n);
+    if (p->png) json_object_set_new(j, "robust_accuracy_8bit", json_real(share(r->robust8, r->n)));
     if (p->targeted) json_object_set_new(j, "target_rate", json_real(share(r->reached, r->n)));
     return j;
 }

@@ -10,7 +10,7 @@
 #include "tools/say.h"
 
 static struct {
-    char *attack, *eps, *step, *steps, *start, *targeted, *stop, *out, *json;
+    char *attack, *eps, *step, *steps, *start, *targeted, *stop, *out, *json, *csv, *png;
     char *loss, *keep, *mu, *set;
     int no_random, box;
 } given;
@@ -45,6 +45,10 @@ static struct poptOption table[] = {
      "other parameters of the attack, by the names in docs/attacks.md", "NAME=VALUE,..."},
     {NULL, 'o', POPT_ARG_STRING, &given.out, 0, "write the adversarial images, [N,C,H,W]",
      "ADV.npy"},
+    {"png", 0, POPT_ARG_STRING, &given.png, 0,
+     "write them as 8-bit PNG too, and say how many still fool the model", "FOLDER"},
+    {"csv", 0, POPT_ARG_STRING, &given.csv, 0,
+     "write a line for each image: classes, success, distances", "FILE"},
     {"json", 0, POPT_ARG_STRING, &given.json, 0, "write the report as JSON", "FILE"},
     SEED_OPTION,
     DATA_OPTIONS,
@@ -98,7 +102,7 @@ static int add_setting(AttackPlan *p, const char *option, const char *name, doub
     if (p->nsetting == MAX_SETTINGS) return fail_usage("--set: more than %d", MAX_SETTINGS);
     Setting *s = &p->setting[p->nsetting++];
     *s = (Setting){.option = option, .value = value};
-    snprintf(s->name, sizeof s->name, "%s", name);
+    snprintf(s->name, sizeof s->name, "%.31s", name);
     return 0;
 }
 
@@ -150,6 +154,7 @@ static int take_plan(AttackPlan *p)
     p->start = given.start;
     p->random = !given.start && !given.no_random;
     p->out = given.out;
+    p->png = given.png;
     if (!program_exists(p->attack) || !strcmp(p->attack, "forward"))
         return fail_usage("--attack: no attack '%s'", p->attack);
     if (given.start && given.no_random)
@@ -168,13 +173,17 @@ int cmd_attack(int argc, const char **argv)
     int e;
     if ((e = options_parse(&syntax, argc, argv, argument)) ||
         (e = options_model(argument[0], &o)) || (e = take_plan(&plan)) ||
-        (e = output_check(given.out)) || (e = output_check(given.json)))
+        (e = output_check(given.out)) || (e = output_check(given.json)) ||
+        (e = output_check(given.csv)))
         return e;
     plan.model = argument[0];
     plan.images = argument[1];
     snprintf(entries, sizeof entries, "forward,%s", plan.attack);
     o.entries = entries;
-    if ((e = attack_run(&plan, &o, &r))) return e;
-    attack_print(&plan, &r);
-    return given.json ? attack_write_json(given.json, &plan, &r) : 0;
+    e = attack_run(&plan, &o, &r);
+    if (!e) attack_print(&plan, &r);
+    if (!e && given.json) e = attack_write_json(given.json, &plan, &r);
+    if (!e && given.csv) e = attack_write_csv(given.csv, &plan, &r);
+    attack_free(&r);
+    return e;
 }

@@ -51,6 +51,12 @@ attack() {
 # What is good first: the others fail for their own reasons.
 expect "good compile" 0 "" "$adjoint" compile good.onnx -o out/m --entry forward,pgd-linf
 expect "good run" 0 "" "$adjoint" run good.onnx images.npy --labels labels.npy -o out/logits.npy
+expect "good attack, all files" 0 "" "$adjoint" attack good.onnx images.npy --labels labels.npy \
+    --steps 2 -o out/adv.npy --json out/a.json --csv out/a.csv --png out/png
+expect "csv" 1 out/no/a.csv "$adjoint" attack good.onnx images.npy --labels labels.npy \
+    --csv out/no/a.csv
+expect "png folder" 1 good.onnx "$adjoint" attack good.onnx images.npy --labels labels.npy \
+    --png good.onnx
 expect "good run, weights apart" 0 "" "$adjoint" run good.onnx images.npy --weights file
 expect "good attack" 0 "" attack images.npy --labels labels.npy
 expect "good help" 0 "" "$adjoint" attack --help
