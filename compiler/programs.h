@@ -46,6 +46,8 @@ Ref loss_label_logit(Graph *, Ref logits, Ref label);
 Ref loss_margin(Graph *, Ref logits, Ref label); /* best other logit minus the label's */
 Ref loss_dlr(Graph *, Ref logits, Ref label);    /* 3 classes or more */
 Ref loss_dlr_targeted(Graph *, Ref logits, Ref label, Ref target); /* 4 or more */
+/* i64 [b]: the class with the rank-th largest logit (i32 [b], from 1; ties: lower class first). */
+Ref class_of_rank(Graph *, Ref logits, Ref rank);
 /* i64[b] == argmax(logits): bool [b] */
 Ref predicts(Graph *, Ref logits, Ref label);
 

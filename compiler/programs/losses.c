@@ -92,3 +92,12 @@ Ref predicts(Graph *g, Ref z, Ref y)
 {
     return b_binary(g, OP_eq, to_vector(g, over_classes(g, OP_argmax, z)), y);
 }
+
+Ref class_of_rank(Graph *g, Ref z, Ref rank)
+{
+    Type t = g->node[z].type, place = type_with(t, DT_I32);
+    Ref order = b_argsort(g, z, 1, t.dim[1]), at = b_iota(g, place, 1);
+    Ref wanted = per_sample(g, b_binary(g, OP_sub, rank, b_like(g, rank, 1)), place);
+    Ref here = b_binary(g, OP_eq, at, wanted);
+    return to_vector(g, over_classes(g, OP_sum, b_select(g, here, order, b_like(g, order, 0))));
+}

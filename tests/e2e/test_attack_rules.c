@@ -28,6 +28,12 @@ static const Attack attacks[] = {
     {"pgd-linf", 8.0 / 255, 0, true, 1, 1, 1, STEPS, true},
     {"pgd-l2", 0, 0.5, true, 1, 1, 1, STEPS, true},
     {"mi-fgsm", 8.0 / 255, 0, true, 1, 1, 1, STEPS, false},
+    {"apgd-ce", 8.0 / 255, 0, true, 1, 1, 1, STEPS, true},
+    {"apgd-dlr", 8.0 / 255, 0, true, 1, 1, 1, STEPS, true},
+    {"apgd-t", 8.0 / 255, 0, true, 1, 1, 1, STEPS + 1, false},
+    {"apgd-ce-l2", 0, 0.5, true, 1, 1, 1, STEPS, true},
+    {"apgd-dlr-l2", 0, 0.5, true, 1, 1, 1, STEPS, true},
+    {"apgd-t-l2", 0, 0.5, true, 1, 1, 1, STEPS + 1, false},
     {"l2-min", 0, 0, false, 1, 1, 1, STEPS, false},
     {"btr", 0, 0, false, 1, 1, 1, STEPS, false},
     {"g-explain", 0, 0, false, 1, 1, 1, STEPS, false},
@@ -39,8 +45,7 @@ static const Attack attacks[] = {
 };
 enum { ATTACKS = sizeof attacks / sizeof attacks[0] };
 
-static const char entries[] = "forward,fgsm,fgm-l2,bim,pgd-linf,pgd-l2,mi-fgsm,l2-min,btr,"
-                              "g-explain,ddn,fmn-l2,fmn-linf,noise-uniform,noise-gaussian";
+static char entries[1024] = "forward";
 
 static float x[N * PIXELS], logits[N * CLASSES];
 static int64_t y[N];
@@ -300,6 +305,7 @@ int main(int argc, char **argv)
     Result *first = calloc(ATTACKS, sizeof *first);
     const char *path = argc > 1 ? argv[1] : "tools/demo/fashion.onnx";
     fill();
+    for (int k = 0; k < ATTACKS; k++) strcat(strcat(entries, ","), attacks[k].name);
     for (int b = 0; b < 3; b++) {
         AdjOptions o = {.model = path, .batch = batches[b], .entries = entries};
         Net net = net_open(&o);

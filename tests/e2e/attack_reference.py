@@ -1,0 +1,276 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Independent transcriptions of published attacks, in float64 with PyTorch, run on an ONNX file.
+
+Writes the iterates that test_attack_iterates compares (attacks.golden), and compares `adjoint
+attack --precision f64` on any network by hand:
+
+    attack_reference.py golden tools/demo/fashion.onnx > tests/e2e/attacks.golden
+    attack_reference.py compare BUILD/tools/adjoint model.onnx x.npy y.npy [case...]
+
+Tests need neither this script nor Python. Every rule is written after the authors' code (or the
+library that docs/attacks.md names), sample by sample where a library couples a batch.
+"""
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import onnx
+import torch
+import torch.nn.functional as F
+from onnx import numpy_helper
+
+torch.set_default_dtype(torch.float64)
+torch.set_num_threads(1)
+
+# ---- the network ----
+
+
+class Net:
+    def __init__(self, path):
+        self.graph = onnx.load(path).graph
+        self.weights = {t.name: self.tensor(t) for t in self.graph.initializer}
+
+    @staticmethod
+    def tensor(t):
+        a = torch.from_numpy(numpy_helper.to_array(t).copy())
+        return a.double() if a.is_floating_point() else a
+
+    def __call__(self, x):
+        v = dict(self.weights)
+        names = {t.name for t in self.graph.initializer}
+        v[[i.name for i in self.graph.input if i.name not in names][0]] = x
+        for n in self.graph.node:
+            attr = {a.name: onnx.helper.get_attribute_value(a) for a in n.attribute}
+            v[n.output[0]] = OPS[n.op_type](attr, *[v[i] if i else None for i in n.input])
+        return v[self.graph.output[0].name]
+
+
+def conv(a, x, w, b=None):
+    pads = a.get("pads", [0, 0, 0, 0])
+    assert pads[0] == pads[2] and pads[1] == pads[3]
+    return F.conv2d(x, w, b, a.get("strides", 1), pads[:2], a.get("dilations", 1),
+                    a.get("group", 1))
+
+
+OPS = {
+    "Conv": conv,
+    "Relu": lambda a, x: F.relu(x),
+    "Add": lambda a, x, y: x + y,
+    "Sub": lambda a, x, y: x - y,
+    "Mul": lambda a, x, y: x * y,
+    "Div": lambda a, x, y: x / y,
+    "Constant": lambda a: Net.tensor(a["value"]),
+    "Cast": lambda a, x: x.double(),
+    "Clip": lambda a, x, lo, hi: torch.minimum(torch.maximum(x, lo), hi),
+    "BatchNormalization": lambda a, x, s, b, m, v: F.batch_norm(x, m, v, s, b, False, 0,
+                                                              a.get("epsilon", 1e-5)),
+    "Gather": lambda a, x, i: torch.index_select(x, a.get("axis", 0), i.reshape(-1)).squeeze(
+        a.get("axis", 0)) if i.ndim == 0 else torch.index_select(x, a.get("axis", 0), i),
+    "Reshape": lambda a, x, s: x.reshape([int(d) for d in s]),
+    "Pad": lambda a, x, p, *v: x,
+    "AveragePool": lambda a, x: F.avg_pool2d(x, a["kernel_shape"], a["strides"]),
+    "GlobalAveragePool": lambda a, x: x.mean((2, 3), keepdim=True),
+    "Flatten": lambda a, x: x.flatten(1),
+    "Gemm": lambda a, x, w, b: x @ (w.T if a.get("transB") else w) + b,
+}
+
+
+def grad_of(net, loss, x):
+    """Logits, losses and gradients, sample by sample."""
+    x = x.detach().requires_grad_()
+    z = net(x)
+    losses = loss(z)
+    return z.detach(), losses.detach(), torch.autograd.grad(losses.sum(), x)[0]
+
+
+def wide(v):
+    return v.reshape(-1, 1, 1, 1)
+
+
+def l2(v):
+    return v.flatten(1).norm(dim=1)
+
+
+# ---- losses, growing towards a wrong answer ----
+
+
+def ce(y):
+    return lambda z: F.cross_entropy(z, y, reduction="none")
+
+
+def at(z, k):
+    return z.gather(1, k[:, None])[:, 0]
+
+
+def best_other(z, y):
+    return z.masked_fill(F.one_hot(y, z.shape[1]).bool(), -math.inf).max(1)[0]
+
+
+def dlr(y):
+    def loss(z):
+        s, i = z.sort(1)
+        first = (i[:, -1] == y).double()
+        rival = s[:, -2] * first + s[:, -1] * (1 - first)
+        return -(at(z, y) - rival) / (s[:, -1] - s[:, -3] + 1e-12)
+
+    return loss
+
+
+def dlr_targeted(y, t):
+    def loss(z):
+        s = z.sort(1)[0]
+        return -(at(z, y) - at(z, t)) / (s[:, -1] - (s[:, -3] + s[:, -4]) / 2 + 1e-12)
+
+    return loss
+
+
+# ---- auto-PGD (the loop of the authors' code) ----
+
+
+def apgd(net, x, y, steps, eps=8 / 255, norm="linf", kind="ce", rank=2):
+    if kind == "t":
+        clean = net(x).detach()
+        loss = dlr_targeted(y, clean.sort(1)[1][:, -rank])
+    else:
+        loss = ce(y) if kind == "ce" else dlr(y)
+
+    def project(v):
+        if norm == "linf":
+            return torch.minimum(torch.maximum(v, x - eps), x + eps).clamp(0, 1)
+        d = v - x
+        n = wide(l2(d))
+        return (x + d / (n + 1e-12) * n.clamp(max=eps)).clamp(0, 1)
+
+    n = len(x)
+    period, least, less = (max(int(p * steps), 1) for p in (0.22, 0.06, 0.03))
+    xk = x.clone()
+    z, value, g = grad_of(net, loss, xk)
+    adv, ok = x.clone(), z.argmax(1) == y
+    if kind == "t":
+        frozen = ~ok
+    else:
+        frozen = torch.zeros(n, dtype=bool)
+    best, best_g, best_loss = xk.clone(), g.clone(), value.clone()
+    history = torch.zeros(steps, n)
+    size = torch.full((n,), 2.0 * eps)
+    old, since, checked, reduced = xk.clone(), 0, best_loss.clone(), torch.ones(n)
+    for i in range(steps):
+        drift, old = xk - old, xk.clone()
+        a = 0.75 if i > 0 else 1.0
+        v = g.sign() if norm == "linf" else g / (wide(l2(g)) + 1e-12)
+        u = project(xk + wide(size) * v)
+        xk = project(xk + (u - xk) * a + drift * (1 - a))
+        z, value, g = grad_of(net, loss, xk)
+        wrong = (z.argmax(1) != y) & ~frozen
+        adv[wrong] = xk[wrong]
+        ok &= ~wrong
+        history[i] = value
+        up = value > best_loss
+        best[up], best_g[up], best_loss[up] = xk[up], g[up], value[up]
+        since += 1
+        if since == period:
+            rises = sum((history[i - c] > history[i - c - 1]).double() for c in range(period))
+            wavers = (rises <= period * 0.75).double()
+            stuck = (1 - reduced) * (checked >= best_loss).double()
+            reduced = torch.maximum(wavers, stuck)
+            checked = best_loss.clone()
+            r = reduced > 0
+            size[r] /= 2
+            xk[r], g[r] = best[r].clone(), best_g[r].clone()
+            period, since = max(period - less, least), 0
+    return adv, ~ok
+
+
+# ---- cases: adjoint's name, its settings, steps, the transcription ----
+
+CASES = {}
+
+
+def case(name, entry, steps, settings, run):
+    CASES[name] = (entry, steps, settings, run)
+
+
+def apgd_cases():
+    for norm, tail, eps in (("linf", "", 0.08), ("l2", "-l2", 1.5)):
+        for kind in ("ce", "dlr", "t"):
+            more = {"rank": 4} if kind == "t" else {}
+            case(f"apgd-{kind}{tail}", f"apgd-{kind}{tail}", 40, {"eps": eps, "random": 0, **more},
+                 lambda net, x, y, steps, s, norm=norm, kind=kind: apgd(
+                     net, x, y, steps, s["eps"], norm, kind, s.get("rank", 2)))
+
+
+apgd_cases()
+
+# ---- golden file ----
+
+IMAGES, PROBES = 6, 4
+
+
+def probes(v):
+    """A few weighted sums of each image: enough to tell any two iterates apart."""
+    flat = v.flatten(1).numpy()
+    at = np.arange(flat.shape[1])
+    return [[float(np.dot(row, np.cos((k + 1) * 0.37 * at + k))) for k in range(PROBES)]
+            for row in flat]
+
+
+def blobs(n):
+    """Images of whole grey levels that the test makes by the same formula."""
+    i, r, c = np.ogrid[:n, :28, :28]
+    u, v = (c - 14) / 9.0, (r - 14) / (5.0 + i % 7)
+    level = np.floor(230 * np.exp(-u * u * (1 + i % 3) - v * v) + 0.5)
+    return torch.from_numpy(level / 255)[:, None]
+
+
+def golden(net):
+    x = blobs(IMAGES)
+    y = net(x).argmax(1)
+    for name, (entry, steps, settings, run) in CASES.items():
+        adv, ok = run(net, x, y, steps, settings)
+        text = " ".join(f"{k}={v}" for k, v in settings.items())
+        print(f"case {entry} {steps} {text}".rstrip())
+        for row, flag in zip(probes(adv), ok):
+            print(int(flag), *(repr(p) for p in row))
+
+
+# ---- by hand, against the command ----
+
+
+def attack(adjoint, model, entry, steps, settings, files):
+    with tempfile.TemporaryDirectory() as d:
+        out = os.path.join(d, "adv.npy")
+        given = ",".join(f"{k}={v}" for k, v in settings.items())
+        command = [adjoint, "attack", model, files[0], "--labels", files[1], "--attack", entry,
+                   "--steps", str(steps), "--precision", "f64", "-o", out]
+        command += ["--set", given] if given else []
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"{' '.join(command)}\n{done.stderr}")
+        return torch.from_numpy(np.load(out)).double()
+
+
+def compare(adjoint, model, xs, ys, names):
+    net = Net(model)
+    x = torch.from_numpy(np.load(xs)).double()
+    y = torch.from_numpy(np.load(ys)).long()
+    for name in names or CASES:
+        entry, steps, settings, run = CASES[name]
+        got = attack(adjoint, model, entry, steps, settings, (xs, ys))
+        want, ok = run(net, x, y, steps, settings)
+        gap = l2(got - want) / l2(want - x).clamp(min=1e-12)
+        fooled = net(got).argmax(1) != y
+        print(f"{name}: {len(x)} images, {steps} steps: iterates apart by {gap.median():.1e} median, "
+              f"{gap.max():.1e} most, relative to the perturbation; {int((gap > 1e-6).sum())} above "
+              f"1e-6; {int(fooled.sum())} fooled, reference {int(ok.sum())}", flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "golden":
+        golden(Net(sys.argv[2]))
+    else:
+        compare(sys.argv[2], sys.argv[3], sys.argv[4], sys.argv[5], sys.argv[6:])
