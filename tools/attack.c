@@ -84,12 +84,22 @@ static int set_start(Attack *a)
     return k < 0 || p->random ? 0 : set_hyper(a, "--start", "random", 0);
 }
 
+/* A step that was given as a part of eps. */
+static int set_share(Attack *a)
+{
+    const AttackPlan *p = a->plan;
+    if (p->step || !p->share || isnan(a->r->step)) return 0;
+    a->r->step = p->share * a->r->eps;
+    return set_hyper(a, "--compat", "step", a->r->step);
+}
+
 static int set_all(Attack *a)
 {
     const AttackPlan *p = a->plan;
     int e;
     if ((e = set_given(a, "--eps", "eps", p->eps, &a->r->eps)) ||
-        (e = set_given(a, "--step", "step", p->step, &a->r->step)) || (e = set_start(a)))
+        (e = set_given(a, "--step", "step", p->step, &a->r->step)) || (e = set_share(a)) ||
+        (e = set_start(a)))
         return e;
     for (int i = 0; i < p->nsetting; i++) {
         const Setting *s = &p->setting[i];

@@ -18,6 +18,8 @@ typedef struct AttackPlan {
     const char *attack; /* an entry that takes x, y and gives adv, success */
     const char *model, *images;
     const char *eps, *step; /* as given, or NULL: the attack's default */
+    double share;           /* step / eps where no step was given; 0: the attack's default */
+    const char *compat;     /* the tool whose defaults these are, or NULL */
     int32_t steps;
     bool random;       /* random start */
     const char *start; /* file with first iterates, or NULL */

@@ -32,6 +32,7 @@ static void print_share(const char *what, int64_t part, int64_t whole, const cha
 static void print_setting(const AttackPlan *p, const AttackResult *r)
 {
     printf("%-16s %s", "attack", p->attack);
+    if (p->compat) printf(" as %s", p->compat);
     if (!isnan(r->eps)) printf(", eps %.6g", r->eps);
     if (!isnan(r->step)) printf(", step %.6g", r->step);
     for (int i = 0; i < p->nsetting; i++)

@@ -6,12 +6,13 @@
 
 #include "tools/attack.h"
 #include "tools/commands.h"
+#include "tools/compat.h"
 #include "tools/numbers.h"
 #include "tools/say.h"
 
 static struct {
     char *attack, *eps, *step, *steps, *start, *targeted, *stop, *out, *json, *csv, *png;
-    char *loss, *keep, *mu, *set;
+    char *loss, *keep, *mu, *set, *compat;
     int no_random, box;
 } given;
 
@@ -41,6 +42,9 @@ static struct poptOption table[] = {
     {"mu", 0, POPT_ARG_STRING, &given.mu, 0, "momentum, where the attack has one", "MU"},
     {"box", 0, POPT_ARG_NONE, &given.box, 0,
      "stay in [0,1], for the attacks that do not by themselves (l2-min, btr, g-explain)", NULL},
+    {"compat", 0, POPT_ARG_STRING, &given.compat, 0,
+     "defaults of another tool, for what is not given: torchattacks, foolbox, madry, paper",
+     "TOOL"},
     {"set", 0, POPT_ARG_STRING, &given.set, 0,
      "other parameters of the attack, by the names in docs/attacks.md", "NAME=VALUE,..."},
     {NULL, 'o', POPT_ARG_STRING, &given.out, 0, "write the adversarial images, [N,C,H,W]",
@@ -97,10 +101,14 @@ static int take_numbers(AttackPlan *p)
     return take_target(p);
 }
 
+/* A later setting of the same name takes the place of an earlier one. */
 static int add_setting(AttackPlan *p, const char *option, const char *name, double value)
 {
-    if (p->nsetting == MAX_SETTINGS) return fail_usage("--set: more than %d", MAX_SETTINGS);
-    Setting *s = &p->setting[p->nsetting++];
+    int k = 0;
+    while (k < p->nsetting && strcmp(p->setting[k].name, name)) k++;
+    if (k == MAX_SETTINGS) return fail_usage("--set: more than %d", MAX_SETTINGS);
+    Setting *s = &p->setting[k];
+    if (k == p->nsetting) p->nsetting++;
     *s = (Setting){.option = option, .value = value};
     snprintf(s->name, sizeof s->name, "%.31s", name);
     return 0;
@@ -125,6 +133,29 @@ static int take_pair(AttackPlan *p, const char *pair, size_t n)
     return add_setting(p, "--set", text, value);
 }
 
+static int take_pairs(AttackPlan *p, const char *list)
+{
+    int e = 0;
+    for (const char *at = list; at && !e; at = at[strcspn(at, ",")] ? strchr(at, ',') + 1 : NULL)
+        e = take_pair(p, at, strcspn(at, ","));
+    return e;
+}
+
+/* Before everything that was given, which then has the last word. */
+static int take_compat(AttackPlan *p)
+{
+    if (!given.compat) return 0;
+    const Compat *c = compat_find(given.compat, p->attack);
+    if (!c) return STATUS_USAGE;
+    p->compat = c->tool;
+    if (!p->eps) p->eps = c->eps;
+    if (!p->step) p->step = c->step;
+    if (!given.steps) p->steps = c->steps < 0 ? -c->steps : c->steps;
+    p->share = c->steps < 0 ? c->share / p->steps : c->share;
+    p->random &= c->random;
+    return take_pairs(p, c->settings);
+}
+
 static int take_settings(AttackPlan *p)
 {
     static const char *const losses[] = {"ce", "margin", "dlr", "targeted-dlr", NULL};
@@ -139,10 +170,7 @@ static int take_settings(AttackPlan *p)
     if (given.box && (e = add_setting(p, "--box", "box", 1))) return e;
     if (given.loss && !strcmp(given.loss, "targeted-dlr") && !given.targeted)
         return fail_usage("--loss: targeted-dlr needs --targeted");
-    for (const char *at = given.set; at && !e;
-         at = at[strcspn(at, ",")] ? strchr(at, ',') + 1 : NULL)
-        e = take_pair(p, at, strcspn(at, ","));
-    return e;
+    return take_pairs(p, given.set);
 }
 
 static int take_plan(AttackPlan *p)
@@ -159,7 +187,9 @@ static int take_plan(AttackPlan *p)
         return fail_usage("--attack: no attack '%s'", p->attack);
     if (given.start && given.no_random)
         return fail_usage("--no-random-start: --start says where to start already");
-    if ((e = take_numbers(p)) || (e = take_settings(p)) || (e = options_data(&p->range))) return e;
+    if ((e = take_numbers(p)) || (e = take_compat(p)) || (e = take_settings(p)) ||
+        (e = options_data(&p->range)))
+        return e;
     return options_run(&p->run);
 }
 

@@ -53,6 +53,12 @@ expect "good compile" 0 "" "$adjoint" compile good.onnx -o out/m --entry forward
 expect "good run" 0 "" "$adjoint" run good.onnx images.npy --labels labels.npy -o out/logits.npy
 expect "good attack, all files" 0 "" "$adjoint" attack good.onnx images.npy --labels labels.npy \
     --steps 2 -o out/adv.npy --json out/a.json --csv out/a.csv --png out/png
+expect "compat" 0 "" "$adjoint" attack good.onnx images.npy --labels labels.npy --compat madry \
+    --keep last
+expect "compat tool" 2 nobody "$adjoint" attack good.onnx images.npy --labels labels.npy \
+    --compat nobody
+expect "compat attack" 2 "foolbox has no btr" "$adjoint" attack good.onnx images.npy \
+    --labels labels.npy --compat foolbox --attack btr
 expect "csv" 1 out/no/a.csv "$adjoint" attack good.onnx images.npy --labels labels.npy \
     --csv out/no/a.csv
 expect "png folder" 1 good.onnx "$adjoint" attack good.onnx images.npy --labels labels.npy \
