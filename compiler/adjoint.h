@@ -15,6 +15,13 @@ typedef struct AdjError {
     char msg[1024]; /* "file or node: what is wrong" */
 } AdjError;
 
+typedef struct AdjArray { /* a dense tensor, row-major, of an ABI element type */
+    const char *name;
+    int32_t dtype, rank;
+    int64_t dim[8];
+    void *data;
+} AdjArray;
+
 typedef enum AdjEmit {
     ADJ_EMIT_OBJ,
     ADJ_EMIT_LIB,
@@ -34,6 +41,8 @@ typedef struct AdjOptions {
     const char *cpu;     /* CPU row; NULL: this machine's, or the target's baseline */
     int64_t batch;       /* slots a worker; 0: 8; -1: the file's own shape, no proof needed */
     const char *dims;    /* extents of symbolic dimensions: "H=224,W=224", "x.2=224"; or NULL */
+    int nconsts;         /* inputs of the file that are given a constant and are no inputs then */
+    const AdjArray *consts; /* read during adj_compile only */
     bool f64;            /* --precision f64 */
     bool weights_file;   /* --weights file: constants beside the object */
     bool no_winograd;        /* direct convolutions only */
@@ -49,6 +58,9 @@ typedef struct AdjOptions {
 typedef struct AdjCompiled AdjCompiled;
 AdjCompiled *adj_compile(const AdjOptions *, AdjError *);
 void adj_compiled_free(AdjCompiled *);
+
+/* A file of one serialized ONNX tensor (input_0.pb). The caller frees out->data; no name is set. */
+bool adj_read_tensor(const char *path, AdjArray *out, AdjError *);
 
 /* Writes <out>.o (or as emit says), <out>.h, <out>.json, and <out>.weights for weights_file; ends
  * in .a .so .s .ll .ir .kernels .ptx by kind. All or nothing: files appear by renaming. */

@@ -65,6 +65,24 @@ static void take_dims(AdjCompiled *c, OnnxOptions *oo)
     }
 }
 
+/* Constants of the caller's, copied. */
+static void take_consts(AdjCompiled *c, OnnxOptions *oo)
+{
+    OnnxFixed *fixed = NEW_N(c->arena, OnnxFixed, c->opt.nconsts + 1);
+    for (int i = 0; i < c->opt.nconsts; i++) {
+        const AdjArray *a = &c->opt.consts[i];
+        Type t = type_of((DType)a->dtype, a->rank, a->dim);
+        Graph *one = graph_new(c->arena, "const");
+        fixed[i].name = arena_strdup(c->arena, a->name);
+        if (!type_count(t)) continue;
+        Ref r = graph_const(one, t, a->data);
+        fixed[i].value = one->node[r].value;
+    }
+    oo->fixed = fixed;
+    oo->nfixed = c->opt.nconsts;
+    c->opt.consts = NULL;
+}
+
 static void import(AdjCompiled *c)
 {
     const AdjOptions *o = &c->opt;
@@ -76,6 +94,7 @@ static void import(AdjCompiled *c)
     memcpy(oo.mean, o->mean, sizeof oo.mean);
     memcpy(oo.std, o->std, sizeof oo.std);
     take_dims(c, &oo);
+    take_consts(c, &oo);
     double start = wall_seconds();
     c->imported = stage(c, "import", onnx_import(c->arena, o->model, &oo));
     c->times.import = wall_seconds() - start;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Smaller questions to a file: what a model says of itself, the one tensor of a .pb file. */
 #include "onnx.h"
+#include "adjoint.h"
 #include "onnx_model.h"
 #include "onnx_node.h"
 
@@ -77,6 +78,36 @@ const Const *onnx_read_tensor(Arena *a, const char *path, const char **name)
     onnx_within(path, read_tensor, &j);
     if (name) *name = j.name;
     return j.value;
+}
+
+typedef struct ReadJob {
+    Arena *a;
+    const char *path;
+    AdjArray *out;
+} ReadJob;
+
+static void read_array(void *arg)
+{
+    ReadJob *j = arg;
+    const Const *c = onnx_read_tensor(j->a, j->path, NULL);
+    if (!c) err(j->path, "the tensor has no elements");
+    int64_t n = type_count(c->type);
+    size_t one = (size_t)dtype_bytes(c->type.dtype);
+    *j->out = (AdjArray){.dtype = (int32_t)c->type.dtype, .rank = c->type.rank};
+    memcpy(j->out->dim, c->type.dim, sizeof j->out->dim);
+    char *p = j->out->data = malloc((size_t)n * one);
+    if (!p) err(j->path, "no memory for %lld elements", (long long)n);
+    for (int64_t i = 0; i < n; i++)
+        memcpy(p + one * (size_t)i, (const char *)c->data + (c->splat ? 0 : one * (size_t)i), one);
+}
+
+bool adj_read_tensor(const char *path, AdjArray *out, AdjError *e)
+{
+    ReadJob j = {arena_new(), path, out};
+    *out = (AdjArray){0};
+    bool ok = err_guard(read_array, &j, e->msg, sizeof e->msg);
+    arena_free(j.a);
+    return ok;
 }
 
 OnnxFacts *onnx_facts(Arena *a, const char *path)

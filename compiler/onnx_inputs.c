@@ -6,6 +6,7 @@
 
 #include "onnx.pb-c.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static int64_t option_dim(const OnnxWalk *w, const char *symbol, const char *place)
@@ -64,15 +65,57 @@ static Ref copy_const(Graph *g, const Const *c)
     return graph_copy(g, &one, 0, NULL);
 }
 
-static bool is_fixed(OnnxWalk *w, const char *name)
+/* A constant must be what the file declares: its element type, its rank, its literal extents. */
+static void check_fixed(const Onnx__ValueInfoProto *v, const char *name, const Const *c)
+{
+    const Onnx__TypeProto *t = v->type;
+    DType dtype;
+    if (!c || !t || t->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE || !t->tensor_type) return;
+    if (onnx_dtype_of(t->tensor_type->elem_type, &dtype) && dtype != c->type.dtype)
+        err(NULL, "input \"%.200s\" is %s, the constant given for it %s", name, dtype_name(dtype),
+            dtype_name(c->type.dtype));
+    const Onnx__TensorShapeProto *shape = t->tensor_type->shape;
+    bool fits = !shape || (int)shape->n_dim == c->type.rank;
+    for (int i = 0; fits && shape && i < c->type.rank; i++)
+        if (shape->dim[i]->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE)
+            fits = shape->dim[i]->dim_value == c->type.dim[i];
+    if (!fits) err(NULL, "input \"%.200s\": the constant given for it has another shape", name);
+}
+
+static bool is_fixed(OnnxWalk *w, const Onnx__ValueInfoProto *v, const char *name)
 {
     for (int i = 0; i < w->opts->nfixed; i++) {
         const Const *c = w->opts->fixed[i].value;
         if (strcmp(w->opts->fixed[i].name, name)) continue;
+        check_fixed(v, name, c);
         scope_define(w, name, c ? copy_const(w->g, c) : ONNX_EMPTY);
         return true;
     }
     return false;
+}
+
+static void list_inputs(OnnxWalk *w, const Onnx__GraphProto *p, char *out, size_t size)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < p->n_input && n < size; i++) {
+        const char *name = walk_text(p->input[i]->name);
+        const Value *known = scope_find(w->scope, name);
+        if (known && (known->init || known->sparse)) continue;
+        n += (size_t)snprintf(out + n, size - n, "%s%.60s", n ? ", " : "", name);
+    }
+}
+
+/* Each constant is for an input, and one that the file gives no value. */
+static void find_fixed(OnnxWalk *w, const Onnx__GraphProto *p, const char *name)
+{
+    char names[400] = "";
+    const Value *known = scope_find(w->scope, name);
+    for (size_t i = 0; i < p->n_input; i++)
+        if (!strcmp(walk_text(p->input[i]->name), name) &&
+            !(known && (known->init || known->sparse)))
+            return;
+    list_inputs(w, p, names, sizeof names);
+    err(NULL, "no input \"%.200s\" to give a constant; the inputs are: %s", name, names);
 }
 
 /* ---- precision ---- */
@@ -114,11 +157,12 @@ static void next_input(OnnxWalk *w, const char *name, Type t)
 void walk_inputs(OnnxWalk *w, const Onnx__GraphProto *p)
 {
     bool first = true;
+    for (int i = 0; i < w->opts->nfixed; i++) find_fixed(w, p, w->opts->fixed[i].name);
     for (size_t i = 0; i < p->n_input; i++) {
         const char *name = walk_text(p->input[i]->name);
         const Value *known = scope_find(w->scope, name);
         if (known && (known->init || known->sparse)) continue; /* only a default is declared */
-        if (is_fixed(w, name)) continue;
+        if (is_fixed(w, p->input[i], name)) continue;
         Type t = input_type(w, name, p->input[i]);
         if (first)
             first_input(w, p, name, t);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tools/array.h"
 #include "tools/numbers.h"
 #include "tools/say.h"
 
@@ -16,6 +17,7 @@
 static struct {
     char *batch, *cpu, *precision, *weights, *mean, *std, *scale, *layout, *print_after, *dim,
         *winograd;
+    char **consts;
     int generic;
     char *entry, *target, *prefix;
     char *labels, *limit, *first;
@@ -33,6 +35,10 @@ struct poptOption model_table[] = {
          "shape, without the proof that samples are independent",
          "N"),
     TEXT("dim", dim, "extents of symbolic dimensions, e.g. H=224,W=224", "NAME=N"),
+    {"const", 0, POPT_ARG_ARGV, &given.consts, 0,
+     "give an input of the file a constant before compiling, a shape say: .npy, .npz or ONNX "
+     "tensor (.pb); may be repeated",
+     "NAME=FILE"},
     TEXT("cpu", cpu,
          "CPU to compile for (default: this one, or the target's baseline); several, as in "
          "x86-64,haswell,znver4: one object that runs the last of them that the machine can",
@@ -197,6 +203,16 @@ static int take_batch(AdjOptions *o)
     return option_integer("--batch", given.batch, 1, 4096, &o->batch);
 }
 
+static Arrays consts; /* options point to them */
+
+static int take_consts(AdjOptions *o)
+{
+    int e = arrays_read("--const", given.consts, &consts);
+    o->nconsts = consts.n;
+    o->consts = consts.a;
+    return e;
+}
+
 int options_model(const char *model, AdjOptions *o)
 {
     int e;
@@ -209,7 +225,7 @@ int options_model(const char *model, AdjOptions *o)
                       .generic = given.generic,
                       .print_after = given.print_after};
     if ((e = options_entries(given.entry)) || (e = check_prefix(given.prefix)) ||
-        (e = take_batch(o)) || (e = take_words(o)))
+        (e = take_batch(o)) || (e = take_words(o)) || (e = take_consts(o)))
         return e;
     return take_preprocessing(o);
 }

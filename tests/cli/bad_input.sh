@@ -96,6 +96,17 @@ expect "target class" 2 --targeted attack images.npy --labels labels.npy --targe
 
 expect "two forms of inspect" 2 --dot "$adjoint" inspect good.onnx --json --dot
 
+# inputs that are given a constant
+inspect() { "$adjoint" inspect shaped.onnx "$@"; }
+expect "const: not NAME=FILE" 2 --const inspect --const shape.npy
+expect "const: twice" 2 "'shape' twice" inspect --const shape=shape.npy --const shape=shape.pb
+expect "const: no file" 1 absent.npy inspect --const shape=absent.npy
+expect "const: no such input" 1 "the inputs are: x, shape" inspect --const shade=shape.npy
+expect "const: element type" 1 '"shape" is i64' inspect --const shape=bright.npy
+expect "const: shape" 1 "another shape" inspect --const shape=wide_shape.npy
+expect "const: no tensor" 1 prose.onnx inspect --const shape=prose.onnx
+expect "const: missing" 1 "shaped.onnx" inspect
+
 # 9: outputs
 expect "no folder" 1 out/no/m "$adjoint" compile good.onnx -o out/no/m
 expect "no folder, run" 1 out/no/l.npy "$adjoint" run good.onnx images.npy -o out/no/l.npy

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes the files of bad_input.sh into a folder: a small good model (flatten, then 3 logits of
- * 1x4x4 pixels), the same with one fault each, and .npy files. ONNX is protobuf, written here by
+/* Writes the files of the tests here into a folder: a small good model (flatten, then 3 logits of
+ * 1x4x4 pixels), the same with one fault each or with more inputs, and .npy files. ONNX is protobuf, written here by
  * hand: a field is a varint of number * 8 + wire type, then a varint (type 0) or a length and bytes
  * (type 2). */
 #include <stdint.h>
@@ -8,7 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum { GOOD, UNKNOWN_OPERATOR, MISSING_INPUT, OVERFLOW, COUPLED } Fault;
+typedef enum {
+    GOOD,
+    UNKNOWN_OPERATOR,
+    MISSING_INPUT,
+    OVERFLOW,
+    COUPLED,
+    SHAPED, /* none: an input `shape` says what x is reshaped to */
+    TWO     /* none: inputs x and shift, outputs logits and moved = x + shift */
+} Fault;
 
 typedef struct {
     unsigned char b[4096];
@@ -98,18 +106,36 @@ static void put_value(Message *graph, unsigned field, const char *name, const ui
     put_message(graph, field, &value);
 }
 
+/* A value i64[n]. */
+static void put_shape_value(Message *graph, const char *name, uint64_t n)
+{
+    Message value = {.n = 0}, type = {.n = 0}, tensor = {.n = 0}, shape = {.n = 0}, dim = {.n = 0};
+    put_number(&dim, 1, n);
+    put_message(&shape, 1, &dim);
+    put_number(&tensor, 1, 7);
+    put_message(&tensor, 2, &shape);
+    put_message(&type, 1, &tensor);
+    put_text(&value, 1, name);
+    put_message(&value, 2, &type);
+    put_message(graph, 11, &value);
+}
+
 /* GraphProto: node 1, name 2, initializer 5, input 11, output 12 */
 static Message make_graph(Fault fault)
 {
     Message graph = {.n = 0};
-    const char *flatten[] = {fault == COUPLED ? "centred" : "x", NULL};
+    const char *image = fault == COUPLED ? "centred" : fault == TWO ? "moved" : "x";
+    const char *flatten[] = {image, fault == SHAPED ? "shape" : NULL, NULL};
+    const char *add[] = {"x", "shift", NULL};
+    const char *flat = fault == SHAPED ? "Reshape" : "Flatten";
     const char *mean[] = {"x", NULL}, *less[] = {"x", "mean", NULL};
     const char *gemm[] = {"flat", fault == MISSING_INPUT ? "nowhere" : "w", "b", NULL};
     if (fault == COUPLED) {
         put_node(&graph, "ReduceMean", mean, "mean"); /* over all axes */
         put_node(&graph, "Sub", less, "centred");
     }
-    put_node(&graph, fault == UNKNOWN_OPERATOR ? "Frobnicate" : "Flatten", flatten, "flat");
+    if (fault == TWO) put_node(&graph, "Add", add, "moved");
+    put_node(&graph, fault == UNKNOWN_OPERATOR ? "Frobnicate" : flat, flatten, "flat");
     put_node(&graph, "Gemm", gemm, "logits");
     put_text(&graph, 2, "small");
     if (fault == OVERFLOW)
@@ -118,7 +144,10 @@ static Message make_graph(Fault fault)
         put_initializer(&graph, "w", 16, 3, 48);
     put_initializer(&graph, "b", 0, 3, 3);
     put_value(&graph, 11, "x", (const uint64_t[]){1, 4, 4, 0});
+    if (fault == SHAPED) put_shape_value(&graph, "shape", 2);
+    if (fault == TWO) put_value(&graph, 11, "shift", (const uint64_t[]){1, 4, 4, 0});
     put_value(&graph, 12, "logits", (const uint64_t[]){3, 0});
+    if (fault == TWO) put_value(&graph, 12, "moved", (const uint64_t[]){1, 4, 4, 0});
     return graph;
 }
 
@@ -172,10 +201,23 @@ static void write_data(const char *folder)
     for (int i = 0; i < 50; i++) pixels[i] = 0.5f;
     write_npy(folder, "images.npy", "<f4", "(2, 1, 4, 4)", pixels, 32 * sizeof *pixels);
     write_npy(folder, "wide.npy", "<f4", "(2, 1, 5, 5)", pixels, 50 * sizeof *pixels);
+    write_npy(folder, "shape.npy", "<i8", "(2,)", (const int64_t[]){-1, 16}, 16);
+    write_npy(folder, "wide_shape.npy", "<i8", "(3,)", (const int64_t[]){-1, 16, 1}, 24);
     write_npy(folder, "labels.npy", "<i8", "(2,)", labels, sizeof labels);
     write_npy(folder, "beyond.npy", "<i8", "(2,)", bad, sizeof bad);
     pixels[17] = 1.5f;
     write_npy(folder, "bright.npy", "<f4", "(2, 1, 4, 4)", pixels, 32 * sizeof *pixels);
+}
+
+/* TensorProto: dims 1, data_type 2 (7: int64), raw_data 9 */
+static void write_shape(const char *folder, const char *name, int64_t rows, int64_t columns)
+{
+    Message tensor = {.n = 0};
+    const int64_t v[] = {rows, columns};
+    put_number(&tensor, 1, 2);
+    put_number(&tensor, 2, 7);
+    put_bytes(&tensor, 9, v, sizeof v);
+    write_file(folder, name, tensor.b, tensor.n);
 }
 
 int main(int argc, char **argv)
@@ -190,6 +232,9 @@ int main(int argc, char **argv)
     write_model(argv[1], "missing.onnx", MISSING_INPUT);
     write_model(argv[1], "overflow.onnx", OVERFLOW);
     write_model(argv[1], "coupled.onnx", COUPLED);
+    write_model(argv[1], "shaped.onnx", SHAPED);
+    write_model(argv[1], "two.onnx", TWO);
+    write_shape(argv[1], "shape.pb", -1, 16);
     write_data(argv[1]);
     return 0;
 }

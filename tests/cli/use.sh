@@ -45,5 +45,11 @@ says "json: arithmetic" '    "macs": 48.0,' json
 says "json: FLOPs of the gradient" '      "flops_step": 192.0,' json
 says "json: gradient against forward" '      "of_forward": 2.0,' json
 
+# ---- inputs that are given a constant ----
+for shape in shape.pb shape.npy; do
+    shaped() { "$adjoint" inspect shaped.onnx --const shape=$shape --dot; }
+    says "const: $shape" '  n2 [label="Gemm (Gemm)\n48 MACs"];' shaped
+done
+
 echo "cli_use: $passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -289,6 +289,57 @@ static void test_npy_arrays(void)
     CHECK(!npy_write(at("negative.npy"), NPY_F64, 1, SHAPE(-1), x, &e));
 }
 
+/* Two arrays in a file, by name; the same arrays give the same bytes. */
+static void test_npz(void)
+{
+    const float a[3] = {1, 2.5f, -3};
+    const int8_t b[2] = {-7, 9};
+    const NpzMember both[] = {{"a", NPY_F32, 1, {3}, a}, {"b/1", NPY_I8, 2, {2, 1}, b}};
+    NpyArray x, y;
+    DataError e = {""};
+    CHECK(npz_write(at("two.npz"), 2, both, NULL) && npz_write(at("again.npz"), 2, both, NULL));
+    CHECK(npz_probe(at("two.npz")) && !npz_probe(at("f64.npy")) && !npz_probe(at("absent")));
+    CHECK(npz_read(at("two.npz"), "a", &x, NULL) && x.type == NPY_F32 && x.elements == 3);
+    CHECK(npz_read(at("two.npz"), "b/1", &y, NULL) && y.type == NPY_I8 && y.rank == 2);
+    CHECK(!memcmp(x.data, a, sizeof a) && !memcmp(y.data, b, sizeof b));
+    npy_free(&x);
+    npy_free(&y);
+    CHECK(!npz_read(at("two.npz"), "c", &x, &e) && strstr(e.msg, "two.npz") && !x.data);
+    CHECK(npz_write(at("one.npz"), 1, both, NULL) && npz_read(at("one.npz"), "any", &x, NULL));
+    npy_free(&x);
+    CHECK(!npz_write(at("no/folder.npz"), 2, both, &e) && strstr(e.msg, "folder.npz"));
+    CHECK(!npz_read(at("absent.npz"), "a", &x, &e) && strstr(e.msg, "absent.npz"));
+}
+
+static size_t take_file(const char *name, uint8_t *out, size_t size)
+{
+    FILE *f = fopen(at(name), "rb");
+    size_t n = f ? fread(out, 1, size, f) : 0;
+    if (f) fclose(f);
+    return n;
+}
+
+/* Cut anywhere it is refused; with a byte changed it is refused or read, and nothing worse. */
+static void test_npz_hostile(void)
+{
+    uint8_t file[2048], other[2048];
+    size_t n = take_file("two.npz", file, sizeof file);
+    NpyArray x;
+    CHECK(n > 400 && n == take_file("again.npz", other, sizeof other) && !memcmp(file, other, n));
+    for (size_t cut = 0; cut < n; cut += 7) {
+        DataError e = {""};
+        put("cut.npz", file, cut);
+        bool ok = npz_read(at("cut.npz"), "b/1", &x, &e);
+        if (ok || !strstr(e.msg, "cut.npz")) CHECK(!"a cut file is refused by name");
+    }
+    for (size_t i = 0; i < n; i++) {
+        file[i] ^= 0x55;
+        put("flip.npz", file, n);
+        if (npz_read(at("flip.npz"), "b/1", &x, NULL)) npy_free(&x);
+        file[i] ^= 0x55;
+    }
+}
+
 #define HEADER(descr, order, shape)                                                                \
     "{'descr': '" descr "', 'fortran_order': " order ", 'shape': " shape ", }"
 
@@ -581,6 +632,8 @@ int main(void)
     test_npy_types();
     test_npy_arrays();
     test_npy_hostile();
+    test_npz();
+    test_npz_hostile();
     test_idx();
     test_idx_hostile();
     test_cifar();

@@ -23,7 +23,7 @@ bool shape_product(const int64_t *shape, int rank, int64_t *out)
 
 bool array_is_integer(NpyType type)
 {
-    return type == NPY_U8 || type == NPY_I32 || type == NPY_I64;
+    return type == NPY_U8 || type == NPY_I8 || type == NPY_I32 || type == NPY_I64;
 }
 
 int64_t array_integer(NpyType type, const uint8_t *p, int64_t i)
@@ -32,6 +32,7 @@ int64_t array_integer(NpyType type, const uint8_t *p, int64_t i)
     int32_t v32;
     p += (size_t)i * npy_size(type);
     if (type == NPY_U8) return *p;
+    if (type == NPY_I8) return (int8_t)*p;
     if (type == NPY_I32) return memcpy(&v32, p, sizeof v32), v32;
     return memcpy(&v64, p, sizeof v64), v64;
 }
@@ -187,6 +188,8 @@ static float half_to_float(uint16_t h)
         case NPY_U8: EACH(uint8_t, (Real)v / (Real)255);                                           \
         case NPY_I32: EACH(int32_t, (Real)v);                                                      \
         case NPY_I64: EACH(int64_t, (Real)v);                                                      \
+        case NPY_I8: EACH(int8_t, (Real)v);                                                        \
+        case NPY_BOOL: EACH(uint8_t, (Real)(v != 0));                                              \
         }                                                                                          \
     }                                                                                              \
                                                                                                    \

@@ -76,6 +76,11 @@ typedef struct {
 
 bool npy_probe(const Bytes *b);
 bool npy_head(const Bytes *b, const char *path, ArrayHead *out, DataError *e);
+bool npy_parse(const Bytes *b, const char *path, NpyArray *out, DataError *e);
+/* What stands before an array's elements in the file, and how many bytes these are; 0 on error. */
+enum { NPY_HEAD_MAX = 512 };
+size_t npy_format_head(const char *path, char *out, NpyType type, int rank, const int64_t *shape,
+                       size_t *bytes, DataError *e);
 bool idx_probe(const Bytes *b);
 bool idx_head(const Bytes *b, const char *path, ArrayHead *out, DataError *e);
 

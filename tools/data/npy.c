@@ -14,8 +14,8 @@ static const struct {
     const char *descr;
     size_t size;
 } types[] = {
-    [NPY_F16] = {"<f2", 2}, [NPY_F32] = {"<f4", 4}, [NPY_F64] = {"<f8", 8},
-    [NPY_U8] = {"|u1", 1},  [NPY_I32] = {"<i4", 4}, [NPY_I64] = {"<i8", 8},
+    [NPY_F16] = {"<f2", 2}, [NPY_F32] = {"<f4", 4}, [NPY_F64] = {"<f8", 8}, [NPY_U8] = {"|u1", 1},
+    [NPY_I32] = {"<i4", 4}, [NPY_I64] = {"<i8", 8}, [NPY_I8] = {"|i1", 1},  [NPY_BOOL] = {"|b1", 1},
 };
 
 size_t npy_size(NpyType type)
@@ -175,8 +175,9 @@ bool npy_head(const Bytes *b, const char *path, ArrayHead *h, DataError *e)
         return data_fail(e, "%s: cannot read the .npy header (at most %d axes)", path,
                          DATA_MAX_RANK);
     if (!find_type(d.descr, &h->type))
-        return data_fail(e, "%s: element type '%s' is not one of f2 f4 f8 u1 i4 i8 little-endian",
-                         path, d.descr);
+        return data_fail(
+            e, "%s: element type '%s' is not one of f2 f4 f8 b1 u1 i1 i4 i8 little-endian", path,
+            d.descr);
     /* one axis has the same order both ways, and NumPy may say either */
     if (d.fortran && h->rank > 1)
         return data_fail(e, "%s: Fortran order; save it again with numpy.ascontiguousarray", path);
@@ -185,23 +186,26 @@ bool npy_head(const Bytes *b, const char *path, ArrayHead *h, DataError *e)
 
 /* ---- whole arrays ---- */
 
+bool npy_parse(const Bytes *b, const char *path, NpyArray *out, DataError *e)
+{
+    ArrayHead h;
+    *out = (NpyArray){0};
+    if (!npy_head(b, path, &h, e)) return false;
+    size_t n = (size_t)h.elements * npy_size(h.type);
+    *out = (NpyArray){.type = h.type, .rank = h.rank, .elements = h.elements};
+    memcpy(out->shape, h.shape, (size_t)h.rank * sizeof *h.shape);
+    out->data = malloc(n ? n : 1);
+    if (!out->data) return data_fail(e, "%s: out of memory for %zu bytes", path, n);
+    memcpy(out->data, b->p + h.offset, n);
+    return true;
+}
+
 bool npy_read(const char *path, NpyArray *out, DataError *e)
 {
     Bytes b;
-    ArrayHead h;
     *out = (NpyArray){0};
     if (!file_load(path, &b, e)) return false;
-    bool ok = npy_head(&b, path, &h, e);
-    if (ok) {
-        size_t n = (size_t)h.elements * npy_size(h.type);
-        *out = (NpyArray){.type = h.type, .rank = h.rank, .elements = h.elements};
-        memcpy(out->shape, h.shape, (size_t)h.rank * sizeof *h.shape);
-        out->data = malloc(n ? n : 1);
-        if (out->data)
-            memcpy(out->data, b.p + h.offset, n);
-        else
-            ok = data_fail(e, "%s: out of memory for %zu bytes", path, n);
-    }
+    bool ok = npy_parse(&b, path, out, e);
     file_unload(&b);
     return ok;
 }
@@ -212,36 +216,46 @@ void npy_free(NpyArray *a)
     *a = (NpyArray){0};
 }
 
-/* The dictionary as NumPy prints it, padded so that the data starts at a multiple of 64. */
-static size_t format_header(char *out, size_t size, NpyType type, int rank, const int64_t *shape)
+/* Magic, length, and the dictionary as NumPy prints it, padded so that the data starts at a
+ * multiple of 64. */
+static size_t format_head(char *out, size_t size, NpyType type, int rank, const int64_t *shape)
 {
-    int n = snprintf(out, size, "{'descr': '%s', 'fortran_order': False, 'shape': (",
-                     types[type].descr);
+    memcpy(out, "\x93NUMPY\x01", 8);
+    int n = 10 + snprintf(out + 10, size - 10, "{'descr': '%s', 'fortran_order': False, 'shape': (",
+                          types[type].descr);
     for (int i = 0; i < rank; i++)
         n += snprintf(out + n, size - (size_t)n, "%s%lld%s", i ? " " : "", (long long)shape[i],
                       i + 1 < rank || rank == 1 ? "," : "");
     n += snprintf(out + n, size - (size_t)n, "), }");
-    while ((10 + n + 1) % 64) out[n++] = ' ';
+    while ((n + 1) % 64) out[n++] = ' ';
     out[n++] = '\n';
+    out[8] = (char)((n - 10) & 255);
+    out[9] = (char)((n - 10) >> 8);
     return (size_t)n;
+}
+
+size_t npy_format_head(const char *path, char *out, NpyType type, int rank, const int64_t *shape,
+                       size_t *bytes, DataError *e)
+{
+    int64_t elements, all;
+    if (rank >= 0 && rank <= DATA_MAX_RANK && shape_product(shape, rank, &elements) &&
+        !__builtin_mul_overflow(elements, (int64_t)npy_size(type), &all)) {
+        *bytes = (size_t)all;
+        return format_head(out, NPY_HEAD_MAX, type, rank, shape);
+    }
+    data_fail(e, "%s: a shape that .npy cannot hold", path);
+    return 0;
 }
 
 bool npy_write(const char *path, NpyType type, int rank, const int64_t *shape, const void *data,
                DataError *e)
 {
-    int64_t elements, bytes;
-    if (rank < 0 || rank > DATA_MAX_RANK || !shape_product(shape, rank, &elements) ||
-        __builtin_mul_overflow(elements, (int64_t)npy_size(type), &bytes))
-        return data_fail(e, "%s: a shape that .npy cannot hold", path);
-    char header[512];
-    size_t n = format_header(header, sizeof header, type, rank, shape);
+    char head[NPY_HEAD_MAX];
+    size_t bytes, n = npy_format_head(path, head, type, rank, shape, &bytes, e);
     NewFile file;
-    if (!file_create(path, &file, e)) return false;
-    fwrite("\x93NUMPY\x01\x00", 1, 8, file.f);
-    fputc((int)(n & 255), file.f);
-    fputc((int)(n >> 8), file.f);
-    fwrite(header, 1, n, file.f);
-    if (bytes) fwrite(data, 1, (size_t)bytes, file.f);
+    if (!n || !file_create(path, &file, e)) return false;
+    fwrite(head, 1, n, file.f);
+    if (bytes) fwrite(data, 1, bytes, file.f);
     return file_commit(&file, true, e);
 }
 
