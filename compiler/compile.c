@@ -278,13 +278,26 @@ static void copy_options(AdjCompiled *c, const AdjOptions *o)
     if (!o->batch) c->opt.batch = DEFAULT_BATCH;
 }
 
+/* A fault found behind the importer is the file's too, unless it is an option's. */
+static void name_model(const char *model, AdjError *e)
+{
+    char msg[sizeof e->msg];
+    size_t n = strlen(model);
+    if (!strncmp(e->msg, "--", 2) || (!strncmp(e->msg, model, n) && e->msg[n] == ':')) return;
+    memcpy(msg, e->msg, sizeof msg);
+    snprintf(e->msg, sizeof e->msg, "%.400s: %.600s", model, msg);
+}
+
 AdjCompiled *adj_compile(const AdjOptions *o, AdjError *e)
 {
     Arena *a = arena_new();
     AdjCompiled *c = NEW(a, AdjCompiled);
     c->arena = a;
     copy_options(c, o);
-    if (guarded_call(check_options, c, e) && guarded_call(compile, c, e)) return c;
+    if (guarded_call(check_options, c, e)) {
+        if (guarded_call(compile, c, e)) return c;
+        if (e) name_model(c->opt.model, e);
+    }
     adj_compiled_free(c);
     return NULL;
 }

@@ -105,10 +105,15 @@ static OnnxBuild *builder_of(OnnxNode *n)
     n->function = find_function(n);
     if (n->function) return call_function;
     if (*domain && strcmp(domain, "ai.onnx"))
-        onnx_fail(n, "operator %s of domain %s is not supported", n->op, domain);
+        onnx_fail(n,
+                  "operator %s of domain %s is not supported; with a function in the file that "
+                  "defines it, it is",
+                  n->op, domain);
     const Row *row = find_row(n->op, n->opset, &known);
     if (!known) refuse(n);
-    if (!row) onnx_fail(n, "operator %s is not supported in opset %d", n->op, n->opset);
+    if (!row)
+        onnx_fail(n, "operator %s is not supported in opset %d; export with a newer one", n->op,
+                  n->opset);
     return row->build;
 }
 

@@ -134,7 +134,7 @@ static const void *external(const Source *s)
     if (entry_number(s, "length", (int64_t)s->bytes) != (int64_t)s->bytes)
         BAD(s, "external data: its length is not that of the tensor");
     FILE *f = fopen(beside(s, location), "rb");
-    if (!f) BAD(s, "external data: cannot open %s", location);
+    if (!f) BAD(s, "external data: cannot open %s beside the model", location);
     err_defer(close_file, f);
     seek_in(s, f, entry_number(s, "offset", 0));
     void *data = arena_alloc(s->g->arena, s->bytes);

@@ -45,7 +45,10 @@ int64_t model_classes(const Model *m)
         type_text(&s, t);
         const char *text = arena_strdup(m->arena, s.s);
         str_free(&s);
-        err(m->g->out[0].name, "is %s; a gradient or attack needs logits [batch, classes]", text);
+        err(m->g->out[0].name,
+            "is %s; a gradient or attack needs logits [batch, classes]: cut the model there, or "
+            "compile --entry forward",
+            text);
     }
     return t.dim[1];
 }
