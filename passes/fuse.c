@@ -150,11 +150,17 @@ static void place(Lowering *l, Ref r)
 
 /* ---- leaves: what a value reads from memory ---- */
 
+bool fuse_in_memory(const Lowering *l, Ref r, int own)
+{
+    int gr = l->group_of[r];
+    return gr >= 0 && gr < own && !l->group[gr].melted;
+}
+
 void fuse_leaves(const Lowering *l, Ref r, int own, void (*fn)(void *, Ref), void *arg)
 {
     const Node *n = &l->g->node[r];
     int gr = l->group_of[r];
-    if (gr >= 0 && gr != own && !l->group[gr].melted) {
+    if (fuse_in_memory(l, r, own)) {
         fn(arg, r);
         return;
     }

@@ -73,7 +73,8 @@ static void bind_claim(Body *b, const Group *gr)
 {
     const Node *n = &b->l->g->node[gr->heavy];
     Ref data = n->args[0];
-    int buffer = b->l->group_of[data] >= 0 ? b->l->buffer_of[data] : b->l->bound[data];
+    bool copied = fuse_in_memory(b->l, data, b->group);
+    int buffer = copied ? b->l->buffer_of[data] : b->l->bound[data];
     b->k->contract = gr->contract;
     b->k->offer = gr->offer;
     b->k->data_param = body_param(b, buffer, false);

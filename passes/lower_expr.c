@@ -27,8 +27,7 @@ static KRef load_buffer(Body *b, Ref r, int buffer, const KRef *index, KRef guar
 
 static bool in_memory(const Body *b, Ref r)
 {
-    int gr = b->l->group_of[r];
-    return gr >= 0 && gr != b->group && !b->l->group[gr].melted;
+    return fuse_in_memory(b->l, r, b->group);
 }
 
 /* ---- source ---- */

@@ -44,6 +44,8 @@ typedef struct Lowering {
 
 /* fuse.c: fills group, group_of, dep, stored. */
 void lower_fuse(Lowering *);
+/* Has an earlier kernel stored r when group `own` runs? Not a copy that a later claim asked for. */
+bool fuse_in_memory(const Lowering *, Ref r, int own);
 /* Calls fn for every node in memory (stored or input) that computing r reads. */
 void fuse_leaves(const Lowering *, Ref r, int own_group, void (*fn)(void *, Ref), void *arg);
 
