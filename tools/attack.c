@@ -149,7 +149,7 @@ static int open_files(Attack *a)
 {
     const AttackPlan *p = a->plan;
     const AdjTensor *x = &a->b.entry->io[0];
-    DataRange plain = {NULL, p->range.first, p->range.limit}, targets = plain;
+    DataRange plain = {.first = p->range.first, .limit = p->range.limit}, targets = plain;
     targets.labels = p->targets;
     int e = images_bind(&a->s, &a->h, x);
     if (!e && p->targets) e = images_open(&a->targets, p->images, &targets);

@@ -14,7 +14,7 @@ int images_open(Images *s, const char *path, const DataRange *r)
 {
     DataError e;
     *s = (Images){.path = path, .labels = r->labels ? r->labels : path};
-    s->data = data_open(path, r->labels, &e);
+    s->data = data_open_resized(path, r->labels, r->resize, &e);
     if (!s->data) return fail_input("%s", e.msg);
     int64_t count = data_count(s->data);
     if (r->first >= count) {

@@ -18,6 +18,7 @@ static struct {
     char *batch, *cpu, *precision, *weights, *mean, *std, *scale, *layout, *print_after, *dim,
         *winograd;
     char **consts;
+    char *preset;
     int generic;
     char *entry, *target, *prefix;
     char *labels, *limit, *first;
@@ -45,6 +46,12 @@ struct poptOption model_table[] = {
          "NAMES"),
     TEXT("precision", precision, "f32 (default) or f64", "TYPE"),
     TEXT("weights", weights, "embed (default) or file: beside the object", "WHERE"),
+    TEXT(
+        "preset", preset,
+        "what image models are fed, printed when used. imagenet: PNG and JPEG resized to a shorter "
+        "side of 256, the centre of 224, --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225; "
+        "cifar: --mean 0.4914,0.4822,0.4465 --std 0.2471,0.2435,0.2616",
+        "NAME"),
     TEXT("mean", mean, "the model is fed (pixel * scale - mean) / std; one a channel, or one",
          "M,M,M"),
     TEXT("std", std, "see --mean; in the units after --scale", "S,S,S"),
@@ -181,9 +188,60 @@ static int take_words(AdjOptions *o)
     return 0;
 }
 
+/* ---- presets ---- */
+
+typedef struct Preset {
+    const char *name, *mean, *std;
+    DataResize resize;
+} Preset;
+
+static const Preset presets[] = {
+    {"imagenet", "0.485,0.456,0.406", "0.229,0.224,0.225", {256, 224}},
+    {"cifar", "0.4914,0.4822,0.4465", "0.2471,0.2435,0.2616", {0, 0}},
+};
+enum { NPRESETS = sizeof presets / sizeof *presets };
+
+/* NULL: none was asked for. */
+static int find_preset(const Preset **out)
+{
+    const char *words[NPRESETS + 1] = {NULL};
+    int at = 0;
+    for (int i = 0; i < NPRESETS; i++) words[i] = presets[i].name;
+    int e = option_word("--preset", given.preset, words, &at);
+    *out = given.preset && !e ? &presets[at] : NULL;
+    return e;
+}
+
+static void print_preset(const Preset *p)
+{
+    char size[160] = "";
+    if (p->resize.shorter)
+        snprintf(size, sizeof size,
+                 "PNG and JPEG resized to a shorter side of %lld (bilinear, antialiased), the "
+                 "centre of %lld x %lld; ",
+                 (long long)p->resize.shorter, (long long)p->resize.crop,
+                 (long long)p->resize.crop);
+    note("preset %s: %smean %s, std %s", p->name, size, p->mean, p->std);
+}
+
+/* A preset stands for --mean and --std. */
+static int take_preset(void)
+{
+    const Preset *p;
+    int e = find_preset(&p);
+    if (e || !p) return e;
+    if (given.mean || given.std || given.scale)
+        return fail_usage("--preset: not together with --mean, --std or --scale");
+    given.mean = (char *)p->mean;
+    given.std = (char *)p->std;
+    print_preset(p);
+    return 0;
+}
+
 static int take_preprocessing(AdjOptions *o)
 {
-    int e;
+    int e = take_preset();
+    if (e) return e;
     if ((e = option_numbers("--mean", given.mean, 4, o->mean, &o->nmean)) ||
         (e = option_numbers("--std", given.std, 4, o->std, &o->nstd)) ||
         (e = option_number("--scale", given.scale, -1e9, 1e9, &o->scale)))
@@ -233,7 +291,10 @@ int options_model(const char *model, AdjOptions *o)
 int options_data(DataRange *r)
 {
     int e;
-    *r = (DataRange){given.labels, 0, INT64_MAX};
+    const Preset *p;
+    if ((e = find_preset(&p))) return e;
+    *r = (DataRange){given.labels, 0, INT64_MAX, {0, 0}};
+    if (p) r->resize = p->resize;
     if ((e = option_integer("--first", given.first, 0, INT64_MAX, &r->first))) return e;
     return option_integer("--limit", given.limit, 1, INT64_MAX, &r->limit);
 }

@@ -11,20 +11,31 @@
 #include <stdint.h>
 
 #include "compiler/adjoint.h"
+#include "tools/data/data.h"
 
 /* Tables to include: of the model, of the artefact, of the data, of the run. */
 extern struct poptOption model_table[], artefact_table[], data_table[], run_table[], seed_table[];
 
 #define MODEL_OPTIONS                                                                              \
-    { NULL, 0, POPT_ARG_INCLUDE_TABLE, model_table, 0, "The model:", NULL }
+    {                                                                                              \
+        NULL, 0, POPT_ARG_INCLUDE_TABLE, model_table, 0, "The model:", NULL                        \
+    }
 #define ARTEFACT_OPTIONS                                                                           \
-    { NULL, 0, POPT_ARG_INCLUDE_TABLE, artefact_table, 0, "The artefact:", NULL }
+    {                                                                                              \
+        NULL, 0, POPT_ARG_INCLUDE_TABLE, artefact_table, 0, "The artefact:", NULL                  \
+    }
 #define DATA_OPTIONS                                                                               \
-    { NULL, 0, POPT_ARG_INCLUDE_TABLE, data_table, 0, "The images:", NULL }
+    {                                                                                              \
+        NULL, 0, POPT_ARG_INCLUDE_TABLE, data_table, 0, "The images:", NULL                        \
+    }
 #define RUN_OPTIONS                                                                                \
-    { NULL, 0, POPT_ARG_INCLUDE_TABLE, run_table, 0, "The run:", NULL }
+    {                                                                                              \
+        NULL, 0, POPT_ARG_INCLUDE_TABLE, run_table, 0, "The run:", NULL                            \
+    }
 #define SEED_OPTION                                                                                \
-    { NULL, 0, POPT_ARG_INCLUDE_TABLE, seed_table, 0, NULL, NULL }
+    {                                                                                              \
+        NULL, 0, POPT_ARG_INCLUDE_TABLE, seed_table, 0, NULL, NULL                                 \
+    }
 
 typedef struct Syntax {
     const char *name;      /* "adjoint run" */
@@ -47,6 +58,7 @@ int options_model(const char *model, AdjOptions *out);
 typedef struct DataRange {
     const char *labels; /* file or NULL */
     int64_t first, limit;
+    DataResize resize; /* of image files, by --preset */
 } DataRange;
 int options_data(DataRange *out);
 

@@ -32,6 +32,14 @@ int fail_usage(const char *format, ...)
     return STATUS_USAGE;
 }
 
+void note(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    say("", format, args);
+    va_end(args);
+}
+
 void warn(const char *format, ...)
 {
     va_list args;

@@ -12,6 +12,7 @@ enum { STATUS_INPUT = 1, STATUS_USAGE = 2 };
 
 SAY_PRINTF int fail_input(const char *format, ...); /* returns STATUS_INPUT */
 SAY_PRINTF int fail_usage(const char *format, ...); /* returns STATUS_USAGE */
+SAY_PRINTF void note(const char *format, ...);      /* what the user should know that is no fault */
 SAY_PRINTF void warn(const char *format, ...);
 
 #endif

@@ -96,6 +96,12 @@ expect "target class" 2 --targeted attack images.npy --labels labels.npy --targe
 
 expect "two forms of inspect" 2 --dot "$adjoint" inspect good.onnx --json --dot
 
+expect "preset" 2 "none of: imagenet cifar" "$adjoint" run good.onnx images.npy --preset coco
+expect "preset and mean" 2 --preset "$adjoint" run good.onnx images.npy --preset cifar --mean 0
+expect "preset's channels" 1 "3 numbers of mean for 1 channels" \
+    sh -c 'exec "$0" "$@" 2>&1 >/dev/null | grep -v preset >&2; exit 1' \
+    "$adjoint" run good.onnx images.npy --preset cifar
+
 # inputs that are given a constant
 inspect() { "$adjoint" inspect shaped.onnx "$@"; }
 expect "const: not NAME=FILE" 2 --const inspect --const shape.npy

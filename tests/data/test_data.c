@@ -505,6 +505,36 @@ static void test_jpeg(void)
     torture("a.jpg", 4096);
 }
 
+static void put_pattern(const char *name, int height, int width, int first)
+{
+    uint8_t p[256];
+    for (int i = 0; i < height * width; i++) p[i] = (uint8_t)(first + 11 * i);
+    CHECK(png_write(at(name), height, width, 1, p, NULL));
+}
+
+/* Shorter side 4, centre 3: what Pillow 13.0 gave (Image.resize, BILINEAR) and torchvision's crop
+ * takes, reducing, reducing a tall one, and enlarging. */
+static void test_resize(void)
+{
+    static const uint8_t want[3][9] = {{79, 97, 112, 190, 113, 80, 133, 132, 138},
+                                       {123, 94, 118, 144, 154, 124, 101, 121, 148},
+                                       {8, 14, 19, 16, 22, 27, 33, 39, 44}};
+    float x[9];
+    folder("sizes");
+    put_pattern("sizes/a.png", 6, 9, 7);
+    put_pattern("sizes/b.png", 13, 10, 50);
+    put_pattern("sizes/c.png", 2, 3, 0);
+    FAILS_IN("sizes", "sizes/b.png", "pixels, but a.png has");
+    DataError e = {""};
+    Data *d = data_open_resized(at("sizes"), NULL, (DataResize){4, 3}, &e);
+    CHECK(d && has_shape(d, 3, 3, SHAPE(3, 3, 1)));
+    for (int i = 0; d && i < 3; i++) {
+        CHECK(data_read_f32(d, i, 1, x, NULL));
+        for (int k = 0; k < 9; k++) CHECK(x[k] == (float)want[i][k] / 255.0f);
+    }
+    data_close(d);
+}
+
 static void test_folders(void)
 {
     float y[3 * 8 * 16 * 3];
@@ -639,6 +669,7 @@ int main(void)
     test_cifar();
     test_png();
     test_jpeg();
+    test_resize();
     test_folders();
     test_labels();
     test_ranges();

@@ -94,16 +94,22 @@ static bool open_any(Data *d, const char *labels, DataError *e)
     return f->open(d, e) && finish_open(d, e) && (!labels || labels_load(d, labels, e));
 }
 
-Data *data_open(const char *path, const char *labels, DataError *e)
+Data *data_open_resized(const char *path, const char *labels, DataResize r, DataError *e)
 {
     Data *d = calloc(1, sizeof *d);
     if (d) d->path = strdup(path);
+    if (d) d->resize = r;
     if (!d || !d->path)
         data_fail(e, "%s: out of memory", path);
     else if (open_any(d, labels, e))
         return d;
     data_close(d);
     return NULL;
+}
+
+Data *data_open(const char *path, const char *labels, DataError *e)
+{
+    return data_open_resized(path, labels, (DataResize){0}, e);
 }
 
 void data_close(Data *d)

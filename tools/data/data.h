@@ -20,9 +20,17 @@ typedef struct {
     char msg[512];
 } DataError;
 
+/* Image files that differ in size: the shorter side becomes `shorter` (bilinear, antialiased, as
+ * Pillow does; see resize.h), then the centre of crop x crop pixels is taken. */
+typedef struct {
+    int64_t shorter, crop; /* crop <= shorter; 0: images are taken as they are */
+} DataResize;
+
 /* Opens a set; NULL on error. `labels` is an .npy, IDX or text file (one integer a line) that
  * replaces the labels the set brings, or NULL. Every `DataError *` here may be NULL. */
 Data *data_open(const char *path, const char *labels, DataError *e);
+/* The same with PNG and JPEG resized; other formats have one size and keep it. */
+Data *data_open_resized(const char *path, const char *labels, DataResize r, DataError *e);
 void data_close(Data *d);
 
 /* The number of samples, at least 1. */

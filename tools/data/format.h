@@ -26,6 +26,7 @@ typedef struct {
 struct Data {
     char *path;
     bool folder;
+    DataResize resize;
     Bytes bytes; /* of the file; empty for a folder */
     NpyType type;
     int64_t count;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Image files: one, a folder of them, or a folder of class folders whose order by name gives the
- * labels. All have one size; if any is in colour, the grey ones are read as colour too.
- * Opening looks at every header; pixels are decoded when they are read. */
+ * labels. All have one size, or are resized to one; if any is in colour, the grey ones are read as
+ * colour too. Opening looks at every header; pixels are decoded when they are read. */
 #define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "format.h"
+#include "resize.h"
 
 #define IMAGE_MAX ((int64_t)4 << 30) /* bytes of one decoded image */
 
@@ -135,10 +136,18 @@ static bool size_of(const char *path, ImageSize *out, DataError *e)
     return ok;
 }
 
-static bool add_size(ImageSize *all, ImageSize one, const char *path, const char *first,
+static bool fits_memory(ImageSize s, const char *path, DataError *e)
+{
+    int64_t dims[3] = {s.height, s.width, s.channels}, bytes;
+    if (shape_product(dims, 3, &bytes) && bytes <= IMAGE_MAX) return true;
+    return data_fail(e, "%s: larger than 4 GiB decoded", path);
+}
+
+/* Sizes must agree, unless all become one. */
+static bool add_size(ImageSize *all, ImageSize one, bool any, const char *path, const char *first,
                      DataError *e)
 {
-    if (one.height != all->height || one.width != all->width)
+    if (!any && (one.height != all->height || one.width != all->width))
         return data_fail(e, "%s: %lld x %lld pixels, but %s has %lld x %lld", path,
                          (long long)one.width, (long long)one.height, path_name(first),
                          (long long)all->width, (long long)all->height);
@@ -146,22 +155,49 @@ static bool add_size(ImageSize *all, ImageSize one, const char *path, const char
     return true;
 }
 
-static bool common_size(Images *im, DataError *e)
+static bool common_size(Images *im, DataResize r, DataError *e)
 {
     char *const *path = im->files.path;
     for (size_t i = 0; i < im->files.n; i++) {
         ImageSize one;
         if (!size_of(path[i], &one, e)) return false;
         if (i == 0) im->size = one;
-        if (!add_size(&im->size, one, path[i], path[0], e)) return false;
+        if (!add_size(&im->size, one, r.shorter, path[i], path[0], e)) return false;
     }
-    int64_t dims[3] = {im->size.height, im->size.width, im->size.channels}, bytes;
-    if (!shape_product(dims, 3, &bytes) || bytes > IMAGE_MAX)
-        return data_fail(e, "%s: larger than 4 GiB decoded", path[0]);
-    return true;
+    if (r.shorter) im->size.height = im->size.width = r.crop;
+    return fits_memory(im->size, path[0], e);
 }
 
 /* ---- the set format ---- */
+
+/* Decodes at the file's own size, resizes, crops. */
+static bool decode_resized(const Data *d, const ImageCodec *codec, const Bytes *b, const char *path,
+                           uint8_t *out, DataError *e)
+{
+    ImageSize own;
+    if (!codec->size(b, path, &own, e)) return false;
+    own.channels = (int)d->shape[2];
+    ImageSize to = resize_shorter(own, d->resize.shorter);
+    if (!fits_memory(own, path, e) || !fits_memory(to, path, e)) return false;
+    uint8_t *whole = malloc((size_t)(own.height * own.width * own.channels));
+    uint8_t *small = malloc((size_t)(to.height * to.width * to.channels));
+    bool ok = whole && small ? true : data_fail(e, "%s: out of memory for an image", path);
+    ok = ok && codec->decode(b, path, own, whole, e) &&
+         resize_bilinear(path, whole, own, small, to, e);
+    if (ok) crop_centre(small, to, d->resize.crop, out);
+    free(whole);
+    free(small);
+    return ok;
+}
+
+static bool decode(const Data *d, const Bytes *b, const char *path, uint8_t *out, DataError *e)
+{
+    const Images *im = d->state;
+    const ImageCodec *codec = codec_of(b);
+    if (!codec) return data_fail(e, "%s: the file changed while it was open", path);
+    if (d->resize.shorter) return decode_resized(d, codec, b, path, out, e);
+    return codec->decode(b, path, im->size, out, e);
+}
 
 static bool fetch(Data *d, int64_t i, uint8_t *out, DataError *e)
 {
@@ -169,9 +205,7 @@ static bool fetch(Data *d, int64_t i, uint8_t *out, DataError *e)
     const char *path = im->files.path[i];
     Bytes b;
     if (!file_load(path, &b, e)) return false;
-    const ImageCodec *codec = codec_of(&b);
-    bool ok = codec ? codec->decode(&b, path, im->size, out, e)
-                    : data_fail(e, "%s: the file changed while it was open", path);
+    bool ok = decode(d, &b, path, out, e);
     file_unload(&b);
     return ok;
 }
@@ -196,7 +230,7 @@ static bool open_images(Data *d, DataError *e)
     d->state = im;
     d->free_state = free_images;
     if (d->folder ? !list_images(im, d->path, e) : !list_single(im, d->path, e)) return false;
-    if (!common_size(im, e)) return false;
+    if (!common_size(im, d->resize, e)) return false;
     d->type = NPY_U8;
     d->hwc = true;
     d->count = (int64_t)im->files.n;
