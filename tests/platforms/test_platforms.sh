@@ -170,5 +170,38 @@ other aarch64 aarch64-linux-gnu qemu-aarch64 memcpy memset
 other riscv64 riscv64-linux-gnu qemu-riscv64 memcpy memset
 other arm arm-linux-gnueabihf qemu-arm memcpy memset
 
+# ---- trained networks, 16 images ----
+
+# The numbers of a .npy file of version 1 without its header.
+numbers() {
+    header=$(od -An -tu2 -j8 -N2 "$1") && tail -c +$((header + 11)) "$1"
+}
+# logits NAME TRIPLE QEMU: of $net, against this machine's
+logits() {
+    have "$2-gcc" && have "$3" || { skip "$1: $net" "no compiler or no qemu for it"; return; }
+    check "$1: $net compiles" compile "$1-$net" --target "$2" --entry forward
+    check "$1: $net links" build "$2-gcc" "$1-$net" run -static
+    check "$1: $net runs" "$3" "$1-$net/run" forward 16 "$1-$net/forward.bin" x.bin
+    check "$1: $net within 1e-5" ./compare "here-$net/forward.bin" "$1-$net/forward.bin" 1e-5
+    sed 's/^/      /' out.txt
+}
+network() { # network MODEL GOLDEN
+    model=$ADJ_SHARED/models/$1 net=$(basename "$1" .onnx)
+    [ -r "$model" ] || { skip "$net" "not there"; return; }
+    numbers "$ADJ_SHARED/golden/$2/x.npy" > x.bin
+    check "$net compiles" compile "here-$net" --entry forward
+    check "$net builds" build cc "here-$net" run
+    check "$net runs" "here-$net/run" forward 16 "here-$net/forward.bin" x.bin
+    logits aarch64 aarch64-linux-gnu qemu-aarch64
+    logits riscv64 riscv64-linux-gnu qemu-riscv64
+}
+if [ -n "${ADJ_SHARED:-}" ]; then
+    network resnet-cifar10/resnet20-cifar10-op13.onnx resnet20
+    network vnncomp/resnet_2b.onnx resnet_2b
+    network mlperf-tiny/resnet8-op13-logits.onnx resnet44-all
+else
+    skip "trained networks" "ADJ_SHARED is not set"
+fi
+
 echo "platforms: $passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ]
