@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* All 10,000 CIFAR-10 test images through compiled forward passes: the number of right answers must be
- * that of the reference, give or take one image. */
+ * that of the reference, give or take one image.
+ *
+ * test_accuracy [CPU [FILE]]: compiled for that row of cpus.def; only models with FILE in their
+ * name. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,11 +34,11 @@ static const Row rows[] = {
     {"mlperf-tiny/resnet8-op13-logits.onnx", 8721, 3},
 };
 
-static AdjOptions options(const Row *r)
+static AdjOptions options(const Row *r, const char *cpu)
 {
     static const double mean[3][3] = {{0}, {.485, .456, .406}, {.4914, .4822, .4465}};
     static const double std[3][3] = {{0}, {.229, .224, .225}, {.2471, .2435, .2616}};
-    AdjOptions o = {.model = shared_path("models/%s", r->file), .batch = 8};
+    AdjOptions o = {.model = shared_path("models/%s", r->file), .cpu = cpu, .batch = 8};
     if (r->norm == 1 || r->norm == 2) {
         o.nmean = o.nstd = 3;
         memcpy(o.mean, mean[r->norm], sizeof mean[0]);
@@ -59,9 +62,9 @@ static int count_right(const float *z, const int64_t *y)
     return right;
 }
 
-static void check_row(Count *c, const Row *r, float *x, const int64_t *y)
+static void check_row(Count *c, const Row *r, const char *cpu, float *x, const int64_t *y)
 {
-    AdjOptions o = options(r);
+    AdjOptions o = options(r, cpu);
     Net net = net_open(&o);
     float *z = malloc(4 * N * CLASSES);
     Run run = {.n = N, .workers = 2};
@@ -74,7 +77,7 @@ static void check_row(Count *c, const Row *r, float *x, const int64_t *y)
     net_close(&net);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     Count c = {.name = "accuracy"};
     DataError e;
@@ -89,7 +92,9 @@ int main(void)
         fprintf(stderr, "%s\n", e.msg);
         return 1;
     }
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) check_row(&c, &rows[i], x, y);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (argc < 3 || strstr(rows[i].file, argv[2]))
+            check_row(&c, &rows[i], argc > 1 ? argv[1] : NULL, x, y);
     data_close(d);
     free(x);
     free(y);
