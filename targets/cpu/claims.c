@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which emitters bid for contractions on a CPU. The first row that offers wins, so the order
- * matters only where two rows bid for the same contract; today none do. */
+/* Which emitters bid for contractions on a CPU. The first row that offers wins: winograd, which
+ * leaves to tapconv what that does better. */
 #include "tapconv.h"
+#include "wino.h"
 
 #include "targets/llvm/emit.h"
 
 const ClaimRow cpu_claims[] = {
-    {"tapconv", tapconv_offer, tapconv_emit},
-    {"dxplanar", dxplanar_offer, dxplanar_emit},
+    {"winograd", winograd_offer, winograd_emit, winograd_pack},
+    {"tapconv", tapconv_offer, tapconv_emit, NULL},
+    {"dxplanar", dxplanar_offer, dxplanar_emit, NULL},
 };
 const int cpu_nclaims = COUNT(cpu_claims);

@@ -23,14 +23,13 @@ double tap_rate(const Target *t)
 /* Registers left for sums when `others` are in use and what scheduling wants stays free.
  * AVX-512 broadcasts within the multiply-add; before it a broadcast takes a register, and without
  * fused multiply-adds products and copies take more. */
-static int64_t tap_registers(const Target *t, int64_t others)
+int64_t tap_registers(const Target *t, int64_t others)
 {
     int64_t spare = t->vec_regs >= 32 ? 0 : t->fma ? 1 : 4;
     return t->vec_regs - others - spare;
 }
 
-/* k-steps of one basic block: a divisor of the steps there are. */
-static int64_t unroll(int64_t steps)
+int64_t tap_unroll(int64_t steps)
 {
     int64_t most = steps < MOST_STEPS + 2 ? steps : MOST_STEPS;
     while (steps % most != 0) most--;
@@ -107,7 +106,7 @@ bool tap_plan(const Target *t, const Contract *c, const TapShape *s, TapPlan *pl
     }
     if (!best.c) return false;
     best.cost *= (double)(c->batch * tap_classes(s, 0) * tap_classes(s, 1));
-    best.unroll = unroll(s->data_ch < lanes ? s->data_ch : lanes);
+    best.unroll = tap_unroll(s->data_ch < lanes ? s->data_ch : lanes);
     double weights = (double)(c->ic * c->oc * c->kh * c->kw) * dtype_bytes(c->dtype);
     best.by_group = c->batch > 1 && weights > (double)t->l2 / 2;
     *plan = best;

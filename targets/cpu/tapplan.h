@@ -27,5 +27,9 @@ bool tap_plan(const Target *, const Contract *, const TapShape *, TapPlan *);
 /* Results wanted at once to hide the latency of multiply-adds. */
 enum { TAP_CHAINS = 8 };
 double tap_rate(const Target *); /* multiply-adds, and loads, a cycle */
+/* Registers left for sums when `others` are in use. */
+int64_t tap_registers(const Target *, int64_t others);
+int64_t tap_unroll(
+    int64_t steps); /* k-steps of one basic block: a divisor of the steps there are */
 
 #endif

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { MOST_LANES = 64 };
+
 /* ---- the function of a tile ---- */
 static LLVMTypeRef tile_type(const Walk *w)
 {
@@ -183,6 +185,17 @@ LLVMValueRef tile_fma(Walk *w, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
     unsigned id = LLVMLookupIntrinsicID("llvm.fma", 8);
     LLVMValueRef fn = LLVMGetIntrinsicDeclaration(w->mod, id, &type, 1), arg[] = {a, b, c};
     return LLVMBuildCall2(w->b, LLVMIntrinsicGetType(w->ctx, id, &type, 1), fn, arg, 3, "");
+}
+
+LLVMValueRef tile_real(LLVMValueRef model, double v)
+{
+    LLVMTypeRef type = LLVMTypeOf(model);
+    LLVMValueRef lane[MOST_LANES];
+    if (LLVMGetTypeKind(type) != LLVMVectorTypeKind) return LLVMConstReal(type, v);
+    unsigned n = LLVMGetVectorSize(type);
+    check(n <= MOST_LANES);
+    for (unsigned i = 0; i < n; i++) lane[i] = LLVMConstReal(LLVMGetElementType(type), v);
+    return LLVMConstVector(lane, n);
 }
 
 /* ---- loops ---- */

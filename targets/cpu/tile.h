@@ -42,6 +42,7 @@ LLVMValueRef tile_at_const(Walk *, LLVMTypeRef elem, LLVMValueRef base, int64_t 
 LLVMValueRef tile_load(Walk *, LLVMTypeRef, LLVMValueRef at, int align);
 /* a*b + c, rounded once where the target has it. */
 LLVMValueRef tile_fma(Walk *, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
+LLVMValueRef tile_real(LLVMValueRef model, double); /* constant of model's type, a vector's too */
 LLVMValueRef tile_affine(Walk *, LLVMValueRef, int64_t scale, int64_t add); /* i64 v*scale + add */
 
 /* Runs body over [from, from + count*step): a loop, or straight code when there is but one turn. */

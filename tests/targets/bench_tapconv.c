@@ -3,7 +3,11 @@
  * machine shows around each measurement (clocks wander by more than good tiles differ). Flops are
  * those of the convolution by definition, halo included. Not a test.
  *
- *     bench_tapconv [net] [batch]      net: resnet44 (default) or resnet50 */
+ * Winograd needs fewer than those and may pass 100 %.
+ *
+ *     bench_tapconv [net] [batch] [part of a layer's name]
+ *
+ * net: resnet44 (default), resnet50, or either with -direct: without Winograd. */
 #define _POSIX_C_SOURCE 200809L
 #include "tapkernel.h"
 
@@ -84,13 +88,13 @@ static int compare(const void *a, const void *b)
 enum { REPEATS = 151 };
 
 /* Share of peak: the median over repeats, each measured between two looks at the peak. */
-static double share(KernelFn *fn, void **m, int64_t n, double flops)
+static double share(const Kernel *k, void *code, void **m, double flops)
 {
     double s[REPEATS];
     int turns = 1 + (int)(5e7 / flops);
     for (int r = 0; r < REPEATS; r++) {
         double before = peak_once(), t = now();
-        for (int i = 0; i < turns; i++) fn(NULL, 0, n, m[0], m[1], m[2], m[3], m[4], m[5]);
+        for (int i = 0; i < turns; i++) case_call(k, code, NULL, 0, k->contract.batch, m, 0);
         t = now() - t;
         double peak = (before + peak_once()) / 2;
         s[r] = flops * turns / t / peak;
@@ -102,16 +106,16 @@ static double share(KernelFn *fn, void **m, int64_t n, double flops)
 static double measure(Arena *a, const Target *t, const Case *c, Offer *offer)
 {
     Kernel *k = case_kernel(a, c, t, "k");
-    void *m[NPARAM], *code;
+    void *m[ALL_PARAMS] = {0}, *code;
     if (!k) return 0;
     *offer = k->offer;
     Bytes object = emit_kernels((const Kernel *const *)&k, 1, t, EMIT_OBJ);
     Loaded *l = object_load(&object, "k", &code);
-    for (int p = 0; p < NPARAM; p++) m[p] = memory(k, p);
+    for (int p = 0; p < k->nparam; p++) m[p] = memory(k, p);
     const Contract *f = &k->contract;
     int64_t macs = f->batch * f->ic * f->oc * f->kh * f->kw * f->oh * f->ow;
-    double s = share((KernelFn *)code, m, f->batch, 2.0 * (double)macs);
-    for (int p = 0; p < NPARAM; p++) free(m[p]);
+    double s = share(k, code, m, 2.0 * (double)macs);
+    for (int p = 0; p < k->nparam; p++) free(m[p]);
     object_unload(l);
     bytes_free(&object);
     return s;
@@ -136,7 +140,8 @@ static void bench(const Target *t, const Layer *l, int64_t batch, Op op)
               .pad = {p, p, p, p},
               .epilogue = true};
     double s = measure(a, t, &c, &o);
-    printf("%-18s %-8s %5.1f %%   plan", l->name, op_info[op].name, 100 * s);
+    printf("%-18s %-8s %5.1f %%   ", l->name, op_info[op].name, 100 * s);
+    printf("%s", o.claim < 0 ? "none" : cpu_claims[o.claim].name);
     for (int i = 0; i < 5; i++) printf(" %lld", (long long)o.number[i]);
     printf("\n");
     fflush(stdout);
@@ -161,14 +166,17 @@ static const Layer resnet50[] = {
 
 int main(int argc, char **argv)
 {
-    bool big = argc > 1 && !strcmp(argv[1], "resnet50");
+    const char *net = argc > 1 ? argv[1] : "resnet44", *part = argc > 3 ? argv[3] : "";
+    bool big = !strncmp(net, "resnet50", 8);
     int64_t batch = argc > 2 ? atoi(argv[2]) : 8;
     const Layer *l = big ? resnet50 : resnet44;
     int n = big ? COUNT(resnet50) : COUNT(resnet44);
     Arena *a = arena_new();
-    const Target *t = target_find(a, NULL, NULL);
-    printf("%s, batch %lld, peak %.1f Gflop/s\n", t->cpu, (long long)batch, peak_once() / 1e9);
-    for (int i = 0; i < 2 * n; i++) bench(t, &l[i / 2], batch, i % 2 ? OP_conv_dx : OP_conv);
+    Target t = *target_find(a, NULL, NULL);
+    if (strstr(net, "-direct")) t.winograd = false;
+    printf("%s, batch %lld, peak %.1f Gflop/s\n", t.cpu, (long long)batch, peak_once() / 1e9);
+    for (int i = 0; i < 2 * n; i++)
+        if (strstr(l[i / 2].name, part)) bench(&t, &l[i / 2], batch, i % 2 ? OP_conv_dx : OP_conv);
     arena_free(a);
     return 0;
 }

@@ -66,6 +66,20 @@ static Layout mask_layout(const Case *c, const Target *t)
     return l;
 }
 
+/* What the offer wants beside operands and results. */
+static void add_own_params(Kernel *k, const Offer *o)
+{
+    int64_t bytes[] = {o->scratch_bytes, o->packed_bytes};
+    if (!o->packed_bytes) return;
+    for (int i = 0; i < 2; i++)
+        kernel_param(k, (KParam){.dtype = DT_U8,
+                                 .layout = layout_plain(type_of(DT_U8, 1, &bytes[i])),
+                                 .in = true,
+                                 .out = i == 0});
+    k->scratch_param = P_SCRATCH;
+    k->packed_param = P_PACKED;
+}
+
 static void add_params(Kernel *k, const Case *c, const Target *t, const Offer *o)
 {
     Layout out = widened(o->out, c->halo), residual = widened(o->out, 2 * c->halo);
@@ -84,6 +98,7 @@ static void add_params(Kernel *k, const Case *c, const Target *t, const Offer *o
                                  .out = p >= P_OUT});
     k->data_param = P_DATA;
     k->weight_param = P_WEIGHT;
+    add_own_params(k, o);
 }
 
 /* ---- the contraction ---- */
@@ -176,4 +191,30 @@ Kernel *case_kernel(Arena *a, const Case *c, const Target *t, const char *name)
     else
         store(&b, P_OUT, b.k->heavy);
     return split_lanes(a, b.k, o.vec_dim, o.lanes);
+}
+
+typedef void PlainFn(const int64_t *table, int64_t lo, int64_t hi, void *data, void *weight,
+                     void *bias, void *residual, void *out, void *mask);
+typedef void PlainOwnFn(const int64_t *table, int64_t lo, int64_t hi, void *data, void *weight,
+                        void *bias, void *residual, void *out, void *mask, void *scratch,
+                        void *packed);
+typedef void IoFn(const int64_t *table, int64_t lo, int64_t hi, void *data, void *weight,
+                  void *bias, void *residual, void *out, int64_t stride, void *mask);
+typedef void IoOwnFn(const int64_t *table, int64_t lo, int64_t hi, void *data, void *weight,
+                     void *bias, void *residual, void *out, int64_t stride, void *mask,
+                     void *scratch, void *packed);
+
+void case_call(const Kernel *k, void *code, const int64_t *table, int64_t lo, int64_t hi,
+               void *const mem[ALL_PARAMS], int64_t stride)
+{
+    void *const *m = mem;
+    bool io = k->param[P_OUT].io, own = k->packed_param >= 0;
+    if (io && own)
+        ((IoOwnFn *)code)(table, lo, hi, m[0], NULL, m[2], m[3], m[4], stride, m[5], m[6], m[7]);
+    else if (io)
+        ((IoFn *)code)(table, lo, hi, m[0], m[1], m[2], m[3], m[4], stride, m[5]);
+    else if (own)
+        ((PlainOwnFn *)code)(table, lo, hi, m[0], NULL, m[2], m[3], m[4], m[5], m[6], m[7]);
+    else
+        ((PlainFn *)code)(table, lo, hi, m[0], m[1], m[2], m[3], m[4], m[5]);
 }

@@ -10,6 +10,7 @@
 #include "targets/targets.h"
 
 enum { P_DATA, P_WEIGHT, P_BIAS, P_RESIDUAL, P_OUT, P_MASK, NPARAM };
+enum { P_SCRATCH = NPARAM, P_PACKED, ALL_PARAMS }; /* where the offer wants them */
 
 typedef struct Case {
     DType dtype;
@@ -21,14 +22,12 @@ typedef struct Case {
     bool epilogue;  /* bias, residual, relu, mask; else the bare result */
 } Case;
 
-typedef void KernelFn(const int64_t *table, int64_t lo, int64_t hi, void *data, void *weight,
-                      void *bias, void *residual, void *out, void *mask);
-typedef void KernelIoFn(const int64_t *table, int64_t lo, int64_t hi, void *data, void *weight,
-                        void *bias, void *residual, void *out, int64_t stride, void *mask);
-
 Contract case_contract(const Case *);
 Type case_type(const Case *, int param); /* of a parameter as a dense tensor */
 /* NULL if the target makes no offer. */
 Kernel *case_kernel(Arena *, const Case *, const Target *, const char *name);
+/* Runs its code; stride: bytes a sample of the caller's memory. */
+void case_call(const Kernel *, void *code, const int64_t *table, int64_t lo, int64_t hi,
+               void *const mem[ALL_PARAMS], int64_t stride);
 
 #endif

@@ -3,7 +3,7 @@
  * rows, against the kernel interpreter where that is quick and else against the definition
  * written out here. The whole result buffer is compared, halo included, so that a store out of
  * place shows; a call in pieces must give the bits of one call. */
-#include "tapkernel.h"
+#include "taprun.h"
 
 #include "targets/llvm/emit.h"
 
@@ -11,75 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-typedef struct Run {
-    Arena *a;
-    Case c;
-    const Target *t;
-    Kernel *k;
-    void *mem[NPARAM], *want[NPARAM]; /* want: what results should be */
-    double *dense[NPARAM];            /* operands, row-major */
-    Type type[NPARAM];
-    size_t bytes[NPARAM];
-    int64_t *table;
-    int bad;
-} Run;
-
-static uint64_t random_state = 1;
-
-static double random_unit(void)
-{ /* xorshift; in [-1, 1) */
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (double)(int64_t)random_state / 9223372036854775808.0;
-}
-
-/* ---- memory ---- */
-
-static void *buffer(Run *r, size_t bytes)
-{
-    char *p = arena_alloc(r->a, bytes + 128);
-    return p + (64 - (uintptr_t)p % 64) % 64;
-}
-
-static void fill_operand(Run *r, int p)
-{
-    Type t = r->type[p];
-    int64_t n = type_count(t);
-    void *dense = arena_alloc(r->a, (size_t)type_bytes(t));
-    double scale = p == P_WEIGHT ? 0.1 : 1;
-    r->dense[p] = NEW_N(r->a, double, n);
-    for (int64_t i = 0; i < n; i++) {
-        elem_set(t.dtype, dense, i, random_unit() * scale);
-        r->dense[p][i] = elem_get(t.dtype, dense, i);
-    }
-    layout_pack(&r->k->param[p].layout, t, dense, r->mem[p]);
-}
-
-static void fill(Run *r)
-{
-    for (int p = 0; p < NPARAM; p++) {
-        r->type[p] = case_type(&r->c, p);
-        r->bytes[p] = (size_t)layout_bytes(&r->k->param[p].layout, r->k->param[p].dtype);
-        r->mem[p] = buffer(r, r->bytes[p]);
-        if (p < P_OUT) {
-            fill_operand(r, p);
-            continue;
-        }
-        r->want[p] = buffer(r, r->bytes[p]);
-        memset(r->mem[p], 0x5a, r->bytes[p]);
-        memset(r->want[p], 0x5a, r->bytes[p]);
-    }
-    r->table = NEW_N(r->a, int64_t, r->c.n);
-    for (int64_t i = 0; i < r->c.n; i++) r->table[i] = r->c.n - 1 - i;
-}
-
-static int64_t io_stride(const Run *r)
-{
-    Type t = r->type[P_OUT];
-    return type_bytes(t) / t.dim[0];
-}
 
 /* ---- what the results should be ---- */
 
@@ -89,71 +20,8 @@ static void interpret(Run *r)
 {
     KMem mem[NPARAM];
     for (int p = 0; p < NPARAM; p++)
-        mem[p] = (KMem){p < P_OUT ? r->mem[p] : r->want[p], p == P_OUT ? io_stride(r) : 0};
+        mem[p] = (KMem){p < P_OUT ? r->mem[p] : r->want[p], p == P_OUT ? run_stride(r) : 0};
     kernel_eval(r->k, mem, r->table, 0, r->c.n);
-}
-
-static const double *operand(const Run *r, int p, int64_t a, int64_t b)
-{
-    const Type *t = &r->type[p];
-    return r->dense[p] + (a * t->dim[1] + b) * t->dim[2] * t->dim[3];
-}
-
-/* Data coordinate under a tap, or -1 where there is none. */
-static int64_t meets(const Case *c, int64_t r, int64_t k, int64_t pad, int64_t extent)
-{
-    int64_t i = r * c->stride + k * c->dilation - pad;
-    if (c->op != OP_conv) {
-        i = r + pad - k * c->dilation;
-        if (i < 0 || i % c->stride) return -1;
-        i /= c->stride;
-    }
-    return i < extent ? i : -1;
-}
-
-/* Adds one data channel's part of a result. */
-static double sum_taps(const Run *r, const int64_t *at, int64_t channel, double sum)
-{
-    bool fwd = r->c.op == OP_conv;
-    const Type *t = &r->type[P_DATA];
-    const double *d = operand(r, P_DATA, at[0], channel);
-    const double *w = operand(r, P_WEIGHT, fwd ? at[1] : channel, fwd ? channel : at[1]);
-    for (int64_t ky = 0; ky < r->c.kh; ky++) {
-        int64_t y = meets(&r->c, at[2], ky, r->c.pad[0], t->dim[2]);
-        for (int64_t kx = 0; y >= 0 && kx < r->c.kw; kx++) {
-            int64_t x = meets(&r->c, at[3], kx, r->c.pad[1], t->dim[3]);
-            if (x >= 0) sum += d[y * t->dim[3] + x] * w[ky * r->c.kw + kx];
-        }
-    }
-    return sum;
-}
-
-static double define(const Run *r, const int64_t *at)
-{
-    double sum = 0;
-    for (int64_t i = 0; i < r->type[P_DATA].dim[1]; i++) sum = sum_taps(r, at, i, sum);
-    if (r->c.epilogue)
-        sum += r->dense[P_BIAS][at[1]] +
-               operand(r, P_RESIDUAL, at[0], at[1])[at[2] * r->type[P_OUT].dim[3] + at[3]];
-    return sum;
-}
-
-static void expect_bit(Run *r, int64_t at, bool bit)
-{
-    unsigned char *m = r->want[P_MASK];
-    if (r->k->param[P_MASK].layout.bits)
-        m[at / 8] = (unsigned char)((m[at / 8] & ~(1u << at % 8)) | (unsigned)bit << at % 8);
-    else
-        m[at] = bit;
-}
-
-static void expect_element(Run *r, const int64_t *at)
-{
-    double v = define(r, at);
-    int64_t to[4] = {r->c.io ? r->table[at[0]] : at[0], at[1], at[2], at[3]};
-    if (r->c.epilogue) expect_bit(r, layout_address(&r->k->param[P_MASK].layout, at), v > 0);
-    elem_set(r->c.dtype, r->want[P_OUT], layout_address(&r->k->param[P_OUT].layout, to),
-             r->c.epilogue && !(v > 0) ? 0 : v);
 }
 
 static void expect(Run *r)
@@ -161,26 +29,13 @@ static void expect(Run *r)
     Type t = r->type[P_OUT];
     double macs = (double)type_count(t) * (double)(r->c.kh * r->c.kw) *
                   (double)(r->c.op == OP_conv ? r->c.ic : r->c.oc);
-    if (macs <= QUICK_MACS) {
+    if (macs <= QUICK_MACS)
         interpret(r);
-        return;
-    }
-    for (int64_t i = 0; i < type_count(t); i++) {
-        int64_t x = i / t.dim[3], y = x / t.dim[2];
-        expect_element(r, (int64_t[]){y / t.dim[1], y % t.dim[1], x % t.dim[2], i % t.dim[3]});
-    }
+    else
+        run_define(r);
 }
 
 /* ---- what they are ---- */
-
-static void call(const Run *r, void *code, int64_t lo, int64_t hi)
-{
-    void *const *m = r->mem;
-    if (r->c.io)
-        ((KernelIoFn *)code)(r->table, lo, hi, m[0], m[1], m[2], m[3], m[4], io_stride(r), m[5]);
-    else
-        ((KernelFn *)code)(r->table, lo, hi, m[0], m[1], m[2], m[3], m[4], m[5]);
-}
 
 static void compare(Run *r)
 {
@@ -204,15 +59,15 @@ static void compare(Run *r)
 /* The samples in three calls, last first. */
 static void check_pieces(Run *r, void *code)
 {
-    void *whole = buffer(r, r->bytes[P_OUT]), *mask = buffer(r, r->bytes[P_MASK]);
+    void *whole = run_buffer(r, r->bytes[P_OUT]), *mask = run_buffer(r, r->bytes[P_MASK]);
     int64_t n = r->c.n, one = n / 3, two = 2 * n / 3;
     memcpy(whole, r->mem[P_OUT], r->bytes[P_OUT]);
     memcpy(mask, r->mem[P_MASK], r->bytes[P_MASK]);
     memset(r->mem[P_OUT], 0x5a, r->bytes[P_OUT]);
     memset(r->mem[P_MASK], 0x5a, r->bytes[P_MASK]);
-    call(r, code, two, n);
-    call(r, code, one, two);
-    call(r, code, 0, one);
+    run_call(r, code, two, n);
+    run_call(r, code, one, two);
+    run_call(r, code, 0, one);
     if (memcmp(whole, r->mem[P_OUT], r->bytes[P_OUT]) ||
         memcmp(mask, r->mem[P_MASK], r->bytes[P_MASK])) {
         r->bad++;
@@ -240,9 +95,9 @@ static void run_case(void *user)
     const Kernel *k = r->k;
     Bytes object = emit_kernels(&k, 1, r->t, EMIT_OBJ);
     Loaded *l = object_load(&object, "k", &code);
-    fill(r);
+    run_fill(r);
     expect(r);
-    call(r, code, 0, r->c.n);
+    run_call(r, code, 0, r->c.n);
     compare(r);
     check_pieces(r, code);
     object_unload(l);
@@ -348,7 +203,8 @@ int main(int argc, char **argv)
     int bad = 0, count = 0;
     for (int i = argc > 1 ? atoi(argv[1]) : 0; i < COUNT(row); i++) {
         if (!can_run(row[i])) continue;
-        const Target *t = target_find(a, NULL, row[i]);
+        Target direct = *target_find(a, NULL, row[i]), *t = &direct;
+        t->winograd = false; /* test_winograd.c */
         for (int j = 0; j < COUNT(cases) * 4; j++) {
             Case c = cases[j / 4];
             c.dtype = dtype[j / 2 % 2];

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* conv and conv_dx with 3x3 kernels and stride 1 by Winograd's algorithm (wino.h). Tiles are
+ * counted over samples, rows and columns; a block of them goes through three stages, each a
+ * function, with memory in the scratch that stays in the L2 cache:
+ *
+ *   data      patches -> [plane] [data channel / V] [tile of block] [V]
+ *   products  -> [plane] [result channel / V] [tile of block] [V], matrix products like 1x1 tiles;
+ *             sums over many channels are sums of shorter ones, which halves their error
+ *   sums      4x4 results a tile and channel block, and the epilogue
+ *
+ * Nothing a tile's results are computed from depends on its place in a block: the last register
+ * tile of products may hold tiles that are not there, whose products nobody reads. */
+#include "winoemit.h"
+
+#include "tapplan.h"
+
+enum { PLANE_PAD = 48 }; /* floats, lest all planes meet in one set */
+
+/* ---- the bid ---- */
+static bool wino_fits(const Target *t, const Contract *c, const TapShape *s)
+{
+    int lanes = target_lanes(t, c->dtype);
+    if (t->gpu || !t->winograd || lanes < 4 || c->dtype != DT_F32) return false;
+    for (int i = 0; i < 2; i++)
+        if (s->kernel[i] != WINO_TAPS || s->stride[i] != 1 || s->dilation[i] != 1) return false;
+    return s->data_ch % lanes == 0 && s->result_ch % lanes == 0;
+}
+
+/* Data row (column) of result 0 under tap 0. conv_dx turns the kernel round. */
+static int64_t first_data(const TapShape *s, int axis)
+{
+    return s->dx ? s->pad[axis] - (WINO_TAPS - 1) : -s->pad[axis];
+}
+
+/* Patches of the last tiles reach beyond what results need. */
+static void wino_halo(const TapShape *s, int64_t low[2], int64_t high[2])
+{
+    int64_t tiles[2];
+    wino_tiles(s, tiles);
+    for (int i = 0; i < 2; i++) {
+        int64_t first = first_data(s, i), end = first + (tiles[i] - 1) * WINO_OUT + WINO_IN;
+        low[i] = first < 0 ? -first : 0;
+        high[i] = end > s->data[i] ? end - s->data[i] : 0;
+    }
+}
+
+static int64_t plane_of(int64_t channels, int64_t block)
+{
+    return channels * block + PLANE_PAD;
+}
+
+bool winograd_offer(const Target *t, const Contract *c, Offer *o)
+{
+    TapShape s;
+    WinoPlan p;
+    int64_t low[2], high[2];
+    if (!tap_shape(c, &s) || !wino_fits(t, c, &s)) return false;
+    if (!wino_plan(t, c, &s, &p, &o->cost)) return false;
+    wino_halo(&s, low, high);
+    o->lanes = target_lanes(t, c->dtype);
+    o->vec_dim = 1;
+    o->in = layout_blocked(tap_data(c, &s), o->lanes, low, high);
+    o->out = layout_blocked(tap_result(c, &s), o->lanes, NULL, NULL);
+    o->w = layout_plain(type_of(c->dtype, 4, (int64_t[]){c->oc, c->ic, c->kh, c->kw}));
+    o->packed_bytes = WINO_PLANES * 4 * s.data_ch * s.result_ch;
+    o->scratch_bytes =
+        WINO_PLANES * 4 * (plane_of(s.data_ch, p.block) + plane_of(s.result_ch, p.block));
+    o->number[WINO_TILES] = p.t;
+    o->number[WINO_BLOCKS] = p.c;
+    o->number[WINO_BLOCK] = p.block;
+    o->number[WINO_UNROLL] = p.unroll;
+    return true;
+}
+
+/* ---- what the emitter knows ---- */
+static void read_data_layout(WinoEmit *e)
+{
+    const Layout *l = &e->w->k->param[e->w->k->data_param].layout;
+    int row = layout_digit(l, 2, 1), col = layout_digit(l, 3, 1);
+    check(layout_stride(l, layout_digit(l, 1, 1)) == 1);
+    e->in_block = layout_stride(l, layout_digit(l, 1, e->lanes));
+    e->in_row = layout_stride(l, row);
+    e->in_col = layout_stride(l, col);
+    e->in_first[0] = l->digit[row].low + first_data(&e->s, 0);
+    e->in_first[1] = l->digit[col].low + first_data(&e->s, 1);
+    check(e->in_first[0] >= 0 && e->in_first[1] >= 0);
+}
+
+static WinoEmit read_kernel(Walk *w)
+{
+    const Kernel *k = w->k;
+    const int64_t *number = k->offer.number;
+    WinoEmit e = {.w = w, .lanes = k->offer.lanes};
+    check(tap_shape(&k->contract, &e.s) && k->data_param >= 0);
+    check(k->scratch_param >= 0 && k->packed_param >= 0 && w->lanes == e.lanes);
+    e.p = (WinoPlan){.t = number[WINO_TILES],
+                     .c = number[WINO_BLOCKS],
+                     .block = number[WINO_BLOCK],
+                     .unroll = number[WINO_UNROLL]};
+    claim_axes(k, e.axis);
+    wino_tiles(&e.s, e.tiles);
+    e.elem = walk_type(w, k->contract.dtype);
+    e.vec = walk_vec(w, k->contract.dtype, e.lanes);
+    e.bytes = e.lanes * dtype_bytes(k->contract.dtype);
+    e.data_plane = plane_of(e.s.data_ch, e.p.block);
+    e.result_plane = plane_of(e.s.result_ch, e.p.block);
+    read_data_layout(&e);
+    return e;
+}
+
+/* ---- places ---- */
+static LLVMValueRef divide(Walk *w, LLVMValueRef v, int64_t by, LLVMValueRef *rest)
+{
+    *rest = LLVMBuildURem(w->b, v, walk_i64(w, by), "");
+    return LLVMBuildUDiv(w->b, v, walk_i64(w, by), "");
+}
+
+WinoPlace wino_place(const WinoEmit *e, Walk *w, LLVMValueRef tile)
+{
+    WinoPlace p;
+    LLVMValueRef rest;
+    p.n = divide(w, tile, e->tiles[0] * e->tiles[1], &rest);
+    p.row = divide(w, rest, e->tiles[1], &p.col);
+    return p;
+}
+
+LLVMValueRef wino_data_planes(const WinoEmit *e, Walk *w)
+{
+    (void)e;
+    return w->base[w->k->scratch_param];
+}
+
+LLVMValueRef wino_result_planes(const WinoEmit *e, Walk *w)
+{
+    return tile_at_const(w, e->elem, w->base[w->k->scratch_param], WINO_PLANES * e->data_plane);
+}
+
+LLVMValueRef wino_load(const WinoEmit *e, Walk *w, LLVMValueRef at)
+{
+    return tile_load(w, e->vec, at, e->bytes);
+}
+
+void wino_store(const WinoEmit *e, Walk *w, LLVMValueRef at, LLVMValueRef v)
+{
+    LLVMSetAlignment(LLVMBuildStore(w->b, v, at), (unsigned)e->bytes);
+}
+
+/* ---- blocks of tiles ---- */
+static void over_block(Walk *w, void *user, LLVMValueRef i)
+{
+    const WinoEmit *e = user;
+    LLVMValueRef size = walk_i64(w, e->p.block), scalar[TILE_SCALARS];
+    for (int j = 0; j < TILE_SCALARS; j++) scalar[j] = walk_i64(w, 0);
+    LLVMValueRef first = LLVMBuildAdd(w->b, e->from, tile_affine(w, i, e->p.block, 0), "");
+    LLVMValueRef left = LLVMBuildSub(w->b, e->to, first, "");
+    LLVMValueRef part = LLVMBuildICmp(w->b, LLVMIntSLT, left, size, "");
+    scalar[S_FIRST] = first;
+    scalar[S_COUNT] = LLVMBuildSelect(w->b, part, left, size, "");
+    tile_call(w, &e->data, scalar);
+    tile_call(w, &e->products, scalar);
+    tile_call(w, &e->sums, scalar);
+}
+
+void winograd_emit(Walk *w)
+{
+    WinoEmit e = read_kernel(w);
+    LLVMValueRef from, to;
+    int64_t tiles = e.tiles[0] * e.tiles[1];
+    claim_samples(w, e.axis[A_SAMPLE], &from, &to);
+    LLVMBasicBlockRef end = claim_begin(w, from, to);
+    e.data = wino_data_stage(&e);
+    e.products = wino_product_stage(&e);
+    e.sums = wino_sum_stage(&e);
+    e.from = tile_affine(w, from, tiles, 0);
+    e.to = tile_affine(w, to, tiles, 0);
+    LLVMValueRef most = tile_affine(w, LLVMBuildSub(w->b, e.to, e.from, ""), 1, e.p.block - 1);
+    LLVMValueRef blocks = LLVMBuildUDiv(w->b, most, walk_i64(w, e.p.block), "");
+    tile_range(w, "block", walk_i64(w, 0), blocks, over_block, &e);
+    claim_end(w, end);
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whether Winograd pays, and its tiles. Cycles of the products are counted as for direct tiles
+ * (tapplan.c); a tile's transforms cost about as much as 64 direct taps a channel block. The
+ * transformed weights are four times the direct ones and are read once a block of tiles, so few
+ * tiles and many channels leave it waiting for memory. */
+#include "wino.h"
+
+#include "tapplan.h"
+
+enum { MOST_BLOCKS = 4, CALL_CYCLES = 20, DATA_CYCLES = 140, SUMS_CYCLES = 140 };
+enum { MOST_SUMS = 16 };                  /* more wait for each other when they are stored */
+enum { FEW_TILES = 16, MANY_TILES = 30 }; /* of a block, where weights stay in the L2 or do not */
+enum { USUAL_BATCH = 8 };                 /* that the choice against direct is made for */
+enum { NEAR_RATE = 20, FAR_RATE = 6 };    /* bytes a cycle from the L3 cache and from memory */
+static const double l3_share = 16 << 20;
+
+void wino_tiles(const TapShape *s, int64_t tiles[2])
+{
+    for (int i = 0; i < 2; i++) tiles[i] = (s->result[i] + WINO_OUT - 1) / WINO_OUT;
+}
+
+typedef struct Model {
+    const Target *target;
+    const TapShape *s;
+    int64_t tiles; /* in all */
+    int lanes;
+} Model;
+
+/* Cycles of all products with register tiles of t by c. */
+static double product_cycles(const Model *m, int64_t t, int64_t c)
+{
+    double step = t * c;
+    if (t + c > step) step = t + c;
+    if (step < TAP_CHAINS) step = TAP_CHAINS;
+    double call = (double)m->s->data_ch * step + (double)(t * c) + CALL_CYCLES;
+    int64_t calls = (m->tiles + t - 1) / t * (m->s->result_ch / m->lanes / c);
+    return WINO_PLANES * call * (double)calls / tap_rate(m->target);
+}
+
+static double weight_bytes(const Model *m)
+{
+    return (double)(WINO_PLANES * 4 * m->s->data_ch * m->s->result_ch);
+}
+
+/* Cycles in which weights that do not stay in the L2 cache come, if nothing else were done. */
+static double stream_cycles(const Model *m, int64_t block)
+{
+    double bytes = weight_bytes(m);
+    if (bytes <= (double)m->target->l2) return 0;
+    return bytes / (bytes > l3_share ? FAR_RATE : NEAR_RATE) *
+           (double)((m->tiles + block - 1) / block);
+}
+
+static double transform_cycles(const Model *m)
+{
+    double blocks =
+        (double)(m->s->data_ch / m->lanes * DATA_CYCLES + m->s->result_ch / m->lanes * SUMS_CYCLES);
+    return blocks * (double)m->tiles / tap_rate(m->target);
+}
+
+static int64_t block_tiles(const Model *m, int64_t t)
+{
+    int64_t want = weight_bytes(m) > (double)m->target->l2 ? MANY_TILES : FEW_TILES;
+    int64_t most = (m->tiles + t - 1) / t * t, block = (want + t / 2) / t * t;
+    return block < most ? block : most;
+}
+
+static double cycles(const Model *m, int64_t t, int64_t c)
+{
+    double products = product_cycles(m, t, c), stream = stream_cycles(m, block_tiles(m, t));
+    double most = products > stream ? products : stream;
+    return most + (products + stream - most) / 8 + transform_cycles(m); /* never quite at once */
+}
+
+/* Tiles and blocks of least cost; 0: none fits. */
+static double best_tile(const Model *m, WinoPlan *p)
+{
+    double best = 0;
+    for (int64_t c = 1; c <= MOST_BLOCKS; c++) {
+        if (m->s->result_ch / m->lanes % c != 0) continue;
+        int64_t sums = tap_registers(m->target, c + 1);
+        if (sums > MOST_SUMS) sums = MOST_SUMS;
+        for (int64_t t = 1; t <= m->tiles && t * c <= sums; t++) {
+            double cost = cycles(m, t, c);
+            if (best && cost >= best * 0.999999) continue;
+            best = cost;
+            *p = (WinoPlan){.t = t, .c = c, .block = block_tiles(m, t)};
+        }
+    }
+    p->unroll = tap_unroll(m->lanes);
+    return best;
+}
+
+static Model model(const Target *t, const Contract *c, const TapShape *s, int64_t batch)
+{
+    int64_t tiles[2];
+    wino_tiles(s, tiles);
+    return (Model){.target = t,
+                   .s = s,
+                   .tiles = batch * tiles[0] * tiles[1],
+                   .lanes = target_lanes(t, c->dtype)};
+}
+
+static bool beats_direct(const Target *t, const Contract *c, const TapShape *s)
+{
+    Contract usual = *c;
+    usual.batch = USUAL_BATCH;
+    Model m = model(t, c, s, USUAL_BATCH);
+    WinoPlan p;
+    TapPlan direct;
+    double cost = best_tile(&m, &p);
+    if (!tap_plan(t, &usual, s, &direct)) return cost > 0;
+    return cost > 0 && cost < 0.9 * direct.cost;
+}
+
+bool wino_plan(const Target *t, const Contract *c, const TapShape *s, WinoPlan *p, double *cost)
+{
+    Model m = model(t, c, s, c->batch);
+    *cost = best_tile(&m, p);
+    return *cost > 0 && beats_direct(t, c, s);
+}

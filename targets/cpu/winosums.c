@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Stage 3 of winograd.c: products to results, and the epilogue. */
+#include "winoemit.h"
+
+typedef struct Sum {
+    const WinoEmit *e;
+    Tile *t;
+    LLVMValueRef from, row, col; /* the tile's products; its first result */
+    LLVMValueRef rows, cols;     /* results in reach */
+    LLVMValueRef line;           /* index of a row's results among those that wait */
+} Sum;
+
+/* The 4x4 results of a tile and channel block, before the epilogue. */
+static void tile_results(const WinoEmit *e, Walk *w, LLVMValueRef from,
+                         LLVMValueRef r[WINO_OUT][WINO_OUT])
+{
+    LLVMValueRef half[WINO_OUT][WINO_IN], m[WINO_IN], t[WINO_OUT];
+    for (int j = 0; j < WINO_IN; j++) { /* columns */
+        for (int i = 0; i < WINO_IN; i++) {
+            int64_t plane = (i * WINO_IN + j) * e->result_plane;
+            m[i] = wino_load(e, w, tile_at_const(w, e->elem, from, plane));
+        }
+        wino_sums(w, m, t);
+        for (int i = 0; i < WINO_OUT; i++) half[i][j] = t[i];
+    }
+    for (int i = 0; i < WINO_OUT; i++) wino_sums(w, half[i], r[i]);
+}
+
+static void store_whole(const Sum *s, Walk *w, LLVMValueRef r[WINO_OUT][WINO_OUT])
+{
+    for (int i = 0; i < WINO_OUT; i++) {
+        walk_bind(w, s->e->axis[A_ROW], tile_affine(w, s->row, 1, i));
+        for (int j = 0; j < WINO_OUT; j++) {
+            walk_bind(w, s->e->axis[A_COL], tile_affine(w, s->col, 1, j));
+            walk_set(w, w->k->heavy, r[i][j]);
+            walk_stores(w);
+        }
+    }
+}
+
+static void store_one(Walk *w, void *user, LLVMValueRef j)
+{
+    const Sum *s = user;
+    LLVMValueRef at = LLVMBuildAdd(w->b, s->line, j, "");
+    at = tile_at(w, s->e->elem, wino_data_planes(s->e, w), at, s->e->lanes);
+    walk_bind(w, s->e->axis[A_COL], LLVMBuildNSWAdd(w->b, s->col, j, ""));
+    walk_set(w, w->k->heavy, wino_load(s->e, w, at));
+    walk_stores(w);
+}
+
+static void store_row(Walk *w, void *user, LLVMValueRef i)
+{
+    Sum s = *(const Sum *)user;
+    s.line = tile_affine(w, i, WINO_OUT, 0);
+    walk_bind(w, s.e->axis[A_ROW], LLVMBuildNSWAdd(w->b, s.row, i, ""));
+    tile_range(w, "col", walk_i64(w, 0), s.cols, store_one, &s);
+}
+
+/* Where a map's edge may cut a tile, or the epilogue is long. Results wait in the data's place,
+ * which is free by now. */
+static void store_part(Sum *s, Walk *w, LLVMValueRef r[WINO_OUT][WINO_OUT])
+{
+    for (int i = 0; i < WINO_OUT * WINO_OUT; i++)
+        wino_store(s->e, w,
+                   tile_at_const(w, s->e->elem, wino_data_planes(s->e, w), i * s->e->lanes),
+                   r[i / WINO_OUT][i % WINO_OUT]);
+    tile_range(w, "row", walk_i64(w, 0), s->rows, store_row, s);
+}
+
+/* Whether every tile has all its results, and they go where lanes lie side by side: scattered
+ * lanes are too much code to have 16 times. */
+static bool is_whole(const WinoEmit *e)
+{
+    const Kernel *k = e->w->k;
+    for (int i = 0; i < k->nstore; i++)
+        if (k->param[k->store[i].param].io) return false;
+    return e->s.result[0] % WINO_OUT == 0 && e->s.result[1] % WINO_OUT == 0;
+}
+
+static void sum_block(Walk *w, void *user, LLVMValueRef block)
+{
+    Sum *s = user;
+    const WinoEmit *e = s->e;
+    LLVMValueRef r[WINO_OUT][WINO_OUT];
+    walk_bind(w, e->axis[A_BLOCK], block);
+    tile_results(e, w, tile_at(w, e->elem, s->from, block, e->p.block * e->lanes), r);
+    if (is_whole(e))
+        store_whole(s, w, r);
+    else
+        store_part(s, w, r);
+}
+
+/* Results of a tile along an axis: 4, or what the map's edge leaves. */
+static LLVMValueRef in_reach(const WinoEmit *e, Walk *w, int axis, LLVMValueRef first)
+{
+    LLVMValueRef left = LLVMBuildSub(w->b, walk_i64(w, e->s.result[axis]), first, "");
+    LLVMValueRef all = walk_i64(w, WINO_OUT);
+    return LLVMBuildSelect(w->b, LLVMBuildICmp(w->b, LLVMIntSLT, left, all, ""), left, all, "");
+}
+
+static void sum_tile(Walk *w, void *user, LLVMValueRef i)
+{
+    Sum *s = user;
+    const WinoEmit *e = s->e;
+    WinoPlace at = wino_place(e, w, LLVMBuildAdd(w->b, s->t->scalar[S_FIRST], i, ""));
+    walk_bind(w, e->axis[A_SAMPLE], at.n);
+    walk_bind(w, e->axis[A_LANE], walk_i64(w, 0));
+    w->lo = at.n;
+    s->row = tile_affine(w, at.row, WINO_OUT, 0);
+    s->col = tile_affine(w, at.col, WINO_OUT, 0);
+    s->rows = in_reach(e, w, 0, s->row);
+    s->cols = in_reach(e, w, 1, s->col);
+    s->from = tile_at(w, e->elem, wino_result_planes(e, w), i, e->lanes);
+    tile_for(w, "block", 0, e->s.result_ch / e->lanes, 1, sum_block, s);
+}
+
+Tile wino_sum_stage(const WinoEmit *e)
+{
+    Tile t = tile_begin(e->w, "sums");
+    Sum s = {.e = e, .t = &t};
+    tile_range(&t.w, "tile", walk_i64(&t.w, 0), t.scalar[S_COUNT], sum_tile, &s);
+    tile_end(&t);
+    return t;
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The Winograd claim against the definition in double: an error above 3e-6 of the largest result
+ * fails, and so does a byte of a result's halo that changed. Samples in pieces, and a kernel made
+ * for one sample, must give the bits of one call. */
+#include "taprun.h"
+
+#include "targets/llvm/emit.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static double worst;        /* error over all cases */
+static double slowest;      /* compile, ms */
+static int count, declined; /* claims, and offers of other rows */
+
+static double now(void)
+{
+    return (double)clock() / CLOCKS_PER_SEC;
+}
+
+static void *compile(Run *r, Loaded **l)
+{
+    const Kernel *k = r->k;
+    void *code;
+    double t = now();
+    Bytes object = emit_kernels(&k, 1, r->t, EMIT_OBJ);
+    t = (now() - t) * 1e3;
+    if (t > slowest) slowest = t;
+    *l = object_load(&object, "k", &code);
+    bytes_free(&object);
+    return code;
+}
+
+/* ---- against the definition ---- */
+
+static double largest(const Run *r)
+{
+    const float *want = r->want[P_OUT];
+    double most = 0;
+    for (size_t i = 0; i < r->bytes[P_OUT] / 4; i++)
+        if (fabsf(want[i]) < 1e6f && fabsf(want[i]) > most) most = fabsf(want[i]);
+    return most; /* cells that nobody writes hold 1.5e16 */
+}
+
+static void compare(Run *r)
+{
+    const float *got = r->mem[P_OUT], *want = r->want[P_OUT];
+    double scale = largest(r), most = 0;
+    for (size_t i = 0; i < r->bytes[P_OUT] / 4; i++) {
+        if (!memcmp(&got[i], &want[i], 4)) continue;
+        double e = fabs((double)got[i] - (double)want[i]) / scale;
+        if (!(e <= 3e-6) && r->bad++ < 3)
+            printf("  element %zu: %.9g, want %.9g\n", i, got[i], want[i]);
+        if (!(e <= most)) most = e;
+    }
+    if (!(most <= worst)) worst = most;
+}
+
+/* A bit tells whether the result that was stored is above 0. */
+static void compare_mask(Run *r)
+{
+    const Layout *lm = &r->k->param[P_MASK].layout, *lo = &r->k->param[P_OUT].layout;
+    const unsigned char *mask = r->mem[P_MASK];
+    const float *out = r->mem[P_OUT];
+    Type t = r->type[P_OUT];
+    for (int64_t i = 0; i < type_count(t); i++) {
+        int64_t x = i / t.dim[3], y = x / t.dim[2];
+        int64_t at[] = {y / t.dim[1], y % t.dim[1], x % t.dim[2], i % t.dim[3]};
+        int64_t bit = layout_address(lm, at);
+        if (r->c.io) at[0] = r->table[at[0]];
+        bool set = lm->bits ? mask[bit / 8] >> bit % 8 & 1 : mask[bit];
+        if (set != (out[layout_address(lo, at)] > 0) && r->bad++ < 3)
+            printf("  bit %lld is %d\n", (long long)bit, set);
+    }
+}
+
+/* ---- same bits ---- */
+
+static void clear(Run *r)
+{
+    memset(r->mem[P_OUT], 0x5a, r->bytes[P_OUT]);
+    memset(r->mem[P_MASK], 0x5a, r->bytes[P_MASK]);
+    memset(r->mem[P_SCRATCH], 0xff, (size_t)r->k->offer.scratch_bytes);
+}
+
+static void expect_bits(Run *r, const void *out, const void *mask, const char *what)
+{
+    if (memcmp(out, r->mem[P_OUT], r->bytes[P_OUT]) ||
+        memcmp(mask, r->mem[P_MASK], r->bytes[P_MASK])) {
+        r->bad++;
+        printf("  %s: other bits\n", what);
+    }
+}
+
+static void check_pieces(Run *r, void *code, const void *out, const void *mask)
+{
+    int64_t n = r->c.n, one = n / 3, two = 2 * n / 3;
+    clear(r);
+    run_call(r, code, two, n);
+    run_call(r, code, one, two);
+    run_call(r, code, 0, one);
+    expect_bits(r, out, mask, "pieces");
+    clear(r);
+    for (int64_t i = 0; i < n; i++) run_call(r, code, i, i + 1);
+    expect_bits(r, out, mask, "one by one");
+}
+
+/* The code of a kernel for one sample, on each sample of this one's memory. */
+static void check_single(Run *r, const void *out, const void *mask)
+{
+    Run s = *r;
+    s.c.n = 1;
+    s.k = case_kernel(r->a, &s.c, r->t, "k");
+    if (!s.k || s.k->offer.claim != r->k->offer.claim || r->c.io) {
+        r->bad += !s.k || s.k->offer.claim != r->k->offer.claim;
+        return;
+    }
+    Loaded *l;
+    void *code = compile(&s, &l), *dense = run_buffer(r, 4 * (size_t)type_count(r->type[P_WEIGHT]));
+    for (int64_t i = 0; i < type_count(r->type[P_WEIGHT]); i++)
+        elem_set(DT_F32, dense, i, r->dense[P_WEIGHT][i]);
+    s.mem[P_PACKED] = run_buffer(r, (size_t)s.k->offer.packed_bytes);
+    s.mem[P_SCRATCH] = run_buffer(r, (size_t)s.k->offer.scratch_bytes);
+    r->t->pack(r->t, &s.k->contract, &s.k->offer, dense, s.mem[P_PACKED]);
+    clear(r);
+    for (int64_t i = 0; i < r->c.n; i++) {
+        for (int p = 0; p < NPARAM; p++)
+            if (p != P_WEIGHT && p != P_BIAS)
+                s.mem[p] = (char *)r->mem[p] + (size_t)i * (r->bytes[p] / (size_t)r->c.n);
+        run_call(&s, code, 0, 1);
+    }
+    object_unload(l);
+    expect_bits(r, out, mask, "kernel for one");
+}
+
+static void check_bits(Run *r, void *code)
+{
+    void *out = run_buffer(r, r->bytes[P_OUT]), *mask = run_buffer(r, r->bytes[P_MASK]);
+    memcpy(out, r->mem[P_OUT], r->bytes[P_OUT]);
+    memcpy(mask, r->mem[P_MASK], r->bytes[P_MASK]);
+    check_pieces(r, code, out, mask);
+    check_single(r, out, mask);
+}
+
+/* ---- the cases ---- */
+
+static void run_case(void *user)
+{
+    Run *r = user;
+    Loaded *l;
+    r->k = case_kernel(r->a, &r->c, r->t, "k");
+    if (!r->k || strcmp(cpu_claims[r->k->offer.claim].name, "winograd")) {
+        declined++;
+        return;
+    }
+    count++;
+    void *code = compile(r, &l);
+    run_fill(r);
+    run_define(r);
+    run_call(r, code, 0, r->c.n);
+    compare(r);
+    if (r->c.epilogue) compare_mask(r);
+    check_bits(r, code);
+    object_unload(l);
+}
+
+static void describe(const Run *r)
+{
+    const Case *c = &r->c;
+    printf("%s %s %lld->%lld @%lldx%lld pads %lld %lld %lld %lld n%lld%s%s", r->t->cpu,
+           op_info[c->op].name, (long long)c->ic, (long long)c->oc, (long long)c->ih,
+           (long long)c->iw, (long long)c->pad[0], (long long)c->pad[1], (long long)c->pad[2],
+           (long long)c->pad[3], (long long)c->n, c->io ? " io" : "", c->epilogue ? " epi" : "");
+    for (int i = 0; r->k && i < 4; i++) printf(" %lld", (long long)r->k->offer.number[i]);
+    printf("\n");
+}
+
+static int one(Case c, const Target *t)
+{
+    char why[512];
+    Run r = {.a = arena_new(), .c = c, .t = t};
+    if (!err_guard(run_case, &r, why, sizeof why)) {
+        printf("  error: %s\n", why);
+        r.bad++;
+    }
+    if (r.bad) describe(&r);
+    arena_free(r.a);
+    return r.bad > 0;
+}
+
+#define SAME(n)                                                                                    \
+    {                                                                                              \
+        n, n, n, n                                                                                 \
+    }
+static const Case cases[] = {
+    {.n = 3, .ic = 16, .oc = 16, .ih = 32, .iw = 32, .pad = SAME(1)},
+    {.n = 5, .ic = 32, .oc = 32, .ih = 16, .iw = 16, .pad = SAME(1)},
+    {.n = 8, .ic = 64, .oc = 64, .ih = 8, .iw = 8, .pad = SAME(1)},
+    {.n = 9, .ic = 64, .oc = 32, .ih = 7, .iw = 7, .pad = SAME(1)},
+    {.n = 2, .ic = 32, .oc = 48, .ih = 14, .iw = 14, .pad = SAME(1)},
+    {.n = 2, .ic = 16, .oc = 32, .ih = 28, .iw = 28, .pad = SAME(1)},
+    {.n = 1, .ic = 64, .oc = 64, .ih = 56, .iw = 56, .pad = SAME(1)},
+    {.n = 1, .ic = 512, .oc = 32, .ih = 7, .iw = 7, .pad = SAME(1)},
+    {.n = 1, .ic = 192, .oc = 32, .ih = 14, .iw = 14, .pad = SAME(1)},
+    {.n = 4, .ic = 32, .oc = 16, .ih = 5, .iw = 9, .pad = SAME(1)},
+    {.n = 4, .ic = 32, .oc = 32, .ih = 9, .iw = 5, .pad = SAME(0)},
+    {.n = 3, .ic = 16, .oc = 32, .ih = 8, .iw = 13, .pad = SAME(2)},
+    {.n = 3, .ic = 32, .oc = 32, .ih = 11, .iw = 8, .pad = {0, 1, 2, 0}},
+    {.n = 3, .ic = 32, .oc = 32, .ih = 10, .iw = 10, .pad = {2, 0, 0, 1}},
+    {.n = 7, .ic = 64, .oc = 64, .ih = 4, .iw = 4, .pad = SAME(1)},
+};
+
+/* With an epilogue; bare with wider halos; into the caller's memory. */
+static int forms(Case c, const Target *t, bool all)
+{
+    c.dtype = DT_F32;
+    c.kh = c.kw = 3;
+    c.stride = c.dilation = 1;
+    c.epilogue = true;
+    int bad = one(c, t);
+    if (!all) return bad;
+    c.io = true;
+    bad += one(c, t);
+    c.io = c.epilogue = false;
+    c.halo = 1;
+    return bad + one(c, t);
+}
+
+static bool can_run(const char *cpu)
+{
+    if (!cpu) return true;
+#if defined(__x86_64__)
+    return strcmp(cpu, "haswell") ||
+           (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"));
+#else
+    return false;
+#endif
+}
+
+int main(void)
+{
+    static const char *const row[] = {NULL, "x86-64", "haswell"};
+    Arena *a = arena_new();
+    int bad = 0;
+    for (int i = 0; i < COUNT(row); i++) {
+        if (!can_run(row[i])) continue;
+        const Target *t = target_find(a, NULL, row[i]);
+        int before = count, without = declined;
+        worst = slowest = 0;
+        for (int j = 0; j < 2 * COUNT(cases); j++) {
+            Case c = cases[j / 2];
+            c.op = j % 2 ? OP_conv_dx : OP_conv;
+            bad += forms(c, t, i != 1);
+        }
+        printf("%s: %d claims (%d declined), error at most %.2g, compiled in at most %.0f ms\n",
+               t->cpu, count - before, declined - without, worst, slowest);
+    }
+    arena_free(a);
+    printf("winograd: %d passed, %d failed\n", count - bad, bad);
+    return bad > 0 || count == 0;
+}
