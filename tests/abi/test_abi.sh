@@ -82,6 +82,17 @@ if [ -n "$ptxas" ]; then
 else
     skip "ptxas assembles every kernel of the gradient" "ptxas is not installed"
 fi
+python=
+for candidate in python3 /usr/bin/python3; do
+    [ "$python" ] || ! "$candidate" -c 'import numpy' 2> /dev/null || python=$candidate
+done
+if [ "$python" ]; then
+    export PYTHONDONTWRITEBYTECODE=1
+    check "from NumPy" "$python" "$source/tools/examples/numpy/example.py" ./one.so one
+else
+    skip "from NumPy" "python3-numpy is not installed"
+fi
+
 data=/usr/share/datasets/fashion-mnist
 if [ -r $data/t10k-images-idx3-ubyte.gz ]; then
     for part in images-idx3 labels-idx1; do gzip -dc $data/t10k-$part-ubyte.gz > $part; done
