@@ -59,6 +59,7 @@ Ref mean_square(Graph *, Ref v);
 Ref scaled(Graph *, Ref v, Ref factor); /* v times a number a sample */
 Ref ball_l2(Graph *, Ref v, Ref eps);   /* v, shortened to eps where it is longer */
 Ref ball_linf(Graph *, Ref v, Ref eps); /* v, each element clipped to [-eps, eps] */
+Ref ball_l1(Graph *, Ref v, Ref eps);   /* the nearest point of the L1 ball */
 Ref to_pixels(Graph *, Ref v);          /* clipped to [0,1] */
 Ref farthest_pixels(Graph *, Ref x);    /* max(x, 1 - x): to the farther wall of the box */
 

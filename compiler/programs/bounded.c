@@ -6,6 +6,8 @@
  *   x_{k+1} = project(x_k + s * step * u(g_k));  s = 1, or -1 where the loss is to fall
  *   Linf:     u(g) = sign(g);  project = clip to [x - eps, x + eps], then to [0,1]
  *   L2:       u(g) = g / (||g||_2 + 1e-10);  project = shorten x_k - x to eps, then clip to [0,1]
+ *   L1:       u(g) = g / (||g||_1 + 1e-10);  project = x_k - x to the ball's nearest point, then
+ *             clip to [0,1]
  *
  * The result (`keep`): the last iterate; the one of the best loss; the first that fools, else the
  * last. Early exits (`stop`): never; success, as soon as an iterate fools; cycle, when the iterate
@@ -23,8 +25,9 @@
 static Ref project(Attack *a, const Bounded *how, Ref v, Ref x, Ref eps)
 {
     Graph *g = a->g;
-    if (how->l2) {
-        Ref delta = ball_l2(g, b_binary(g, OP_sub, v, x), eps);
+    if (how->ball != BALL_LINF) {
+        Ref delta = b_binary(g, OP_sub, v, x);
+        delta = how->ball == BALL_L2 ? ball_l2(g, delta, eps) : ball_l1(g, delta, eps);
         return to_pixels(g, b_binary(g, OP_add, x, delta));
     }
     Ref wide = per_sample(g, eps, a->image);
@@ -32,13 +35,18 @@ static Ref project(Attack *a, const Bounded *how, Ref v, Ref x, Ref eps)
     return to_pixels(g, b_clip(g, v, low, high));
 }
 
-/* Linf: uniform in the ball. L2: a Gaussian direction, on the sphere. */
+static Ref length(Graph *g, const Bounded *how, Ref v)
+{
+    return how->ball == BALL_L2 ? norm_l2(g, v) : norm_l1(g, v);
+}
+
+/* Linf: uniform in the ball. L2, L1: a Gaussian direction, on the sphere. */
 static Ref noise(Attack *a, const Bounded *how, Ref eps)
 {
     Graph *g = a->g;
-    if (!how->l2) return scaled(g, noise_uniform(g, a->image, ints(a, 0), 0), eps);
+    if (how->ball == BALL_LINF) return scaled(g, noise_uniform(g, a->image, ints(a, 0), 0), eps);
     Ref direction = noise_gaussian(g, a->image, ints(a, 0), 0);
-    return scaled(g, direction, b_binary(g, OP_div, eps, norm_l2(g, direction)));
+    return scaled(g, direction, b_binary(g, OP_div, eps, length(g, how, direction)));
 }
 
 /* ---- init ---- */
@@ -114,10 +122,10 @@ static Ref move_linf(Attack *a, const Move *m, Ref xk, Ref grad)
     return b_select(g, m->stay, xk, to_pixels(g, v));
 }
 
-static Ref move_l2(Attack *a, const Bounded *how, const Move *m, Ref xk, Ref grad)
+static Ref move_along(Attack *a, const Bounded *how, const Move *m, Ref xk, Ref grad)
 {
     Graph *g = a->g;
-    Ref n = norm_l2(g, grad);
+    Ref n = length(g, how, grad);
     Ref factor = b_binary(g, OP_div, m->stride, b_binary(g, OP_add, n, b_like(g, n, 1e-10)));
     Ref v = b_binary(g, OP_add, xk, scaled(g, grad, factor));
     return b_select(g, m->stay, xk, project(a, how, v, m->x, m->eps));
@@ -190,7 +198,8 @@ static void build_step(const Model *m, ProgramSpec *s, const Bounded *how)
     Move to = prepare_move(&a, how, x, leave);
     grad_append(g, 1, &loss, NULL, 1, &xk, &grad);
     if (how->momentum) grad = accumulate(&a, grad);
-    Ref next = how->l2 ? move_l2(&a, how, &to, xk, grad) : move_linf(&a, &to, xk, grad);
+    Ref next =
+        how->ball == BALL_LINF ? move_linf(&a, &to, xk, grad) : move_along(&a, how, &to, xk, grad);
     graph_output(g, "state.x", next);
     graph_output(g, "done", b_cast(g, leave, DT_I32));
     if (has_knob(&a, "keep")) keep_better(&a, xk, loss, hit);
@@ -231,13 +240,13 @@ static void build_finish(const Model *m, ProgramSpec *s)
 
 static void declare_walk(const Model *m, ProgramSpec *s, const Bounded *how)
 {
-    double far = how->l2 ? 1e4 : 1;
+    double far = how->ball == BALL_LINF ? 1 : 1e6;
     spec_hyper(s, "step", m->dtype, how->step, 0, far, "step size");
     spec_hyper(s, "targeted", DT_I32, 0, 0, 1, "1: y is the class to reach");
     if (!how->momentum)
         spec_hyper(s, "random", DT_I32, how->random, 0, 1,
-                   how->l2 ? "1: random start on the sphere of radius eps"
-                           : "1: uniform random start in the ball");
+                   how->ball != BALL_LINF ? "1: random start on the surface of the ball"
+                                          : "1: uniform random start in the ball");
     spec_hyper(s, "stop", DT_I32, 0, 0, how->momentum ? 1 : 2,
                how->momentum ? "0 never, 1 at success"
                              : "0 never, 1 at success, 2 at an exact cycle");
@@ -246,9 +255,8 @@ static void declare_walk(const Model *m, ProgramSpec *s, const Bounded *how)
 static void declare(const Model *m, ProgramSpec *s, const Bounded *how)
 {
     attack_tensors(m, s, !how->once, how->once ? "the image after the step" : "what `keep` says");
-    spec_hyper(s, "eps", m->dtype, how->eps, 0, how->l2 ? 1e4 : 1,
-               how->l2 ? "radius of the L2 ball, pixels in [0,1]"
-                       : "radius of the Linf ball, pixels in [0,1]");
+    spec_hyper(s, "eps", m->dtype, how->eps, 0, how->ball == BALL_LINF ? 1 : 1e6,
+               "radius of the ball, pixels in [0,1]");
     if (how->once)
         spec_hyper(s, "targeted", DT_I32, 0, 0, 1, "1: y is the class to reach");
     else

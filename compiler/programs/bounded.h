@@ -6,7 +6,7 @@
 #include "compiler/programs/attack.h"
 
 typedef struct Bounded {
-    bool l2;       /* ball and step in L2, else Linf */
+    enum { BALL_LINF, BALL_L2, BALL_L1 } ball; /* and the norm of a step */
     bool momentum; /* of gradients divided by their L1 norm; hyperparameter mu */
     bool once;     /* a single step of size eps from the image; else step, start, keep, stop */
     bool random;   /* default of the random start; momentum has none */

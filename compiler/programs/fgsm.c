@@ -15,6 +15,6 @@ void program_fgsm(const Model *m, ProgramSpec *s)
 
 void program_fgm_l2(const Model *m, ProgramSpec *s)
 {
-    static const Bounded how = {.once = true, .l2 = true, .eps = 0.5};
+    static const Bounded how = {.once = true, .ball = BALL_L2, .eps = 0.5};
     bounded_build(m, s, &how);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fmn-l2, fmn-linf: the fast minimum-norm attack (Pintor, Roli, Brendel, Biggio 2021, algorithm 1).
- * L = max over j != y of z_j, minus z_y (its negative towards a target); q is the dual norm of p:
+/* fmn-l1, fmn-l2, fmn-linf: the fast minimum-norm attack (Pintor, Roli, Brendel, Biggio 2021,
+ * algorithm 1). L = max over j != y of z_j, minus z_y (its negative towards a target); q is the
+ * dual norm of p:
  *
  *   for t = 0 .. T-1:   fools = f(x + d) fools; the nearest x + d that does is kept
  *     e = fools: min(e (1 - gamma_t), nearest)
@@ -98,6 +99,12 @@ static void build(const Model *m, ProgramSpec *s, const Norms *norm, double step
     build_step(m, s, norm);
     Attack a = attack_phase(m, s, &s->finish, "finish");
     nearest_finish(&a);
+}
+
+void program_fmn_l1(const Model *m, ProgramSpec *s)
+{
+    static const Norms l1 = {norm_l1, norm_linf, ball_l1};
+    build(m, s, &l1, 1, "L1 distance of adv; infinity if nothing fools");
 }
 
 void program_fmn_l2(const Model *m, ProgramSpec *s)

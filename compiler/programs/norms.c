@@ -58,6 +58,25 @@ Ref ball_linf(Graph *g, Ref v, Ref eps)
     return b_clip(g, v, b_unary(g, OP_neg, wide), wide);
 }
 
+/* The point of the ball next to v: each size less t, at least 0 (Duchi, Shalev-Shwartz, Singer,
+ * Chandra 2008). t by Michelot's rounds (1986): t = (sum of the sizes above t, minus eps) / their
+ * number. It only grows, and stays once no size falls below it, after some 10 rounds on images. */
+Ref ball_l1(Graph *g, Ref v, Ref eps)
+{
+    Ref size = b_unary(g, OP_abs, v), zero = b_like(g, size, 0), t = b_like(g, eps, 0);
+    Type type = g->node[size].type;
+    for (int round = 0; round < 24; round++) {
+        Ref above = b_binary(g, OP_lt, per_sample(g, t, type), size);
+        Ref sum = over_sample(g, OP_sum, b_select(g, above, size, zero));
+        Ref count = over_sample(g, OP_sum, b_cast(g, above, type.dtype));
+        Ref excess = b_binary(g, OP_sub, sum, eps);
+        Ref next = b_binary(g, OP_div, excess, b_binary(g, OP_max2, count, b_like(g, count, 1)));
+        t = b_binary(g, OP_max2, t, next);
+    }
+    Ref rest = b_binary(g, OP_sub, size, per_sample(g, t, type));
+    return b_binary(g, OP_mul, b_unary(g, OP_sign, v), b_binary(g, OP_max2, rest, zero));
+}
+
 Ref to_pixels(Graph *g, Ref v)
 {
     Ref zero = b_like(g, v, 0), one = b_like(g, v, 1);

@@ -7,6 +7,6 @@
 
 void program_pgd_l2(const Model *m, ProgramSpec *s)
 {
-    static const Bounded how = {.l2 = true, .eps = 0.5, .step = 0.125, .random = true};
+    static const Bounded how = {.ball = BALL_L2, .eps = 0.5, .step = 0.125, .random = true};
     bounded_build(m, s, &how);
 }

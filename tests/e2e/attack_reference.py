@@ -186,6 +186,120 @@ def apgd(net, x, y, steps, eps=8 / 255, norm="linf", kind="ce", rank=2):
     return adv, ~ok
 
 
+# ---- DeepFool (foolbox: candidates fixed at the image, overshoot in every iterate) ----
+
+
+def deepfool(net, x, y, steps, norm="l2", overshoot=0.02, candidates=10):
+    outs, flags = [], []
+    for x0, label in zip(x.split(1), y):
+        classes = net(x0).detach()[0].argsort(descending=True)[:candidates]
+        xk, total = x0.clone(), torch.zeros_like(x0)
+        for _ in range(steps):
+            if net(xk).argmax(1)[0] != label:
+                break
+            rows = []
+            for k in classes[1:]:
+                _, gap, g = grad_of(net, lambda z, k=k: z[:, k] - z[:, classes[0]], xk)
+                n = g.norm() if norm == "l2" else g.abs().sum()
+                rows.append((float(gap[0].abs() / (n + 1e-8)), g))
+            d, g = min(rows, key=lambda r: r[0])
+            way = g / (g.norm() + 1e-8) if norm == "l2" else g.sign()
+            total = total + (d + 1e-4) * way
+            xk = (x0 + (1 + overshoot) * total).clamp(0, 1)
+        outs.append(xk)
+        flags.append(bool(net(xk).argmax(1)[0] != label))
+    return torch.cat(outs), torch.tensor(flags)
+
+
+# ---- Carlini-Wagner L2 (the authors' loop; a sample by itself, so the abort is the sample's) ----
+
+
+def cw_l2(net, x, y, steps, searches=9, c0=1e-3, kappa=0.0, lr=0.01, abort=True):
+    outs, flags = [], []
+    for x0, label in zip(x.split(1), y.split(1)):
+        w0 = torch.atanh((2 * x0 - 1) * 0.999999)
+        back = (torch.tanh(w0) + 1) / 2
+        c, low, high, best, size = c0, 0.0, math.inf, x0, math.inf
+        for search in range(searches):
+            if search == searches - 1 and searches >= 10:
+                c = min(high, 1e10)
+            d = torch.zeros_like(x0, requires_grad=True)
+            adam = torch.optim.Adam([d], lr=lr, betas=(0.9, 0.999), eps=1e-8)
+            found, previous = False, math.inf
+            for it in range(steps):
+                adam.zero_grad()
+                point = (torch.tanh(w0 + d) + 1) / 2
+                z = net(point)
+                short = (at(z, label) - best_other(z, label) + kappa).clamp(min=0)
+                loss = (c * short).sum() + (point - back).square().sum()
+                loss.backward()
+                if abort and it % math.ceil(steps / 10) == 0:
+                    if not loss.item() <= 0.9999 * previous:
+                        break
+                    previous = loss.item()
+                adam.step()
+                z = z.detach() + kappa * F.one_hot(label, z.shape[1])
+                far = float((point.detach() - x0).norm())
+                if z.argmax(1) != label:
+                    found = True
+                    if far < size:
+                        best, size = point.detach(), far
+            high, low = (c, low) if found else (high, c)
+            c = c * 10 if math.isinf(high) else (low + high) / 2
+        outs.append(best)
+        flags.append(not math.isinf(size))
+    return torch.cat(outs), torch.tensor(flags)
+
+
+# ---- L1 ----
+
+
+def onto_l1(v, eps):
+    """Euclidean projection of each row by sorting (Duchi et al. 2008)."""
+    rows = []
+    for row, e in zip(v.flatten(1), eps):
+        a = row.abs()
+        if a.sum() > e:
+            u = a.sort(descending=True)[0]
+            over = (u.cumsum(0) - e) / torch.arange(1, len(u) + 1)
+            t = over[torch.nonzero(u > over)[-1, 0]]
+            row = row.sign() * (a - t).clamp(min=0)
+        rows.append(row)
+    return torch.stack(rows).reshape(v.shape)
+
+
+def l1(v):
+    return v.flatten(1).abs().sum(1)
+
+
+def pgd_l1(net, x, y, steps, eps, step):
+    xk = x.clone()
+    for _ in range(steps):
+        _, _, g = grad_of(net, ce(y), xk)
+        d = xk + step * g / (wide(l1(g)) + 1e-10) - x
+        xk = (x + onto_l1(d, torch.full((len(x),), float(eps)))).clamp(0, 1)
+    return xk, net(xk).detach().argmax(1) != y
+
+
+def fmn_l1(net, x, y, steps, step=1.0, gamma=0.05):
+    d, n = torch.zeros_like(x), len(x)
+    eps, size, best = torch.full((n,), math.inf), torch.full((n,), math.inf), x.clone()
+    worst = l1(torch.maximum(x, 1 - x))
+    for t in range(steps):
+        ramp = (1 + math.cos(math.pi * t / steps)) / 2
+        a, gm = step / 100 + (step - step / 100) * ramp, 0.001 + (gamma - 0.001) * ramp
+        z, gap, g = grad_of(net, lambda z: best_other(z, y) - at(z, y), x + d)
+        ok, far = z.argmax(1) != y, l1(d)
+        near = ok & (far < size)
+        size, best = torch.where(near, far, size), torch.where(wide(near), x + d, best)
+        away = far + gap.abs() / g.flatten(1).abs().max(1)[0].clamp(min=1e-12)
+        out = torch.where(size < math.inf, eps * (1 + gm), away)
+        eps = torch.minimum(torch.where(ok, torch.minimum(eps * (1 - gm), size), out), worst)
+        d = onto_l1(d + a * g / wide(l2(g).clamp(min=1e-12)), eps)
+        d = (x + d).clamp(0, 1) - x
+    return best, size < math.inf
+
+
 # ---- cases: adjoint's name, its settings, steps, the transcription ----
 
 CASES = {}
@@ -205,6 +319,17 @@ def apgd_cases():
 
 
 apgd_cases()
+for norm in ("l2", "linf"):
+    case(f"deepfool-{norm}", f"deepfool-{norm}", 5, {},
+         lambda net, x, y, steps, s, norm=norm: deepfool(net, x, y, steps, norm))
+for name, more in (("cw-l2", {"searches": 4}), ("cw-l2-kappa", {"searches": 10, "kappa": 0.5}),
+                   ("cw-l2-whole", {"searches": 3, "abort": 0})):
+    case(name, "cw-l2", 20, {"c": 0.1, "step": 0.05, **more},
+         lambda net, x, y, steps, s: cw_l2(net, x, y, steps, s["searches"], s["c"],
+                                           s.get("kappa", 0.0), s["step"], s.get("abort", 1)))
+case("pgd-l1", "pgd-l1", 10, {"eps": 12, "step": 6, "random": 0},
+     lambda net, x, y, steps, s: pgd_l1(net, x, y, steps, s["eps"], s["step"]))
+case("fmn-l1", "fmn-l1", 20, {}, lambda net, x, y, steps, s: fmn_l1(net, x, y, steps))
 
 # ---- golden file ----
 
@@ -230,7 +355,7 @@ def blobs(n):
 def golden(net):
     x = blobs(IMAGES)
     y = net(x).argmax(1)
-    for name, (entry, steps, settings, run) in CASES.items():
+    for entry, steps, settings, run in CASES.values():
         adv, ok = run(net, x, y, steps, settings)
         text = " ".join(f"{k}={v}" for k, v in settings.items())
         print(f"case {entry} {steps} {text}".rstrip())
