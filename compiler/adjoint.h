@@ -43,11 +43,11 @@ typedef struct AdjOptions {
     const char *dims;    /* extents of symbolic dimensions: "H=224,W=224", "x.2=224"; or NULL */
     int nconsts;         /* inputs of the file that are given a constant and are no inputs then */
     const AdjArray *consts; /* read during adj_compile only */
-    bool f64;            /* --precision f64 */
-    bool weights_file;   /* --weights file: constants beside the object */
-    bool no_winograd;        /* direct convolutions only */
-    bool generic;        /* no claims: every kernel by the generic lowering */
-    bool trace;          /* call env->trace after every kernel */
+    bool f64;               /* --precision f64 */
+    bool weights_file;      /* --weights file: constants beside the object */
+    bool no_winograd;       /* direct convolutions only */
+    bool generic;           /* no claims: every kernel by the generic lowering */
+    bool trace;             /* call env->trace after every kernel */
     /* Preprocessing in front of the model: its input = (pixel * scale - mean) / std a channel. */
     int nmean, nstd;
     double mean[4], std[4], scale; /* scale 0: 1 */
@@ -70,7 +70,7 @@ bool adj_write(AdjCompiled *, const char *out, AdjEmit, AdjError *);
 const AdjModel *adj_load_here(AdjCompiled *, AdjError *);
 const void *adj_weights(const AdjCompiled *, uint64_t *bytes); /* NULL if embedded */
 
-/* Compiled against the evaluator on n samples of x (and labels y; NULL: zeros). */
+/* Compiled against the evaluator on n samples. */
 typedef struct AdjVerify {
     int64_t kernels, values; /* compared */
     double worst;            /* |compiled - evaluator| / max(1, |value|max) of the value that is
@@ -82,10 +82,17 @@ typedef struct AdjVerify {
 } AdjVerify;
 typedef void AdjVerifyRow(void *user, const char *program, int kernel, const char *name,
                           const char *nodes, double difference);
-/* x: n samples as double, NCHW pixels. each: after every fused kernel, reported to row (may be
- * NULL); needs a model compiled with `trace`. Otherwise only the outputs of each entry. */
-bool adj_verify(AdjCompiled *, const double *x, const int64_t *y, int64_t n, bool each,
+typedef struct AdjSamples { /* of one input of a program */
+    const char *name;
+    const void *data; /* n samples: double for a float input, int64_t for another */
+} AdjSamples;
+/* in: of the inputs, "x" NCHW pixels; float inputs that are not named get those of "x", others
+ * those of "y", or zeros. each: after every fused kernel, reported to row (may be NULL); needs a
+ * model compiled with `trace`. Otherwise only the outputs of each entry. */
+bool adj_verify(AdjCompiled *, const AdjSamples *in, int nin, int64_t n, bool each,
                 AdjVerifyRow *row, void *user, AdjVerify *result, AdjError *);
+/* The file's name of an entry's tensor ("x", "logits"); NULL for one that is not the model's. */
+const char *adj_file_name(const AdjCompiled *, const char *tensor);
 
 /* Facts for inspect and the manifest, as JSON text on the heap (free it). */
 char *adj_inspect_json(AdjCompiled *, AdjError *);

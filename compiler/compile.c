@@ -90,6 +90,7 @@ static void import(AdjCompiled *c)
                       .nstd = o->nstd,
                       .scale = o->scale,
                       .nhwc = o->nhwc,
+                      .image = &c->image,
                       .keep_batch = o->batch == BATCH_NONE};
     memcpy(oo.mean, o->mean, sizeof oo.mean);
     memcpy(oo.std, o->std, sizeof oo.std);
@@ -159,6 +160,7 @@ static void add_program(AdjCompiled *c, const char *name)
     s->slots = (int)c->model.b;
     s->whole = c->opt.batch == BATCH_NONE && s->slots > 1;
     row->build(&c->model, s);
+    spec_other_inputs(s, &c->model);
     s->init = settle_phase(c, s->init);
     s->step = settle_phase(c, s->step);
     s->judge = settle_phase(c, s->judge);
@@ -309,6 +311,17 @@ void adj_compiled_free(AdjCompiled *c)
     bytes_free(&c->object);
     str_free(&c->stages);
     arena_free(c->arena);
+}
+
+const char *adj_file_name(const AdjCompiled *c, const char *tensor)
+{
+    const Graph *g = c->imported;
+    if (!strcmp(tensor, "x")) return c->image;
+    if (!strcmp(tensor, "logits") && g->nout) return g->out[0].name;
+    if (graph_find_input(g, tensor) != NOREF) return strcmp(tensor, "x_") ? tensor : "x";
+    for (uint32_t i = 1; i < g->nout; i++)
+        if (!strcmp(g->out[i].name, tensor)) return tensor;
+    return NULL;
 }
 
 AdjTimes adj_times(const AdjCompiled *c)

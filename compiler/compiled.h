@@ -24,6 +24,7 @@ struct AdjCompiled {
     const Target *target;  /* of the variant that runs here, or of the first, as is module */
     const char *cpus;      /* names of all, with commas */
     const Graph *imported; /* as the file has it, batch 1 */
+    const char *image;     /* the file's name of its input x; NULL: it has none */
     Model model;
     int nspec;
     ProgramSpec spec[MAX_ENTRIES];

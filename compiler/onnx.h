@@ -52,6 +52,7 @@ typedef struct OnnxOptions {
      * graphs that are differentiated in the weights; their values are listed here. NULL:
      * constants. */
     struct OnnxParams *params;
+    const char **image; /* NULL, or gets the file's name of the input that the graph calls "x" */
     int nfixed;
     const OnnxFixed *fixed;
 } OnnxOptions;

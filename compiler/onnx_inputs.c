@@ -168,6 +168,7 @@ void walk_inputs(OnnxWalk *w, const Onnx__GraphProto *p)
             first_input(w, p, name, t);
         else
             next_input(w, name, t);
+        if (first && w->opts->image) *w->opts->image = arena_strdup(w->result_arena, name);
         first = false;
     }
     if (first && !w->opts->keep_batch) err(NULL, "the model has no input");

@@ -32,6 +32,8 @@ Ref model_apply(Graph *g, const Model *, Ref x);
 /* The model needs [b, classes] logits; err()s otherwise. Returns classes. */
 int64_t model_classes(const Model *);
 void spec_input(ProgramSpec *, const char *name, Type with_batch, int alias, const char *help);
+/* The model's inputs besides its image, by their names; after everything else is declared. */
+void spec_other_inputs(ProgramSpec *, const Model *);
 void spec_output(ProgramSpec *, const char *name, Type with_batch, const char *help);
 void spec_hyper(ProgramSpec *, const char *name, DType, double value, double lo, double hi,
                 const char *help);

@@ -34,27 +34,37 @@ static Type with_batch(const ProgIO *io, int64_t b)
     return t;
 }
 
-static void fill_samples(void *to, Type t, const double *x, const int64_t *y, int64_t n)
+static void fill_samples(void *to, Type t, const void *data, int64_t n)
 {
     int64_t each = type_count(t) / t.dim[0];
     for (int64_t s = 0; s < t.dim[0]; s++) {
         int64_t from = s < n ? s : n - 1;
         for (int64_t i = 0; i < each; i++) {
-            if (x && dtype_is_float(t.dtype))
-                elem_set(t.dtype, to, s * each + i, x[from * each + i]);
-            else if (y)
-                elem_set_int(t.dtype, to, s * each + i, y[from * each + i]);
+            if (dtype_is_float(t.dtype))
+                elem_set(t.dtype, to, s * each + i, ((const double *)data)[from * each + i]);
+            else
+                elem_set_int(t.dtype, to, s * each + i, ((const int64_t *)data)[from * each + i]);
         }
     }
 }
 
-static void set_inputs(Env *e, const ProgramSpec *s, const double *x, const int64_t *y, int64_t n)
+static const AdjSamples *find_samples(const AdjSamples *in, int nin, const char *name)
+{
+    for (int i = 0; i < nin; i++)
+        if (!strcmp(in[i].name, name)) return &in[i];
+    return NULL;
+}
+
+/* Inputs of a program's own, such as a direction, are no larger than the image. */
+static void set_inputs(Env *e, const ProgramSpec *s, const AdjSamples *in, int nin, int64_t n)
 {
     for (int k = 0; k < s->nio; k++) {
         if (s->io[k].output) continue;
         Type t = with_batch(&s->io[k], s->slots);
         void *data = env_set(e, s->io[k].name, t, NULL);
-        fill_samples(data, t, dtype_is_float(t.dtype) ? x : NULL, y, n);
+        const AdjSamples *from = find_samples(in, nin, s->io[k].name);
+        if (!from) from = find_samples(in, nin, dtype_is_float(t.dtype) ? "x" : "y");
+        if (from) fill_samples(data, t, from->data, n);
     }
 }
 
@@ -64,12 +74,12 @@ static void set_vector(Env *e, const char *name, DType d, int64_t b, double firs
     for (int64_t i = 0; i < b; i++) elem_set(d, data, i, first + step * (double)i);
 }
 
-void reference_env(Env *e, const AdjCompiled *c, const ProgramSpec *s, const double *x,
-                   const int64_t *y, int64_t n, int steps)
+void reference_env(Env *e, const AdjCompiled *c, const ProgramSpec *s, const AdjSamples *in,
+                   int nin, int64_t n, int steps)
 {
     int64_t b = s->slots, seed = 0;
     *e = (Env){.arena = c->arena};
-    set_inputs(e, s, x, y, n);
+    set_inputs(e, s, in, nin, n);
     for (int k = 0; k < s->nhyper; k++)
         set_vector(e, s->hyper[k].name, s->hyper[k].dtype, b, s->hyper[k].value, 0);
     env_set(e, "seed", type_scalar(DT_I64), &seed);

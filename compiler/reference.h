@@ -22,10 +22,10 @@ typedef struct Env { /* everything a phase's graph may read */
 void *env_set(Env *, const char *name, Type, const void *data); /* copies; data NULL: zeros */
 Named *env_find(Env *, const char *name);                       /* or NULL */
 
-/* Inputs of program p for a batch of p's slots: n samples, the last one repeated; hyperparameters
- * at their defaults; tables as the slot machine fills them. x as double, y may be NULL. */
-void reference_env(Env *, const AdjCompiled *, const ProgramSpec *, const double *x,
-                   const int64_t *y, int64_t n, int steps);
+/* Inputs of program p for a batch of p's slots: n samples, the last one repeated (see adj_verify);
+ * hyperparameters at their defaults; tables as the slot machine fills them. */
+void reference_env(Env *, const AdjCompiled *, const ProgramSpec *, const AdjSamples *in, int nin,
+                   int64_t n, int steps);
 /* Evaluates one phase; every output is put into env under its name. */
 void reference_phase(Env *, const Graph *);
 /* init, step as often as init says, judge, finish. */

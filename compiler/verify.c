@@ -19,8 +19,8 @@ enum { VERIFY_STEPS = 2 };
 
 typedef struct Verify {
     AdjCompiled *c;
-    const double *x;
-    const int64_t *y;
+    const AdjSamples *in;
+    int nin;
     int64_t n;
     bool each;
     AdjVerifyRow *row;
@@ -267,7 +267,7 @@ static void verify_program(Verify *v, const AdjModel *m, int i)
     v->p = &v->c->module->program[i];
     int64_t n = v->each ? s->slots : v->n; /* each: whole buffers are compared */
     int steps = v->each ? 1 : VERIFY_STEPS;
-    reference_env(&v->env, v->c, s, v->x, v->y, v->n, steps);
+    reference_env(&v->env, v->c, s, v->in, v->nin, v->n, steps);
     for (int f = 0; f < 4; f++) {
         const Phase *ph = phase_of(v->p, f);
         v->stored[f] = ph->graph ? NEW_N(v->c->arena, void *, ph->graph->n + 1) : NULL;
@@ -290,15 +290,14 @@ static void verify(void *arg)
     for (int i = 0; i < v->c->nspec; i++) verify_program(v, m, i);
 }
 
-bool adj_verify(AdjCompiled *c, const double *x, const int64_t *y, int64_t n, bool each,
+bool adj_verify(AdjCompiled *c, const AdjSamples *in, int nin, int64_t n, bool each,
                 AdjVerifyRow *row, void *user, AdjVerify *result, AdjError *e)
 {
     double base = c->opt.f64 ? 1e-12 : each ? 1e-5 : 1e-4;
     *result = (AdjVerify){.tolerance = base};
-    int64_t *zeros = NEW_N(c->arena, int64_t, n + 1);
     Verify v = {.c = c,
-                .x = x,
-                .y = y ? y : zeros,
+                .in = in,
+                .nin = nin,
                 .n = n,
                 .each = each,
                 .row = row,

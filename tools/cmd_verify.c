@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "tools/commands.h"
-#include "tools/images.h"
+#include "tools/feed.h"
 #include "tools/say.h"
 #include "tools/score.h"
 
@@ -18,6 +18,7 @@ static struct poptOption table[] = {
      "programs to check, with commas (default forward,gradient)", "NAMES"},
     {"each", 0, POPT_ARG_NONE, &given.each, 0, "compare after every kernel", NULL},
     SEED_OPTION,
+    INPUT_OPTIONS,
     DATA_OPTIONS,
     MODEL_OPTIONS,
     POPT_TABLEEND};
@@ -27,20 +28,23 @@ static const Syntax syntax = {
     "model.onnx [images]",
     1,
     2,
-    "Without images: two images of random pixels, by --seed. With images: the first two, or\n"
+    "Without images and --input: two samples of random numbers, by --seed. With them: the first "
+    "two, or\n"
     "--limit. A difference is |compiled - evaluator| / max(1, largest |evaluator|) of a tensor.\n"
     "The exit status is 1 if one is above the tolerance.\n\n"
     "Examples:\n"
     "  adjoint verify model.onnx --entry forward,gradient,pgd-linf\n"
-    "  adjoint verify model.onnx images.npy --each --precision f64 --limit 1\n",
+    "  adjoint verify model.onnx images.npy --each --precision f64 --limit 1\n"
+    "  adjoint verify two.onnx --entry forward --input left=l.npy --input right=r.pb\n",
     table};
 
 /* ---- inputs ---- */
 
 typedef struct Inputs {
-    int64_t n;
-    double *x;  /* NCHW */
+    Feed f;
     int64_t *y; /* labels, or NULL */
+    int n;
+    AdjSamples s[FEED_INPUTS + 1];
 } Inputs;
 
 /* SplitMix64 (Steele, Lea, Flood 2014): 53 bits of its output as a number in [0,1). */
@@ -52,48 +56,63 @@ static double uniform(uint64_t *state)
     return (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
 }
 
-static int allocate(Inputs *in, const AdjTensor *x, int64_t n)
+/* Integers are 0 or 1: nothing says what they mean. */
+static void fill(const AdjTensor *t, void *data, int64_t n, uint64_t *state)
 {
-    AdjTensor wide = *x;
-    wide.dtype = ADJ_F64;
-    in->n = n;
-    in->x = tensor_new(&wide, n);
-    return in->x ? 0 : STATUS_INPUT;
+    for (int64_t i = 0; i < n; i++) {
+        double u = uniform(state);
+        if (t->dtype == ADJ_F64)
+            ((double *)data)[i] = u;
+        else
+            ((int64_t *)data)[i] = u < 0.5;
+    }
 }
 
-static int random_inputs(Inputs *in, const AdjTensor *x, int64_t n, uint64_t seed)
+static int random_inputs(Feed *f, uint64_t seed)
 {
-    int e = allocate(in, x, n);
-    if (e) return e;
-    for (int64_t i = 0; i < n * tensor_elements(x); i++) in->x[i] = uniform(&seed);
+    f->n = f->range.limit;
+    for (int i = 0; i < f->nin; i++) {
+        const AdjTensor *t = &f->tensor[i];
+        f->data[i] = tensor_new(t, f->n);
+        if (!f->data[i]) return STATUS_INPUT;
+        fill(t, f->data[i], f->n * tensor_elements(t), &seed);
+    }
     return 0;
 }
 
-static int read_images(Inputs *in, Images *s, const Harness *h, const AdjTensor *x)
+static int read_images(Inputs *in)
 {
-    AdjTensor wide = *x;
-    int e;
-    wide.dtype = ADJ_F64;
-    if ((e = allocate(in, x, s->n)) || (e = images_bind(s, h, &wide)) ||
-        (e = images_read(s, 0, s->n, in->x)) || !images_have_labels(s))
-        return e;
-    in->y = calloc((size_t)s->n, sizeof *in->y);
-    return in->y ? images_labels(s, 0, s->n, INT64_MAX, in->y) : fail_input("no memory");
+    Feed *f = &in->f;
+    int e = 0;
+    for (int i = 0; i < f->nin && !e; i++) {
+        if (f->data[i]) continue;
+        f->data[i] = tensor_new(&f->tensor[i], f->n);
+        e = f->data[i] ? images_read(&f->images, 0, f->n, f->data[i]) : STATUS_INPUT;
+    }
+    if (e || !f->has_images || !images_have_labels(&f->images)) return e;
+    in->y = calloc((size_t)f->n, sizeof *in->y);
+    return in->y ? images_labels(&f->images, 0, f->n, INT64_MAX, in->y) : fail_input("no memory");
 }
 
-static int take_inputs(Inputs *in, const char *path, const Harness *h)
+static int open_inputs(Inputs *in, const char *path)
 {
-    const AdjTensor *x = &h->model->entry[0].io[0];
     DataRange range;
-    RunChoice choice;
-    Images s;
-    int e;
-    if ((e = options_data(&range)) || (e = options_run(&choice))) return e;
+    int e = options_data(&range);
+    if (e) return e;
     if (range.limit == INT64_MAX) range.limit = 2;
-    if (!path) return random_inputs(in, x, range.limit, choice.seed);
-    if ((e = images_open(&s, path, &range))) return e;
-    e = read_images(in, &s, h, x);
-    images_close(&s);
+    return feed_open(&in->f, path, &range);
+}
+
+static int take_inputs(Inputs *in, const Harness *h)
+{
+    RunChoice choice;
+    Feed *f = &in->f;
+    int e = options_run(&choice);
+    if (!e) e = feed_bind(f, h, &h->model->entry[0], true);
+    if (!e) e = feed_empty(f) ? random_inputs(f, choice.seed) : read_images(in);
+    for (int i = 0; i < f->nin && !e; i++)
+        in->s[in->n++] = (AdjSamples){f->tensor[i].name, f->data[i]};
+    if (in->y) in->s[in->n++] = (AdjSamples){"y", in->y};
     return e;
 }
 
@@ -111,10 +130,10 @@ static int compare(Harness *h, const Inputs *in)
     AdjVerify v;
     AdjError e;
     if (given.each) printf("%-16s %5s %10s  %-24s nodes\n", "program", "#", "difference", "kernel");
-    if (!adj_verify(h->compiled, in->x, in->y, in->n, given.each, print_row, NULL, &v, &e))
+    if (!adj_verify(h->compiled, in->s, in->n, in->f.n, given.each, print_row, NULL, &v, &e))
         return fail_input("%s", e.msg);
     printf("%lld kernels, %lld values on %lld images; worst difference %.3g, tolerance %.3g",
-           (long long)v.kernels, (long long)v.values, (long long)in->n, v.worst, v.tolerance);
+           (long long)v.kernels, (long long)v.values, (long long)in->f.n, v.worst, v.tolerance);
     printf(*v.where ? " (%s: %s)\n" : "\n", v.program, v.where);
     if (!v.failed) return 0;
     return fail_input("%s: %s differs from the evaluator by %.3g, tolerance %.3g: %s", h->path,
@@ -125,7 +144,7 @@ int cmd_verify(int argc, const char **argv)
 {
     const char *argument[2];
     AdjOptions o;
-    Harness h;
+    Harness h = {0};
     Inputs in = {0};
     int e;
     if ((e = options_parse(&syntax, argc, argv, argument)) ||
@@ -133,11 +152,12 @@ int cmd_verify(int argc, const char **argv)
         return e;
     o.entries = given.entry ? given.entry : "forward,gradient";
     o.trace = given.each;
-    if ((e = harness_open(&h, &o, 1))) return e;
-    e = take_inputs(&in, argument[1], &h);
+    if ((e = open_inputs(&in, argument[1]))) return e;
+    e = harness_open(&h, &o, 1);
+    if (!e) e = take_inputs(&in, &h);
     if (!e) e = compare(&h, &in);
-    free(in.x);
     free(in.y);
+    feed_close(&in.f);
     harness_close(&h);
     return e;
 }

@@ -12,7 +12,6 @@
 
 #include "runtime/arena.h"
 #include "runtime/load.h"
-#include "tools/data/npy.h"
 #include "tools/progress.h"
 #include "tools/say.h"
 
@@ -86,6 +85,14 @@ const AdjEntry *harness_entry(const Harness *h, const char *name)
 
 static int fail_call(const Harness *h, const AdjEntry *entry, int64_t n, int code)
 {
+    int inputs = 0;
+    for (int k = 0; k < entry->nio; k++)
+        inputs += !entry->io[k].output && adj_file_name(h->compiled, entry->io[k].name);
+    if (code == ADJ_BAD_CALL && inputs > 1)
+        return fail_input(
+            "%s: has %d inputs, and this command knows the image only; give the others "
+            "constants with --const NAME=FILE",
+            h->path, inputs);
     if (code == ADJ_BAD_CPU)
         return fail_input("--cpu: this machine lacks instructions of %s", h->model->cpu);
     if (code == ADJ_BAD_CALL && n % entry->slots)
@@ -141,11 +148,11 @@ double tensor_value(const AdjTensor *t, const void *data, int64_t i)
     }
 }
 
-static int npy_type(const AdjTensor *t, NpyType *out)
+int tensor_npy_type(const AdjTensor *t, NpyType *out)
 {
     static const int types[] = {[ADJ_F64] = NPY_F64, [ADJ_F32] = NPY_F32, [ADJ_F16] = NPY_F16,
                                 [ADJ_BF16] = -1,     [ADJ_I64] = NPY_I64, [ADJ_I32] = NPY_I32,
-                                [ADJ_I8] = -1,       [ADJ_U8] = NPY_U8,   [ADJ_BOOL] = NPY_U8};
+                                [ADJ_I8] = NPY_I8,   [ADJ_U8] = NPY_U8,   [ADJ_BOOL] = NPY_BOOL};
     if (types[t->dtype] < 0) return fail_input("%s: .npy has no such element type", t->name);
     *out = (NpyType)types[t->dtype];
     return 0;
@@ -156,7 +163,7 @@ int tensor_save(const char *path, const AdjTensor *t, int64_t n, const void *dat
     NpyType type = NPY_F32;
     DataError e;
     int64_t shape[7] = {n};
-    int status = npy_type(t, &type);
+    int status = tensor_npy_type(t, &type);
     if (status) return status;
     memcpy(shape + 1, t->dim, sizeof *shape * (size_t)t->rank);
     if (!npy_write(path, type, t->rank + 1, shape, data, &e)) return fail_input("%s", e.msg);

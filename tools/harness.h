@@ -6,6 +6,7 @@
 
 #include "compiler/adjoint.h"
 #include "runtime/pool.h"
+#include "tools/data/npy.h"
 
 typedef struct Harness {
     AdjCompiled *compiled;
@@ -40,6 +41,9 @@ void *tensor_new(const AdjTensor *, int64_t samples);
 
 /* Element i of an array of a tensor's type, as a number. */
 double tensor_value(const AdjTensor *, const void *data, int64_t i);
+
+/* The element type as .npy has it; says so if it has none. */
+int tensor_npy_type(const AdjTensor *, NpyType *out);
 
 /* Writes n samples as .npy, in the tensor's own type. */
 int tensor_save(const char *path, const AdjTensor *, int64_t n, const void *data);

@@ -17,7 +17,7 @@
 static struct {
     char *batch, *cpu, *precision, *weights, *mean, *std, *scale, *layout, *print_after, *dim,
         *winograd;
-    char **consts;
+    char **consts, **inputs;
     char *preset;
     int generic;
     char *entry, *target, *prefix;
@@ -73,6 +73,13 @@ struct poptOption data_table[] = {
     TEXT("labels", labels, "labels: .npy, IDX, or text with one integer a line", "FILE"),
     TEXT("limit", limit, "use at most this many images", "N"),
     TEXT("first", first, "start at this image, counted from 0", "N"), POPT_TABLEEND};
+
+struct poptOption input_table[] = {
+    {"input", 0, POPT_ARG_ARGV, &given.inputs, 0,
+     "data of an input, samples along the first axis, elements taken as they are: .npy, .npz or "
+     "ONNX tensor (.pb); may be repeated",
+     "NAME=FILE"},
+    POPT_TABLEEND};
 
 struct poptOption run_table[] = {
     TEXT("threads", threads, "threads (default: one for each CPU online)", "N"), POPT_TABLEEND};
@@ -297,6 +304,11 @@ int options_data(DataRange *r)
     if (p) r->resize = p->resize;
     if ((e = option_integer("--first", given.first, 0, INT64_MAX, &r->first))) return e;
     return option_integer("--limit", given.limit, 1, INT64_MAX, &r->limit);
+}
+
+char *const *options_inputs(void)
+{
+    return given.inputs;
 }
 
 int options_run(RunChoice *r)

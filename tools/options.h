@@ -14,7 +14,8 @@
 #include "tools/data/data.h"
 
 /* Tables to include: of the model, of the artefact, of the data, of the run. */
-extern struct poptOption model_table[], artefact_table[], data_table[], run_table[], seed_table[];
+extern struct poptOption input_table[], model_table[], artefact_table[], data_table[], run_table[],
+    seed_table[];
 
 #define MODEL_OPTIONS                                                                              \
     {                                                                                              \
@@ -27,6 +28,10 @@ extern struct poptOption model_table[], artefact_table[], data_table[], run_tabl
 #define DATA_OPTIONS                                                                               \
     {                                                                                              \
         NULL, 0, POPT_ARG_INCLUDE_TABLE, data_table, 0, "The images:", NULL                        \
+    }
+#define INPUT_OPTIONS                                                                              \
+    {                                                                                              \
+        NULL, 0, POPT_ARG_INCLUDE_TABLE, input_table, 0, NULL, NULL                                \
     }
 #define RUN_OPTIONS                                                                                \
     {                                                                                              \
@@ -61,6 +66,9 @@ typedef struct DataRange {
     DataResize resize; /* of image files, by --preset */
 } DataRange;
 int options_data(DataRange *out);
+
+/* --input NAME=FILE, NULL at the end; NULL if there are none. */
+char *const *options_inputs(void);
 
 typedef struct RunChoice {
     int threads;

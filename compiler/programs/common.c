@@ -72,6 +72,36 @@ void spec_input(ProgramSpec *s, const char *name, Type t, int alias, const char 
     add_io(s, name, t, false, help)->alias = alias;
 }
 
+/* A name may mean one thing in a program. */
+static bool name_taken(const ProgramSpec *s, const char *name)
+{
+    static const char *const tables[] = {"seed", "id", "t", "limit", "done"};
+    for (int i = 0; i < COUNT(tables); i++)
+        if (!strcmp(name, tables[i])) return true;
+    for (int i = 0; i < s->nio; i++)
+        if (!strcmp(name, s->io[i].name)) return true;
+    for (int i = 0; i < s->nhyper; i++)
+        if (!strcmp(name, s->hyper[i].name)) return true;
+    return !strncmp(name, "state.", 6);
+}
+
+void spec_other_inputs(ProgramSpec *s, const Model *m)
+{
+    for (Ref r = 0; r < m->g->n; r++) {
+        const Node *n = &m->g->node[r];
+        if (n->op != OP_input || r == m->x) continue;
+        const char *name = node_attr(n, "name")->s;
+        if (n->type.rank < 1 || n->type.dim[0] != m->b)
+            err(name, "this input has no batch axis; give it a constant (--const %s=FILE)", name);
+        if (name_taken(s, name))
+            err(name,
+                "entry %s has a tensor of that name already; give this input a constant "
+                "(--const %s=FILE)",
+                s->name, name);
+        spec_input(s, name, n->type, -1, "input of the model");
+    }
+}
+
 void spec_output(ProgramSpec *s, const char *name, Type t, const char *help)
 {
     add_io(s, name, t, true, help);

@@ -113,6 +113,23 @@ expect "const: shape" 1 "another shape" inspect --const shape=wide_shape.npy
 expect "const: no tensor" 1 prose.onnx inspect --const shape=prose.onnx
 expect "const: missing" 1 "shaped.onnx" inspect
 
+# several inputs and outputs
+two() { "$adjoint" run two.onnx images.npy "$@"; }
+expect "input: none" 2 "--input shift=FILE" two
+expect "input: not NAME=FILE" 2 "'labels.npy' is not NAME=FILE" two --input labels.npy
+expect "input: unknown" 2 "the inputs are: x, shift" two --input shift=images.npy --input y=images.npy
+expect "input: twice" 2 "fed by images.npy" two --input shift=images.npy --input x=images.npy
+expect "input: shape" 1 "[2,1,5,5]" two --input shift=wide.npy
+expect "input: rank" 1 "[2]" two --input shift=labels.npy
+expect "input: given twice" 2 "'shift' twice" two --input shift=images.npy --input shift=wide.npy
+expect "input: count" 1 "another input 1" two --first 1 --input shift=three.npy
+expect "outputs: one file" 2 "logits, moved" two --input shift=images.npy -o out/l.npy
+expect "outputs: unknown" 2 "logits, moved" two --input shift=images.npy -o side=out/l.npy
+expect "outputs: no folder" 1 out/no/l.npz two --input shift=images.npy -o out/no/l.npz
+expect "gradient: two inputs" 1 "2 inputs" \
+    "$adjoint" gradient two.onnx images.npy --labels labels.npy -o out/g.npy
+expect "verify: input" 2 "--input shift=FILE" "$adjoint" verify two.onnx images.npy
+
 # 9: outputs
 expect "no folder" 1 out/no/m "$adjoint" compile good.onnx -o out/no/m
 expect "no folder, run" 1 out/no/l.npy "$adjoint" run good.onnx images.npy -o out/no/l.npy

@@ -200,6 +200,7 @@ static void write_data(const char *folder)
     const int64_t labels[] = {0, 1}, bad[] = {0, 99};
     for (int i = 0; i < 50; i++) pixels[i] = 0.5f;
     write_npy(folder, "images.npy", "<f4", "(2, 1, 4, 4)", pixels, 32 * sizeof *pixels);
+    write_npy(folder, "three.npy", "<f4", "(3, 1, 4, 4)", pixels, 48 * sizeof *pixels);
     write_npy(folder, "wide.npy", "<f4", "(2, 1, 5, 5)", pixels, 50 * sizeof *pixels);
     write_npy(folder, "shape.npy", "<i8", "(2,)", (const int64_t[]){-1, 16}, 16);
     write_npy(folder, "wide_shape.npy", "<i8", "(3,)", (const int64_t[]){-1, 16, 1}, 24);

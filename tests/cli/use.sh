@@ -51,5 +51,33 @@ for shape in shape.pb shape.npy; do
     says "const: $shape" '  n2 [label="Gemm (Gemm)\n48 MACs"];' shaped
 done
 
+# ---- several inputs and outputs ----
+# floats of an .npy file, after its 128 bytes of head
+floats() { od -A n -v -t f4 -w12 -j 128 "$1" | tr -s ' '; }
+two() { "$adjoint" run two.onnx images.npy --input shift=images.npy "$@"; }
+
+says "run: two outputs" ' 5.625 5.890625 6.15625' \
+    sh -c '"$@" >/dev/null && od -A n -v -t f4 -w12 -j 128 l.npy | tr -s " "' - \
+    "$adjoint" run two.onnx images.npy --input shift=images.npy -o logits=l.npy -o moved=m.npy
+check_moved() { floats m.npy; }
+says "run: the other output" ' 1 1 1' check_moved
+same_npz() { two -o a.npz >/dev/null && two -o b.npz >/dev/null && cmp a.npz b.npz && echo same; }
+says "run: .npz" same same_npz
+members() { grep -ao 'logits.npy\|moved.npy' a.npz | sort -u | wc -l | tr -d ' '; }
+says "run: .npz holds both" 2 members
+arrays() {
+    "$adjoint" run two.onnx --input x=m.npy --input shift=images.npy --first 1 -o moved=n.npy &&
+        floats n.npy
+}
+says "run: arrays alone, from the second" ' 1.5 1.5 1.5' arrays
+mv m.npy x.npy
+image() { "$adjoint" run good.onnx --input x=x.npy -o c.npy && floats c.npy; }
+says "run: the image as an array" ' 5.625 5.890625 6.15625' image
+verify() {
+    "$adjoint" verify two.onnx --input x=images.npy --input shift=images.npy --entry \
+        forward,gradient,pgd-linf --each | sed -n 's/.*values on \(2 images\);.*/\1/p'
+}
+says "verify: two inputs" "2 images" verify
+
 echo "cli_use: $passed passed, $failed failed"
 [ "$failed" = 0 ]
