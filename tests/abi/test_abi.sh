@@ -88,7 +88,9 @@ for candidate in python3 /usr/bin/python3; do
 done
 if [ "$python" ]; then
     export PYTHONDONTWRITEBYTECODE=1
-    check "from NumPy" "$python" "$source/tools/examples/numpy/example.py" ./one.so one
+    check "shared object with an attack" \
+        "$adjoint" compile "$model" -o np --prefix np --emit so --entry forward,pgd-linf
+    check "from NumPy" "$python" "$source/tools/examples/numpy/example.py" ./np.so np
 else
     skip "from NumPy" "python3-numpy is not installed"
 fi
