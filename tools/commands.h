@@ -6,6 +6,6 @@
 
 typedef int CommandFn(int argc, const char **argv);
 
-CommandFn cmd_attack, cmd_compile, cmd_gradient, cmd_inspect, cmd_run, cmd_verify;
+CommandFn cmd_ara, cmd_attack, cmd_compile, cmd_gradient, cmd_inspect, cmd_run, cmd_verify;
 
 #endif

@@ -7,6 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { LOG_SECONDS = 30 };
+
 double seconds_now(void)
 {
     struct timespec t;
@@ -14,21 +16,30 @@ double seconds_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-Progress progress_start(const char *what, int64_t total)
+Progress progress_resume(const char *what, int64_t total, int64_t before)
 {
-    Progress p = {what, total, seconds_now(), isatty(STDERR_FILENO) == 1};
-    progress_show(&p, 0);
+    double now = seconds_now();
+    Progress p = {what, total, before, now, now, isatty(STDERR_FILENO) == 1};
+    if (p.terminal) progress_show(&p, before);
     return p;
 }
 
-void progress_show(const Progress *p, int64_t done)
+Progress progress_start(const char *what, int64_t total)
 {
-    if (!p->terminal) return;
-    double spent = seconds_now() - p->start;
-    fprintf(stderr, "\r\033[K%s %lld/%lld", p->what, (long long)done, (long long)p->total);
-    if (done > 0 && spent > 0)
-        fprintf(stderr, "  %.0f images/s  %.0f s left", (double)done / spent,
-                spent / (double)done * (double)(p->total - done));
+    return progress_resume(what, total, 0);
+}
+
+void progress_show(Progress *p, int64_t done)
+{
+    double now = seconds_now(), spent = now - p->start, fresh = (double)(done - p->before);
+    if (!p->terminal && now - p->said < LOG_SECONDS) return;
+    p->said = now;
+    fprintf(stderr, "%s%s %lld/%lld", p->terminal ? "\r\033[K" : "adjoint: ", p->what,
+            (long long)done, (long long)p->total);
+    if (fresh > 0 && spent > 0)
+        fprintf(stderr, "  %.3g images/s  %.0f s left", fresh / spent,
+                spent / fresh * (double)(p->total - done));
+    if (!p->terminal) fputc('\n', stderr);
     fflush(stderr);
 }
 

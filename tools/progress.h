@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Wall clock, and a progress line on standard error if that is a terminal. */
+/* Wall clock, and progress on standard error: a line drawn over itself on a terminal; in a log,
+ * a plain line every half minute. */
 #ifndef ADJ_TOOLS_PROGRESS_H
 #define ADJ_TOOLS_PROGRESS_H
 
@@ -11,12 +12,14 @@ double seconds_now(void); /* monotonic */
 typedef struct Progress {
     const char *what;
     int64_t total;
-    double start;
+    int64_t before; /* done by an earlier run: not counted in the speed */
+    double start, said;
     bool terminal;
 } Progress;
 
 Progress progress_start(const char *what, int64_t total);
-void progress_show(const Progress *, int64_t done);
+Progress progress_resume(const char *what, int64_t total, int64_t before);
+void progress_show(Progress *, int64_t done);
 void progress_clear(const Progress *);
 
 #endif

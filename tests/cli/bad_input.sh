@@ -112,6 +112,27 @@ expect "const: element type" 1 '"shape" is i64' inspect --const shape=bright.npy
 expect "const: shape" 1 "another shape" inspect --const shape=wide_shape.npy
 expect "const: no tensor" 1 prose.onnx inspect --const shape=prose.onnx
 expect "const: missing" 1 "shaped.onnx" inspect
+# 8b: areas
+ara() {
+    "$adjoint" ara good.onnx "$@" -o out/ara.csv --json out/ara.json
+}
+echo 0 >one.txt
+echo 99 >far.txt
+echo first >prose.txt
+: >nothing.txt
+expect "ara: index" 1 far.txt ara images.npy --labels labels.npy --indices far.txt
+expect "ara: no integer" 1 prose.txt ara images.npy --labels labels.npy --indices prose.txt
+expect "ara: no index" 1 nothing.txt ara images.npy --labels labels.npy --indices nothing.txt
+expect "ara: beyond the list" 2 --first ara images.npy --labels labels.npy --indices one.txt --first 1
+expect "ara: no labels" 1 images.npy ara images.npy
+expect "ara: pixel" 1 bright.npy ara bright.npy --labels labels.npy
+expect "ara: attack" 2 --attack ara images.npy --labels labels.npy --attack nosuch
+expect "ara: guard" 2 --guard ara images.npy --labels labels.npy --guard nosuch
+expect "ara: steps" 2 --steps ara images.npy --labels labels.npy --steps 0
+expect "ara: mu" 2 --mu ara images.npy --labels labels.npy --mu 1.5
+expect "ara: eps" 2 --eps ara images.npy --labels labels.npy --eps -1
+expect "ara: nothing to resume" 2 --resume "$adjoint" ara good.onnx images.npy --resume
+expect "ara: no folder" 1 out/no/a.csv "$adjoint" ara good.onnx images.npy -o out/no/a.csv
 
 # several inputs and outputs
 two() { "$adjoint" run two.onnx images.npy "$@"; }

@@ -57,4 +57,7 @@ bool data_has_labels(const Data *d);
 /* The labels of the same range; false with a message if the set has none. */
 bool data_labels(const Data *d, int64_t first, int64_t n, int64_t *out, DataError *e);
 
+/* The integers of such a label file, at least one, in memory that the caller frees. */
+bool integers_load(const char *path, int64_t **v, int64_t *n, DataError *e);
+
 #endif

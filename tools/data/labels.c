@@ -84,6 +84,23 @@ static bool parse(const Bytes *b, const char *path, Labels *l, DataError *e)
     return from_text(b, path, l, e);
 }
 
+bool integers_load(const char *path, int64_t **v, int64_t *n, DataError *e)
+{
+    Bytes b;
+    Labels l = {0};
+    if (!file_load(path, &b, e)) return false;
+    bool ok = parse(&b, path, &l, e);
+    file_unload(&b);
+    if (ok && !l.n) ok = data_fail(e, "%s: holds no integers", path);
+    if (ok) {
+        *v = l.v;
+        *n = l.n;
+    } else {
+        free(l.v);
+    }
+    return ok;
+}
+
 bool labels_load(Data *d, const char *path, DataError *e)
 {
     Bytes b;

@@ -1,0 +1,145 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# ara.sh ADJOINT EXAMPLE.onnx: an ARA that is killed at random moments (SIGINT and SIGKILL in turn)
+# and resumed writes the CSV bytes of an uninterrupted one, with other threads and other chunks too;
+# checkpoints that are damaged or of another run are refused. KILLS=n: so many kills (default 4).
+set -u
+adjoint=$1
+model=$2
+kills=${KILLS:-4}
+
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+cp "$model" "$dir/net.onnx" || exit 1
+cd "$dir" || exit 1
+
+passed=0
+failed=0
+
+verdict() { # NAME STATUS
+    if [ "$2" = 0 ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAIL $1"
+        sed 's/^/    /' stdout stderr 2>/dev/null
+    fi
+}
+
+# Pixels that are all different and never change: bytes of the network. 160 images of 28 x 28.
+{
+    printf '\000\000\010\003\000\000\000\240\000\000\000\034\000\000\000\034'
+    tail -c +1001 net.onnx | head -c $((160 * 784))
+} >images.idx
+awk 'BEGIN { for (i = 0; i < 160; i++) print 8 }' >labels.txt
+awk 'BEGIN { for (i = 0; i < 150; i++) print (i * 37 + 5) % 160 }' >order.txt
+
+ara() {
+    "$adjoint" ara net.onnx images.idx --labels labels.txt --indices order.txt --steps 24 \
+        --guard warn "$@" >stdout 2>stderr
+}
+same() { # NAME FILE
+    cmp -s whole.csv "$2"
+    verdict "$1" $?
+}
+
+# ---- the whole run, and what it says ----
+start=$(date +%s%N)
+ara -o whole.csv --json whole.json --threads 1
+verdict "whole run" $?
+whole=$((($(date +%s%N) - start) / 1000000))
+[ "$(wc -l <whole.csv)" = 151 ] && [ ! -e whole.csv.part ]
+verdict "a row an image, no checkpoint left" $?
+awk -F, 'NR > 1 && $4 > 0 { n++ } END { exit !(n > 30) }' whole.csv
+verdict "sizes are there" $?
+# Both areas again, from the rows and their definitions in docs/ara.md.
+tail -n +2 whole.csv | cut -d, -f4 | sort -g | awk '
+    function above(share) { return share > 0.1 ? share - 0.1 : 0 }
+    { size[NR] = $1 }
+    END {
+        for (i = 1; i <= NR; i++) exact += (size[i] - size[i - 1]) * above((NR - i + 1) / NR)
+        for (bin = 1; bin <= 1000; bin++) {
+            while (within < NR && (size[within + 1] < size[NR] * bin / 1000 || bin == 1000)) within++
+            binned += size[NR] / 1000 * above(1 - within / NR)
+        }
+        printf "%.6f as published (1000 bins), %.6f exact;", binned, exact
+    }' >area
+grep -qF -e "$(cat area)" stdout
+verdict "the areas are those of the rows" $?
+ara -o again.csv --threads 3 --batch 8
+same "three threads" again.csv
+
+# ---- kills ----
+# A number of milliseconds in [0, n), from a generator of its own.
+state=12345
+random() {
+    state=$(((state * 1103515245 + 12345) % 2147483648))
+    echo $((state / 65536 * $1 / 32768))
+}
+seconds() {
+    printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000))
+}
+
+stopped=0
+i=0
+while [ "$i" -lt "$kills" ]; do
+    moment=$(random "$whole") # in a shell of its own, where the state does not move on
+    state=$((state * 7 + moment))
+    signal=$([ $((i % 2)) = 0 ] && echo INT || echo KILL)
+    timeout -s "$signal" "$(seconds "$((whole / 4 + moment * 3 / 4 + 1))")" "$adjoint" ara net.onnx images.idx \
+        --labels labels.txt --indices order.txt --steps 24 --guard warn -o part.csv --resume \
+        >stdout 2>stderr
+    status=$?
+    i=$((i + 1))
+    if [ "$status" = 0 ]; then
+        same "resumed, kill $i came too late" part.csv
+        rm part.csv
+    else
+        [ ! -e part.csv ]
+        verdict "killed by SIG$signal: nothing half-written" $?
+        [ ! -e part.csv.part ] || stopped=$((stopped + 1))
+    fi
+done
+ara -o part.csv --resume
+verdict "the last resumption" $?
+same "same bytes after $kills kills" part.csv
+
+# ---- a stop for certain: the first chunk is written, then SIGINT ----
+rm -f part.csv
+timeout -s INT 300 "$adjoint" ara net.onnx images.idx --labels labels.txt --indices order.txt \
+    --steps 200 --guard warn -o part.csv --threads 1 >stdout 2>stderr &
+watched=$!
+while [ ! -e part.csv.part ] && kill -0 "$watched" 2>/dev/null; do sleep 0.05; done
+kill -INT "$watched"
+wait "$watched"
+[ $? = 130 ] && grep -q '^adjoint: stopped after [0-9]* of 150 images; .*--resume' stderr
+verdict "SIGINT: status 130, and how to resume" $?
+
+# ---- checkpoints that are refused ----
+refused() { # NAME NEEDLE OPTION...
+    name=$1 needle=$2
+    shift 2
+    ara -o part.csv "$@"
+    [ $? = 1 ] && [ "$(wc -l <stderr)" = 1 ] && grep -qF -e "$needle" stderr && [ ! -e part.csv ]
+    verdict "$name" $?
+}
+refused "there already" --resume --steps 200
+refused "other settings" "another run" --steps 201 --resume
+refused "other list" "another run" --steps 200 --first 1 --resume
+cp part.csv.part kept
+sed '4s/ 8 / 9 /' kept >part.csv.part
+refused "changed" "damaged" --steps 200 --resume
+head -c 300 kept >part.csv.part
+refused "cut short" "damaged" --steps 200 --resume
+: >part.csv.part
+refused "empty" "is empty" --steps 200 --resume
+rm part.csv.part
+refused "guard" "never fooled" --steps 4 --eps 0.0001 --guard error
+cp kept part.csv.part
+awk '{ print 7 }' labels.txt >other && mv other labels.txt
+refused "other labels" "image 5 or its label" --steps 200 --resume
+
+echo "$stopped of $kills kills left a checkpoint"
+echo "cli_ara: $passed passed, $failed failed"
+[ "$failed" = 0 ]

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The run of an ARA: chunks of as many images as the workers hold at once. A signal is heeded
+ * between chunks; a second one ends the process at once, and the checkpoint is whole then too. */
+#define _POSIX_C_SOURCE 200809L
+#include "tools/ara.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "runtime/load.h"
+#include "tools/chunk.h"
+#include "tools/data/format.h"
+#include "tools/progress.h"
+#include "tools/say.h"
+
+enum { MAX_HYPER = 16 };
+
+typedef struct Ara {
+    const AraPlan *plan;
+    AraResult *r;
+    Harness h;
+    Images s;
+    Buffers clean, b; /* of forward and of the attack, one chunk */
+    uint64_t *ids;    /* of a chunk: indices in the data set */
+    char key[512];
+    bool warned;
+} Ara;
+
+/* ---- signals ---- */
+
+static volatile sig_atomic_t signal_seen;
+
+static void on_signal(int number)
+{
+    static const char text[] = "\nadjoint: stopping after the images in work (again: at once)\n";
+    signal_seen = number;
+    if (write(STDERR_FILENO, text, sizeof text - 1) < 0) return;
+}
+
+static void heed_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+static int say_stopped(const Ara *a)
+{
+    const AraResult *r = a->r;
+    const char *how = a->plan->checkpoint ? "the same command with --resume goes on from there"
+                                          : "nothing is kept without -o or --checkpoint";
+    fail_input("stopped after %" PRId64 " of %" PRId64 " images; %s", r->done, r->total, how);
+    return 128 + (int)signal_seen;
+}
+
+/* ---- the list of images ---- */
+
+static int read_indices(Ara *a, int64_t **list, int64_t *n)
+{
+    DataError e;
+    const char *path = a->plan->indices;
+    int64_t count = data_count(a->s.data);
+    if (!integers_load(path, list, n, &e)) return fail_input("%s", e.msg);
+    for (int64_t i = 0; i < *n; i++)
+        if ((*list)[i] < 0 || (*list)[i] >= count)
+            return fail_input("%s: entry %" PRId64 " is %" PRId64
+                              ", %s has the images 0 to %" PRId64,
+                              path, i + 1, (*list)[i], a->s.path, count - 1);
+    if (a->plan->range.first < *n) return 0;
+    return fail_usage("--first: %" PRId64 " is beyond the %" PRId64 " entries of %s",
+                      a->plan->range.first, *n, path);
+}
+
+static int make_rows(Ara *a, const int64_t *list, int64_t first, int64_t n)
+{
+    AraResult *r = a->r;
+    r->row = calloc((size_t)n, sizeof *r->row);
+    if (!r->row) return fail_input("no memory for %" PRId64 " images", n);
+    r->total = n;
+    for (int64_t i = 0; i < n; i++) r->row[i].index = list ? list[first + i] : first + i;
+    return 0;
+}
+
+static int open_images(Ara *a)
+{
+    const DataRange *range = &a->plan->range;
+    DataRange all = {range->labels, 0, INT64_MAX};
+    int64_t *list = NULL, n = 0;
+    int e = images_open(&a->s, a->plan->images, a->plan->indices ? &all : range);
+    if (e) return e;
+    if (!a->plan->indices) {
+        e = make_rows(a, NULL, a->s.first, a->s.n);
+        a->s.first = 0; /* rows name images by their index in the set */
+        return e;
+    }
+    if (!(e = read_indices(a, &list, &n))) {
+        n -= range->first;
+        e = make_rows(a, list, range->first, n < range->limit ? n : range->limit);
+    }
+    free(list);
+    return e;
+}
+
+/* ---- memory ---- */
+
+static int prepare(Ara *a)
+{
+    static const char *const names[] = {"x", "y", "rmse", "first_ok"};
+    int e;
+    a->b.entry = harness_entry(&a->h, a->plan->attack);
+    a->clean.entry = harness_entry(&a->h, "forward");
+    int64_t full = (int64_t)a->h.env.workers * a->b.entry->slots;
+    a->b.samples = a->clean.samples = full < a->r->total ? full : a->r->total;
+    if ((e = images_bind(&a->s, &a->h, &a->b.entry->io[0]))) return e;
+    for (int i = 0; i < 4; i++)
+        if ((e = buffers_add(&a->b, names[i]))) return e;
+    if ((e = buffers_add(&a->clean, "logits")) ||
+        (e = buffers_lend(&a->clean, "x", buffers_data(&a->b, "x"))))
+        return e;
+    a->ids = calloc((size_t)a->b.samples, sizeof *a->ids);
+    a->r->classes = tensor_elements(buffers_tensor(&a->clean, "logits"));
+    a->r->hash = a->h.model->hash;
+    a->r->f64 = a->b.entry->io[0].dtype == ADJ_F64;
+    return a->ids ? 0 : fail_input("no memory for a chunk of images");
+}
+
+/* ---- a chunk ---- */
+
+static uint32_t image_crc(const Ara *a, const void *pixels, int64_t label)
+{
+    uLong crc = crc32(0, pixels, (uInt)tensor_bytes(a->s.x));
+    return (uint32_t)crc32(crc, (const Bytef *)&label, sizeof label);
+}
+
+static int read_image(Ara *a, AraRow *row, void *x, int64_t *y)
+{
+    int e;
+    if ((e = images_read(&a->s, row->index, 1, x)) ||
+        (e = images_check_pixels(&a->s, row->index, 1, x)) ||
+        (e = images_labels(&a->s, row->index, 1, a->r->classes, y)))
+        return e;
+    row->label = *y;
+    return 0;
+}
+
+static int read_chunk(Ara *a, AraRow *row, int64_t n)
+{
+    char *x = buffers_data(&a->b, "x");
+    int64_t *y = buffers_data(&a->b, "y");
+    size_t bytes = tensor_bytes(a->s.x);
+    for (int64_t i = 0; i < n; i++, x += bytes) {
+        int e = read_image(a, &row[i], x, &y[i]);
+        if (e) return e;
+        row[i].crc = image_crc(a, x, y[i]);
+        a->ids[i] = (uint64_t)row[i].index;
+    }
+    return 0;
+}
+
+static int classify(Ara *a, AraRow *row, int64_t n)
+{
+    const AdjTensor *t = buffers_tensor(&a->clean, "logits");
+    const void *logits = buffers_data(&a->clean, "logits");
+    AdjCall call = {.n = n, .io = a->clean.io};
+    int e = harness_call(&a->h, a->clean.entry, &call, NULL);
+    if (e) return e;
+    if (!a->warned && score_probabilities(t, logits, n))
+        warn("%s: its outputs look like probabilities; attacks want logits", a->h.path);
+    a->warned = true;
+    for (int64_t i = 0; i < n; i++) row[i].predicted = score_class(t, logits, i);
+    return 0;
+}
+
+typedef union Number {
+    double f64;
+    float f32;
+    int32_t i32;
+} Number;
+
+/* Hyperparameters by name, in the type that the entry wants. */
+static void set_hyper(const Ara *a, Number *number, const void **hyper)
+{
+    const AraPlan *p = a->plan;
+    const struct {
+        const char *name;
+        double value;
+    } values[] = {{"eps", p->eps}, {"mu", p->mu}, {"box", p->box}};
+    for (int i = 0; i < 3; i++) {
+        int k = adj_hyper(a->b.entry, values[i].name);
+        int dtype = a->b.entry->hyper[k].dtype;
+        if (dtype == ADJ_F64)
+            number[k].f64 = values[i].value;
+        else if (dtype == ADJ_F32)
+            number[k].f32 = (float)values[i].value;
+        else
+            number[k].i32 = (int32_t)values[i].value;
+        hyper[k] = &number[k];
+    }
+}
+
+static int attack(Ara *a, int64_t n)
+{
+    Number number[MAX_HYPER];
+    const void *hyper[MAX_HYPER] = {NULL};
+    AdjStatus status;
+    set_hyper(a, number, hyper);
+    AdjCall call = {.n = n, .ids = a->ids, .steps = a->plan->steps, .io = a->b.io, .hyper = hyper};
+    double start = seconds_now();
+    int e = harness_call(&a->h, a->b.entry, &call, &status);
+    a->r->seconds += seconds_now() - start;
+    a->r->forwards += status.forwards;
+    a->r->backwards += status.backwards;
+    return e;
+}
+
+static int record(Ara *a, AraRow *row, int64_t n)
+{
+    const AdjTensor *t = buffers_tensor(&a->b, "rmse");
+    const int32_t *first = buffers_data(&a->b, "first_ok");
+    for (int64_t i = 0; i < n; i++) {
+        row[i].rmse = tensor_value(t, buffers_data(&a->b, "rmse"), i);
+        row[i].first = first[i];
+        if (!isfinite(row[i].rmse))
+            return fail_input("%s: image %" PRId64 ": the size of its perturbation is no number",
+                              a->h.path, row[i].index);
+    }
+    return 0;
+}
+
+static int run_chunk(Ara *a, AraRow *row, int64_t n)
+{
+    int e;
+    if ((e = read_chunk(a, row, n)) || (e = classify(a, row, n)) || (e = attack(a, n))) return e;
+    return record(a, row, n);
+}
+
+/* ---- the guard ---- */
+
+static void late_text(const AraRow *w, char *out, size_t size)
+{
+    if (w->first == ARA_NEVER)
+        snprintf(out, size, "never fooled");
+    else
+        snprintf(out, size, "first fooled at step %d", w->first);
+}
+
+/* Stops at the first of n rows whose attack had no time to minimise, unless that is allowed. */
+static int guard(const Ara *a, const AraRow *row, int64_t n)
+{
+    const AraPlan *p = a->plan;
+    char text[64];
+    for (int64_t i = 0; i < n && !p->lenient; i++) {
+        if (!ara_late(&row[i], p->steps)) continue;
+        late_text(&row[i], text, sizeof text);
+        return fail_input("%s: image %" PRId64 " was %s, later than half of %d steps: its size is "
+                          "not minimal; try a larger --eps or --steps, or --guard warn",
+                          p->images, row[i].index, text, p->steps);
+    }
+    return 0;
+}
+
+static void warn_late(const Ara *a)
+{
+    const AraResult *r = a->r;
+    if (!r->late) return;
+    warn("%" PRId64 " of %" PRId64 " images were fooled later than half of %d steps, %" PRId64
+         " of them never: those count as size 0, and the area is no more than a lower bound",
+         r->late, r->total, a->plan->steps, r->never);
+}
+
+/* ---- all of it ---- */
+
+/* The images of a checkpoint must be those of this set. */
+static int check_images(Ara *a)
+{
+    void *x = buffers_data(&a->b, "x");
+    for (int64_t i = 0; i < a->r->done; i++) {
+        AraRow row = a->r->row[i];
+        int64_t y;
+        int e = read_image(a, &row, x, &y);
+        if (e) return e;
+        if (image_crc(a, x, y) != row.crc)
+            return fail_input("%s: image %" PRId64 " or its label is not that of %s",
+                              a->plan->checkpoint, row.index, a->plan->images);
+    }
+    return 0;
+}
+
+static int resume(Ara *a)
+{
+    const AraPlan *p = a->plan;
+    int e;
+    ara_key(p, a->r, a->key, sizeof a->key);
+    if (!p->checkpoint) return 0;
+    if (!p->resume && access(p->checkpoint, F_OK) == 0)
+        return fail_input(
+            "%s: is there from an earlier run; --resume goes on from it, or remove it",
+            p->checkpoint);
+    if ((e = ara_load(p->checkpoint, a->key, a->r)) || (e = check_images(a))) return e;
+    a->r->resumed = a->r->done;
+    return guard(a, a->r->row, a->r->done);
+}
+
+static int run_all(Ara *a)
+{
+    AraResult *r = a->r;
+    const AraPlan *p = a->plan;
+    int e = 0;
+    Progress progress = progress_resume(p->attack, r->total, r->done);
+    heed_signals();
+    while (r->done < r->total && !e && !signal_seen) {
+        AraRow *row = &r->row[r->done];
+        int64_t left = r->total - r->done, n = left < a->b.samples ? left : a->b.samples;
+        if ((e = run_chunk(a, row, n))) break;
+        r->done += n;
+        if (p->checkpoint && (e = ara_save(p->checkpoint, a->key, r))) break;
+        progress_show(&progress, r->done);
+        e = guard(a, row, n);
+    }
+    progress_clear(&progress);
+    return !e && r->done < r->total ? say_stopped(a) : e;
+}
+
+static int finish(Ara *a)
+{
+    const AraPlan *p = a->plan;
+    AraResult *r = a->r;
+    int e;
+    r->compile_seconds = a->h.compile_seconds;
+    snprintf(r->target, sizeof r->target, "%s", a->h.model->target);
+    snprintf(r->cpu, sizeof r->cpu, "%s", a->h.model->cpu);
+    if ((e = ara_summarise(p, r))) return e;
+    warn_late(a);
+    if (p->out && (e = ara_write_csv(p->out, p, r))) return e;
+    if (p->json && (e = ara_write_json(p->json, p, r))) return e;
+    if (p->checkpoint) remove(p->checkpoint);
+    return 0;
+}
+
+int ara_run(const AraPlan *plan, const AdjOptions *o, AraResult *r)
+{
+    Ara a = {.plan = plan, .r = r};
+    int e;
+    *r = (AraResult){0};
+    if (!(e = open_images(&a)) && !(e = harness_open(&a.h, o, plan->run.threads)) &&
+        !(e = prepare(&a)) && !(e = resume(&a)) && !(e = run_all(&a)))
+        e = finish(&a);
+    buffers_free(&a.b);
+    buffers_free(&a.clean);
+    images_close(&a.s);
+    harness_close(&a.h);
+    free(a.ids);
+    return e;
+}
+
+void ara_release(AraResult *r)
+{
+    free(r->row);
+    free(r->size);
+    *r = (AraResult){0};
+}
