@@ -109,7 +109,7 @@ int main(void)
            my_net_model.weights_bytes != MY_NET_WEIGHTS_BYTES;
 }
 END
-check "configures" "$cmake" -S project -B built -DCMAKE_PREFIX_PATH="$dir/prefix"
+check "configures" "$cmake" -G Ninja -S project -B built -DCMAKE_PREFIX_PATH="$dir/prefix"
 check "builds" "$cmake" --build built
 check "runs" built/user
 check "has its weights beside" [ -s built/adjoint/my-net/my-net.weights ]
@@ -121,7 +121,7 @@ mkdir wrong
 cp project/user.c project/net.onnx wrong
 sed 's/BATCH 2/TARGET 2/; s/ENTRY forward gradient //' project/CMakeLists.txt >wrong/CMakeLists.txt
 check "an argument that it does not know" says "adjoint_compile(my-net)" \
-    "$cmake" -S wrong -B wrong/built -DCMAKE_PREFIX_PATH="$dir/prefix"
+    "$cmake" -G Ninja -S wrong -B wrong/built -DCMAKE_PREFIX_PATH="$dir/prefix"
 
 if command -v pkg-config >/dev/null; then
     PKG_CONFIG_PATH=$(dirname "$(find prefix -name adjoint.pc)")
