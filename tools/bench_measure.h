@@ -23,6 +23,7 @@ typedef struct BenchPlan {
     int32_t steps;   /* of an attack */
     int64_t repeats; /* measured calls, after one to warm up */
     bool profile;
+    const char *vs, *python; /* peers, with commas, or NULL; what runs them */
 } BenchPlan;
 
 typedef struct Spread { /* quartiles */
@@ -69,6 +70,14 @@ typedef struct BenchResult {
 
 /* Calls the entry and measures the peaks in turn. */
 int bench_measure(BenchEntry *, const PeakMeter *, const BenchPlan *, BenchResult *);
+
+/* ---- peers (bench_vs.c) ---- */
+
+/* Every name of the list is a peer that bench/run.py knows; NULL is fine. */
+int bench_vs_check(const char *list);
+/* Measures each peer of the plan in turn with the entry, prints and appends to `out`. A peer that
+ * is not installed, or fails, is a row that says so. */
+int bench_vs(BenchEntry *, const BenchPlan *, json_t *out);
 
 /* ---- kernels (bench_profile.c) ---- */
 

@@ -5,12 +5,13 @@
 #include <string.h>
 
 #include "tools/bench_measure.h"
+#include "tools/data/format.h"
 #include "tools/numbers.h"
 #include "tools/options.h"
 #include "tools/say.h"
 
 static struct {
-    char *entry, *threads, *batch, *n, *steps, *repeats, *json;
+    char *entry, *threads, *batch, *n, *steps, *repeats, *json, *vs, *python;
     int profile, serve;
 } given;
 
@@ -30,6 +31,12 @@ static struct poptOption table[] = {
      "measured calls, after one to warm up (default 7)", "N"},
     {"profile", 0, POPT_ARG_NONE, &given.profile, 0,
      "time, rates and ONNX nodes of each kernel, on one thread", NULL},
+    {"vs", 0, POPT_ARG_STRING, &given.vs, 0,
+     "also measure, call by call in turn, what Python has installed of onnxruntime, openvino, "
+     "torch, torch.compile, jax",
+     "NAMES"},
+    {"python", 0, POPT_ARG_STRING, &given.python, 0,
+     "the interpreter that has them (default python3)", "FILE"},
     {"json", 0, POPT_ARG_STRING, &given.json, 0, "write every figure as JSON", "FILE"},
     {"serve", 0, POPT_ARG_NONE, &given.serve, 0,
      "for scripts: after one warm call print `ready`, then for each line of standard input make "
@@ -52,7 +59,8 @@ static const Syntax syntax = {
     "convolutions do fewer multiply-adds than are counted and may pass 100% of the peak.\n\n"
     "Examples:\n"
     "  adjoint bench model.onnx --threads 1,2 --batch 1,8\n"
-    "  adjoint bench model.onnx --entry gradient --profile --json profile.json\n",
+    "  adjoint bench model.onnx --entry gradient --profile --json profile.json\n"
+    "  adjoint bench model.onnx --entry forward --vs onnxruntime,torch --python venv/bin/python\n",
     table};
 
 static void take_model_rows(void)
@@ -87,14 +95,16 @@ static int take_plan(BenchPlan *p, const char *model)
                      .batch = {8},
                      .n = 128,
                      .repeats = 7,
-                     .profile = given.profile};
+                     .profile = given.profile,
+                     .vs = given.vs,
+                     .python = given.python ? given.python : "python3"};
     p->entries = given.entry ? given.entry : "forward,gradient,pgd-linf";
     if ((e = take_list("--threads", given.threads, 1024, threads, &p->nthreads)) ||
         (e = take_list("--batch", given.batch, 4096, p->batch, &p->nbatch)) ||
         (e = option_integer("--n", given.n, 1, 1 << 24, &p->n)) ||
         (e = option_integer("--steps", given.steps, 1, 1 << 20, &steps)) ||
         (e = option_integer("--repeats", given.repeats, 1, 10000, &p->repeats)) ||
-        (e = output_check(given.json)))
+        (e = bench_vs_check(given.vs)) || (e = output_check(given.json)))
         return e;
     for (int i = 0; i < p->nthreads; i++) p->threads[i] = (int)threads[i];
     p->steps = (int32_t)steps;
@@ -132,9 +142,13 @@ static int bench_one(Harness *h, const json_t *manifest, const PeakMeter *m, con
     int e = bench_entry_open(&b, h, manifest, entry, p);
     if (!e) e = bench_measure(&b, m, p, &r);
     if (!e) {
+        json_t *row = bench_result_json(&r), *peers = json_array();
         bench_print(&r);
         fflush(stdout);
-        json_array_append_new(results, bench_result_json(&r));
+        json_array_append_new(results, row);
+        if (p->vs) json_object_set(row, "vs", peers);
+        if (p->vs) e = bench_vs(&b, p, peers);
+        json_decref(peers);
     }
     bench_entry_close(&b);
     return e;
@@ -178,6 +192,19 @@ static int bench_batch(const BenchPlan *p, AdjOptions *o, json_t *report)
     return e;
 }
 
+static int write_report(const char *path, const json_t *report)
+{
+    NewFile file;
+    DataError e;
+    bool ok = file_create(path, &file, &e);
+    if (ok) {
+        bool good = !json_dumpf(report, file.f, JSON_INDENT(2));
+        fputc('\n', file.f);
+        ok = file_commit(&file, good, &e);
+    }
+    return ok ? 0 : fail_input("%s", e.msg);
+}
+
 static int bench(const BenchPlan *p, AdjOptions *o)
 {
     const char *slash = strrchr(p->model, '/');
@@ -193,8 +220,7 @@ static int bench(const BenchPlan *p, AdjOptions *o)
         o->batch = p->batch[i];
         e = bench_batch(p, o, report);
     }
-    if (!e && given.json && json_dump_file(report, given.json, JSON_INDENT(2)))
-        e = fail_input("%s: cannot be written", given.json);
+    if (!e && given.json) e = write_report(given.json, report);
     json_decref(report);
     return e;
 }
@@ -246,5 +272,8 @@ int cmd_bench(int argc, const char **argv)
         (e = options_model(model, &o)))
         return e;
     o.entries = p.entries;
+    if (p.vs && (o.nmean || o.nstd || o.scale != 0 || o.nhwc || o.f64 || o.nconsts || o.dims))
+        return fail_usage("--vs: peers read the file as it is, in f32; leave out the options that "
+                          "change the model");
     return given.serve ? serve(&p, &o) : bench(&p, &o);
 }

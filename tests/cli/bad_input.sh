@@ -151,6 +151,9 @@ expect "gradient: two inputs" 1 "2 inputs" \
     "$adjoint" gradient two.onnx images.npy --labels labels.npy -o out/g.npy
 expect "verify: input" 2 "--input shift=FILE" "$adjoint" verify two.onnx images.npy
 
+expect "bench: peer" 2 "none of: onnxruntime" "$adjoint" bench good.onnx --vs tvm
+expect "bench: another model than the peer's" 2 --vs "$adjoint" bench good.onnx --vs torch --mean 0.5
+
 # 9: outputs
 expect "no folder" 1 out/no/m "$adjoint" compile good.onnx -o out/no/m
 expect "no folder, run" 1 out/no/l.npy "$adjoint" run good.onnx images.npy -o out/no/l.npy

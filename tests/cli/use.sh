@@ -79,5 +79,20 @@ verify() {
 }
 says "verify: two inputs" "2 images" verify
 
+# ---- bench against a peer: this one says that a call took a second ----
+cat >peer <<'END'
+#!/bin/sh
+echo ready
+while read -r line; do echo 1.0; done
+END
+chmod +x peer
+bench() {
+    "$adjoint" bench good.onnx --entry forward --n 2 --repeats 3 --vs torch,jax --python "$1" |
+        sed -n 's/^ *\(torch: [^;]*\).*/\1/p'
+}
+says "bench: peer" 'torch: 2 images/s [2, 2]' bench ./peer
+says "bench: no interpreter" 'torch: ./absent: No such file or directory' bench ./absent
+says "bench: peer that fails" 'torch: ended' bench false
+
 echo "cli_use: $passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -158,11 +158,36 @@ PEERS = {  # name: (tasks, maker, distribution)
 }
 
 
+ALIASES = {"torch": "torch eager", "openvino": "openvino f32"}
+
+
+class Refused(Exception):
+    pass
+
+
+def settle(spec):
+    """For `adjoint bench --vs`, which leaves x.npy in a folder: what the peers want to find."""
+    folder = Path(spec["folder"])
+    spec["peer"] = ALIASES.get(spec["peer"], spec["peer"])
+    tasks, _, dist = PEERS[spec["peer"]]
+    for package in (dist, "onnx"):
+        if importlib.util.find_spec(package) is None:
+            raise Refused("not installed" if package == dist else "needs the package onnx")
+    if spec["task"] not in tasks:
+        raise Refused(f"does {', '.join(tasks)} only")
+    settle_model(spec["file"], spec["n"], folder)
+    spec.update(model=str(folder / "model.onnx"), data=str(folder / "data.npz"),
+                result=str(folder / "result.npy"))
+    np.savez(spec["data"], x=np.load(folder / "x.npy"), y=np.load(folder / "y.npy"))
+
+
 def worker(spec):
     """Speaks as `adjoint bench --serve` does: `ready`, then a call's seconds for each line read."""
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print is no answer
     try:
+        if "folder" in spec:
+            settle(spec)
         call = PEERS[spec["peer"]][1](spec)
         np.save(spec["result"], call())
         call()
@@ -171,6 +196,8 @@ def worker(spec):
             start = time.perf_counter()
             call()
             print(f"{time.perf_counter() - start:.9f}", file=out)
+    except Refused as e:
+        print(f"error {e}", file=out)
     except Exception as e:
         traceback.print_exc()
         print(f"error {type(e).__name__}: {' '.join(str(e).split())[:200]}", file=out)
@@ -345,17 +372,22 @@ def table(rows):
     return "\n".join(lines)
 
 
-def prepare(args, path, folder):
+def settle_model(path, n, folder):
     import onnx
 
     import onnx_ops
 
-    model = onnx_ops.load(path, args.n)
+    model = onnx_ops.load(path, n)
     shape = onnx_ops.image_shape(model)
     if min(shape) < 1:
-        raise SystemExit(f"{path}: the image's shape {shape} is not settled")
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = args.n
+        raise ValueError(f"{path}: the image's shape {shape} is not settled")
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = n
     onnx.save(model, str(folder / "model.onnx"))
+    return shape
+
+
+def prepare(args, path, folder):
+    shape = settle_model(path, args.n, folder)
     rng = np.random.default_rng(0)
     x, y = rng.random(shape, np.float32), rng.integers(0, args.classes, args.n)
     np.savez(folder / "data.npz", x=x, y=y)
