@@ -91,9 +91,13 @@ static int make_rows(Ara *a, const int64_t *list, int64_t first, int64_t n)
 static int open_images(Ara *a)
 {
     const DataRange *range = &a->plan->range;
-    DataRange all = {range->labels, 0, INT64_MAX};
+    DataRange all = *range;
     int64_t *list = NULL, n = 0;
-    int e = images_open(&a->s, a->plan->images, a->plan->indices ? &all : range);
+    if (a->plan->indices) {
+        all.first = 0;
+        all.limit = INT64_MAX;
+    }
+    int e = images_open(&a->s, a->plan->images, &all);
     if (e) return e;
     if (!a->plan->indices) {
         e = make_rows(a, NULL, a->s.first, a->s.n);

@@ -16,7 +16,8 @@ packages_of() {
     build)
         echo gcc libc6-dev cmake ninja-build pkg-config binutils git \
             llvm-22-dev libonnx-dev libprotobuf-c-dev protobuf-c-compiler \
-            libpng-dev libjpeg-dev liblzma-dev zlib1g-dev libzip-dev libpopt-dev libjansson-dev
+            libpng-dev libjpeg-dev liblzma-dev zlib1g-dev libzip-dev libpopt-dev libjansson-dev \
+            libcairo2-dev fonts-dejavu-core
         ;;
     demo) echo dataset-fashion-mnist ;;
     test)

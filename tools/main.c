@@ -16,6 +16,7 @@ static const struct {
     {"run", cmd_run, "classify images"},
     {"attack", cmd_attack, "attack images, and say how robust the model is"},
     {"ara", cmd_ara, "the curve of accuracy over perturbation size, and its area"},
+    {"explain", cmd_explain, "draw what the network sees in images"},
     {"gradient", cmd_gradient, "gradients of a loss in the pixels"},
     {"verify", cmd_verify, "compare compiled code with the reference evaluator"},
     {"inspect", cmd_inspect, "say what is in a model, and what it compiles to"},

@@ -154,6 +154,21 @@ expect "verify: input" 2 "--input shift=FILE" "$adjoint" verify two.onnx images.
 expect "bench: peer" 2 "none of: onnxruntime" "$adjoint" bench good.onnx --vs tvm
 expect "bench: another model than the peer's" 2 --vs "$adjoint" bench good.onnx --vs torch --mean 0.5
 
+# 8c: explanations
+explain() { "$adjoint" explain good.onnx images.npy -o out/sheet.png "$@"; }
+expect "explain: no sheet" 2 -o "$adjoint" explain good.onnx images.npy
+expect "explain: class" 2 --to explain --to 3
+expect "explain: no class" 2 --to explain --to -1
+expect "explain: which" 2 --to explain --to third
+expect "explain: method" 2 --method explain --method nosuch
+expect "explain: rmse" 2 --rmse explain --rmse -1
+expect "explain: steps" 2 --steps explain --steps 0
+expect "explain: samples" 2 --samples explain --samples 0
+expect "explain: sigma" 2 --sigma explain --sigma 2
+expect "explain: limit" 2 --limit explain --limit 65
+expect "explain: pixel" 1 bright.npy "$adjoint" explain good.onnx bright.npy -o out/sheet.png
+expect "explain: no folder" 1 out/no/s.png "$adjoint" explain good.onnx images.npy -o out/no/s.png
+
 # 9: outputs
 expect "no folder" 1 out/no/m "$adjoint" compile good.onnx -o out/no/m
 expect "no folder, run" 1 out/no/l.npy "$adjoint" run good.onnx images.npy -o out/no/l.npy
