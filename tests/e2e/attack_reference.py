@@ -26,6 +26,7 @@ from onnx import numpy_helper
 
 torch.set_default_dtype(torch.float64)
 torch.set_num_threads(1)
+SEED = 7
 
 # ---- the network ----
 
@@ -300,6 +301,93 @@ def fmn_l1(net, x, y, steps, step=1.0, gamma=0.05):
     return best, size < math.inf
 
 
+# ---- Square, Linf (the authors' loop, with this project's generator so that draws are the same) ----
+
+
+def philox(seed, ident, stream, draw, n):
+    """n uniforms of Philox 4x32-10; see ir/philox.c for the key and the counter."""
+    block = np.arange((n + 3) // 4, dtype=np.uint64)
+    low = np.uint64(0xFFFFFFFF)
+    c = [block & low, np.full_like(block, stream << 24 | draw),
+         np.full_like(block, ident & 0xFFFFFFFF), np.full_like(block, ident >> 32)]
+    k0, k1 = seed & 0xFFFFFFFF, seed >> 32
+    for _ in range(10):
+        p0, p1 = np.uint64(0xD2511F53) * c[0], np.uint64(0xCD9E8D57) * c[2]
+        c = [(p1 >> np.uint64(32)) ^ c[1] ^ np.uint64(k0), p1 & low,
+             (p0 >> np.uint64(32)) ^ c[3] ^ np.uint64(k1), p0 & low]
+        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
+    return (np.stack(c, 1).reshape(-1)[:n] >> np.uint64(8)) * 2.0**-24
+
+
+def square_linf(net, x, y, steps, eps, p0=0.8, seed=SEED):
+    outs, flags = [], []
+    _, ch, h, w = x.shape
+    for ident, (x0, label) in enumerate(zip(x.split(1), y.split(1))):
+        uniform = lambda stream, t, n: philox(seed, ident, stream, t, n)  # noqa: E731
+        sign = lambda u, *s: torch.from_numpy(np.where(u < 0.5, -1.0, 1.0)).reshape(s)  # noqa
+        best, least = x0, math.inf
+        for t in range(steps):
+            if t == 0:
+                v = x0 + eps * sign(uniform(0, 0, ch * w), 1, ch, 1, w)
+            else:
+                late = sum(t - 1 > k for k in (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000))
+                s = max(int(round(math.sqrt(p0 / 2**late * h * w))), 1)
+                u = uniform(1, t, 2)
+                r, c = int(u[0] * (h - s)), int(u[1] * (w - s))
+                d = torch.zeros_like(x0)
+                d[:, :, r:r + s, c:c + s] = 2 * eps * sign(uniform(2, t, ch), 1, ch, 1, 1)
+                v = best + d
+            v = torch.minimum(torch.maximum(v, x0 - eps), x0 + eps).clamp(0, 1)
+            z = net(v).detach()
+            margin = float(at(z, label) - best_other(z, label))
+            if margin < least or margin <= 0:
+                best, least = v, margin
+            if least <= 0:
+                break
+        outs.append(best)
+        flags.append(least <= 0)
+    return torch.cat(outs), torch.tensor(flags)
+
+
+# ---- explanations ----
+
+
+def logit_map(net, y, x):
+    return grad_of(net, lambda z: at(z, y), x)[2]
+
+
+def integrated(net, x, y, steps, baseline):
+    points = ((t + 0.5) / steps for t in range(steps))
+    total = sum(logit_map(net, y, baseline + a * (x - baseline)) for a in points)
+    return (x - baseline) * total / steps, torch.zeros(len(x), dtype=bool)
+
+
+def normal(u):
+    """AS 241, PPND7 (Wichura 1988), at the middle of a 24-bit cell."""
+    q = u - 0.5 + 2.0**-25
+    r = 0.180625 - q * q
+    poly = lambda v, *c: sum(k * v**i for i, k in enumerate(c))  # noqa: E731
+    near = q * poly(r, 3.3871327179e0, 5.0434271938e1, 1.5929113202e2, 5.9109374720e1) / poly(
+        r, 1, 1.7895169469e1, 7.8757757664e1, 6.7187563600e1)
+    r = np.sqrt(-np.log(np.minimum(0.5 - np.abs(q), 0.5))) - 1.6
+    far = poly(r, 1.4234372777e0, 2.7568153900e0, 1.3067284816e0, 1.7023821103e-1) / poly(
+        r, 1, 7.3700164250e-1, 1.2021132975e-1)
+    return np.where(np.abs(q) <= 0.425, near, np.sign(q) * far)
+
+
+def smoothgrad(net, x, y, steps, sigma, seed=SEED):
+    total, n = torch.zeros_like(x), x[0].numel()
+    for t in range(steps):
+        noise = np.stack([normal(philox(seed, i, 0, t, n)) for i in range(len(x))])
+        total += logit_map(net, y, x + sigma * torch.from_numpy(noise).reshape(x.shape))
+    return total / steps, torch.zeros(len(x), dtype=bool)
+
+
+def once(rule):
+    return lambda net, x, y, steps, s: (rule(x, logit_map(net, y, x)),
+                                        torch.zeros(len(x), dtype=bool))
+
+
 # ---- cases: adjoint's name, its settings, steps, the transcription ----
 
 CASES = {}
@@ -330,6 +418,16 @@ for name, more in (("cw-l2", {"searches": 4}), ("cw-l2-kappa", {"searches": 10, 
 case("pgd-l1", "pgd-l1", 10, {"eps": 12, "step": 6, "random": 0},
      lambda net, x, y, steps, s: pgd_l1(net, x, y, steps, s["eps"], s["step"]))
 case("fmn-l1", "fmn-l1", 20, {}, lambda net, x, y, steps, s: fmn_l1(net, x, y, steps))
+case("square-linf", "square-linf", 60, {"eps": 0.06},
+     lambda net, x, y, steps, s: square_linf(net, x, y, steps, s["eps"]))
+case("square-linf-long", "square-linf", 90, {"eps": 0.012},
+     lambda net, x, y, steps, s: square_linf(net, x, y, steps, s["eps"]))
+case("saliency", "saliency", 1, {}, once(lambda x, g: g.abs()))
+case("input-gradient", "input-gradient", 1, {}, once(lambda x, g: x * g))
+case("integrated-gradients", "integrated-gradients", 7, {"baseline": 0.25},
+     lambda net, x, y, steps, s: integrated(net, x, y, steps, s["baseline"]))
+case("smoothgrad", "smoothgrad", 5, {"sigma": 0.2},
+     lambda net, x, y, steps, s: smoothgrad(net, x, y, steps, s["sigma"]))
 
 # ---- golden file ----
 
@@ -371,7 +469,7 @@ def attack(adjoint, model, entry, steps, settings, files):
         out = os.path.join(d, "adv.npy")
         given = ",".join(f"{k}={v}" for k, v in settings.items())
         command = [adjoint, "attack", model, files[0], "--labels", files[1], "--attack", entry,
-                   "--steps", str(steps), "--precision", "f64", "-o", out]
+                   "--steps", str(steps), "--precision", "f64", "--seed", str(SEED), "-o", out]
         command += ["--set", given] if given else []
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:

@@ -45,6 +45,7 @@ static const Attack attacks[] = {
     {"fmn-l1", 0, 0, true, 1, 1, 0, STEPS, false},
     {"fmn-l2", 0, 0, true, 1, 1, 0, STEPS, false},
     {"fmn-linf", 0, 0, true, 1, 1, 0, STEPS, false},
+    {"square-linf", 8.0 / 255, 0, true, 1, 0, 0, 0, false},
     {"noise-uniform", 8.0 / 255, 0, true, 1, 0, 0, 0, false},
     {"noise-gaussian", 0, 0, true, 1, 0, 0, 0, false},
 };
