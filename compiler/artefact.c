@@ -4,6 +4,7 @@
  * so a failure leaves nothing behind. Archives and shared objects are made by the system's ar and
  * cc. */
 #include <errno.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -182,8 +183,17 @@ static void write_all(void *arg)
     err_keep(w);
 }
 
+/* Signals that end a program wait until the files are whole. */
 bool adj_write(AdjCompiled *c, const char *out, AdjEmit emit, AdjError *e)
 {
     Writing w = {.c = c, .out = out, .emit = emit};
-    return guarded_call(write_all, &w, e);
+    sigset_t end, before;
+    sigemptyset(&end);
+    sigaddset(&end, SIGINT);
+    sigaddset(&end, SIGTERM);
+    sigaddset(&end, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &end, &before);
+    bool ok = guarded_call(write_all, &w, e);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return ok;
 }

@@ -290,12 +290,33 @@ static void name_model(const char *model, AdjError *e)
     snprintf(e->msg, sizeof e->msg, "%.400s: %.600s", model, msg);
 }
 
-AdjCompiled *adj_compile(const AdjOptions *o, AdjError *e)
+typedef struct Begin {
+    const AdjOptions *options;
+    AdjCompiled *c;
+} Begin;
+
+static void release_arena(void *a)
 {
+    arena_free(a);
+}
+
+static void begin(void *arg)
+{
+    Begin *b = arg;
     Arena *a = arena_new();
+    err_defer(release_arena, a);
     AdjCompiled *c = NEW(a, AdjCompiled);
     c->arena = a;
-    copy_options(c, o);
+    copy_options(c, b->options);
+    err_keep(a);
+    b->c = c;
+}
+
+AdjCompiled *adj_compile(const AdjOptions *o, AdjError *e)
+{
+    Begin b = {.options = o};
+    if (!guarded_call(begin, &b, e)) return NULL;
+    AdjCompiled *c = b.c;
     if (guarded_call(check_options, c, e)) {
         if (guarded_call(compile, c, e)) return c;
         if (e) name_model(c->opt.model, e);

@@ -89,6 +89,7 @@ typedef struct ReadJob {
 static void read_array(void *arg)
 {
     ReadJob *j = arg;
+    j->a = arena_new();
     const Const *c = onnx_read_tensor(j->a, j->path, NULL);
     if (!c) err(j->path, "the tensor has no elements");
     int64_t n = type_count(c->type);
@@ -103,7 +104,7 @@ static void read_array(void *arg)
 
 bool adj_read_tensor(const char *path, AdjArray *out, AdjError *e)
 {
-    ReadJob j = {arena_new(), path, out};
+    ReadJob j = {NULL, path, out};
     *out = (AdjArray){0};
     bool ok = err_guard(read_array, &j, e->msg, sizeof e->msg);
     arena_free(j.a);

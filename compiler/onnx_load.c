@@ -3,13 +3,16 @@
  * message descriptors: every length stays within its message, nesting and counts stay within
  * bounds. Unpacking then allocates from an arena with a budget, so a hostile file costs a bounded
  * amount of memory and ends in one line of error. */
+#define _DEFAULT_SOURCE
 #include "onnx_model.h"
 
 #include "onnx.pb-c.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { MAX_DEPTH = 64, MAX_FIELDS = 1 << 22 };
 static const int64_t MAX_FILE = INT64_C(1) << 31;
@@ -26,6 +29,17 @@ static void close_file(void *f)
     fclose(f);
 }
 
+FILE *onnx_open(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "rb");
+    if (f)
+        err_defer(close_file, f);
+    else if (fd >= 0)
+        close(fd);
+    return f;
+}
+
 static int64_t file_size(FILE *f)
 {
     struct stat st;
@@ -37,9 +51,8 @@ static int64_t file_size(FILE *f)
 
 static Bytes read_file(Arena *a, const char *path)
 {
-    FILE *f = fopen(path, "rb");
+    FILE *f = onnx_open(path);
     if (!f) err(NULL, "cannot be opened");
-    err_defer(close_file, f);
     Bytes b = {.n = (size_t)file_size(f)};
     b.p = arena_alloc(a, b.n);
     if (fread(b.p, 1, b.n, f) != b.n) err(NULL, "cannot be read");

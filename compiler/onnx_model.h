@@ -4,6 +4,8 @@
 #ifndef ADJ_COMPILER_ONNX_MODEL_H
 #define ADJ_COMPILER_ONNX_MODEL_H
 
+#include <stdio.h>
+
 #include "ir/graph.h"
 
 typedef struct Onnx__ModelProto Onnx__ModelProto;
@@ -11,6 +13,9 @@ typedef struct Onnx__TensorProto Onnx__TensorProto;
 typedef struct Onnx__AttributeProto Onnx__AttributeProto;
 typedef struct Onnx__OperatorSetIdProto Onnx__OperatorSetIdProto;
 
+/* onnx_load.c: for reading, deferred; NULL if there is none. Never waits, as for the other end of a
+ * pipe. */
+FILE *onnx_open(const char *path);
 /* onnx_load.c: everything lives in the arena. Errors do not name the file; onnx_within does. */
 Onnx__ModelProto *onnx_load(Arena *, const char *path);
 Onnx__TensorProto *onnx_load_tensor(Arena *, const char *path);

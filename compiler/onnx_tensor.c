@@ -2,6 +2,7 @@
 /* TensorProto -> constant. Elements come as raw bytes, in typed fields or in a file beside the
  * model; each way must give exactly as many as the dimensions say, which is checked before anything
  * is allocated. ONNX's bytes are little-endian, and so must the machine be. */
+#define _DEFAULT_SOURCE /* realpath */
 #include "onnx_model.h"
 #include "onnx_node.h"
 
@@ -112,9 +113,28 @@ static char *beside(const Source *s, const char *location)
     return arena_printf(s->g->arena, "%.*s%s", folder, s->path, location);
 }
 
-static void close_file(void *f)
+/* A link may stay within the folder, no more. False also if there is no such file. */
+static bool links_inside(const char *path, size_t folder)
 {
-    fclose(f);
+    char *at = realpath(path, NULL), *cut = strndup(path, folder);
+    char *root = cut ? realpath(folder ? cut : ".", NULL) : NULL;
+    size_t n = root ? strlen(root) : 0;
+    bool inside = at && root && !strncmp(at, root, n) && (n == 1 || at[n] == '/');
+    free(at);
+    free(cut);
+    free(root);
+    return inside;
+}
+
+static FILE *open_beside(const Source *s, const char *location)
+{
+    if (escapes(location)) BAD(s, "external data outside the model's folder: %s", location);
+    char *path = beside(s, location);
+    FILE *f = onnx_open(path);
+    if (!f) BAD(s, "external data: cannot open %s beside the model", location);
+    if (!links_inside(path, strlen(path) - strlen(location)))
+        BAD(s, "external data outside the model's folder: %s is a link", location);
+    return f;
 }
 
 static void seek_in(const Source *s, FILE *f, int64_t offset)
@@ -130,12 +150,9 @@ static const void *external(const Source *s)
 {
     const char *location = entry(s, "location");
     if (!location) BAD(s, "external data without a location");
-    if (escapes(location)) BAD(s, "external data outside the model's folder: %s", location);
     if (entry_number(s, "length", (int64_t)s->bytes) != (int64_t)s->bytes)
         BAD(s, "external data: its length is not that of the tensor");
-    FILE *f = fopen(beside(s, location), "rb");
-    if (!f) BAD(s, "external data: cannot open %s beside the model", location);
-    err_defer(close_file, f);
+    FILE *f = open_beside(s, location);
     seek_in(s, f, entry_number(s, "offset", 0));
     void *data = arena_alloc(s->g->arena, s->bytes);
     if (fread(data, 1, s->bytes, f) != s->bytes) BAD(s, "external data: cannot be read");

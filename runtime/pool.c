@@ -5,6 +5,7 @@
 #include "pool.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -52,13 +53,18 @@ static int online(void)
     return n > 0 ? (int)n : 1;
 }
 
+/* Signals are for the program's own threads: those of the pool block all. */
 static bool start(AdjPool *p, int nthread)
 {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     while (p->nthread < nthread) {
-        if (pthread_create(&p->thread[p->nthread], NULL, thread_main, p)) return false;
+        if (pthread_create(&p->thread[p->nthread], NULL, thread_main, p)) break;
         p->nthread++;
     }
-    return true;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return p->nthread == nthread;
 }
 
 AdjPool *adj_pool_new(int workers)

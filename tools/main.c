@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The `adjoint` command: finds the subcommand. */
+#include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,15 +37,23 @@ static int help(void)
         "Examples:\n"
         "  adjoint compile model.onnx -o out/m --entry forward,gradient,pgd-linf\n"
         "  adjoint attack model.onnx images.npy --labels labels.npy --eps 8/255 --steps 10");
-    return fflush(stdout) ? STATUS_INPUT : 0;
+    return 0;
+}
+
+/* What was printed must have arrived: a full disk behind standard output is an error. */
+static int finish(int status)
+{
+    bool lost = fflush(stdout) || ferror(stdout);
+    if (lost && !status) return fail_input("standard output: cannot write: %s", strerror(errno));
+    return status;
 }
 
 int main(int argc, const char **argv)
 {
     if (argc < 2) return fail_usage("missing command, see adjoint --help");
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))
-        return help();
+        return finish(help());
     for (int i = 0; i < NCOMMANDS; i++)
-        if (!strcmp(argv[1], commands[i].name)) return commands[i].run(argc - 1, argv + 1);
+        if (!strcmp(argv[1], commands[i].name)) return finish(commands[i].run(argc - 1, argv + 1));
     return fail_usage("%s: no such command, see adjoint --help", argv[1]);
 }

@@ -149,7 +149,7 @@ static Decompress *decompressor(const Bytes *b)
 bool file_load(const char *path, Bytes *out, DataError *e)
 {
     *out = (Bytes){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) return data_fail(e, "%s: %s", path, strerror(errno));
     bool ok = map(path, fd, out, e);
     close(fd);
@@ -240,18 +240,33 @@ void path_list_free(PathList *l)
 
 /* ---- writing ---- */
 
-bool file_create(const char *path, NewFile *out, DataError *e)
+static void hold_signals(sigset_t *before)
+{
+    sigset_t end;
+    sigemptyset(&end);
+    sigaddset(&end, SIGINT);
+    sigaddset(&end, SIGTERM);
+    sigaddset(&end, SIGHUP);
+    sigprocmask(SIG_BLOCK, &end, before);
+}
+
+static bool create(NewFile *n, const char *path, DataError *e)
 {
     char suffix[32];
     snprintf(suffix, sizeof suffix, "%ld.tmp", (long)getpid());
-    *out = (NewFile){.path = strdup(path), .temporary = join(path, ".", suffix)};
-    if (out->path && out->temporary) {
-        out->f = fopen(out->temporary, "wbx");
-        if (out->f) return true;
-        data_fail(e, "%s: %s", out->temporary, strerror(errno));
-    } else {
-        data_fail(e, "%s: out of memory", path);
-    }
+    n->path = strdup(path);
+    n->temporary = join(path, ".", suffix);
+    if (!n->path || !n->temporary) return data_fail(e, "%s: out of memory", path);
+    n->f = fopen(n->temporary, "wbx");
+    return n->f || data_fail(e, "%s: %s", n->temporary, strerror(errno));
+}
+
+bool file_create(const char *path, NewFile *out, DataError *e)
+{
+    *out = (NewFile){0};
+    hold_signals(&out->before);
+    if (create(out, path, e)) return true;
+    sigprocmask(SIG_SETMASK, &out->before, NULL);
     free(out->path);
     free(out->temporary);
     return false;
@@ -268,5 +283,6 @@ bool file_commit(NewFile *n, bool good, DataError *e)
     if (!good) remove(n->temporary);
     free(n->path);
     free(n->temporary);
+    sigprocmask(SIG_SETMASK, &n->before, NULL);
     return good;
 }

@@ -4,6 +4,7 @@
 #ifndef ADJ_TOOLS_DATA_FORMAT_H
 #define ADJ_TOOLS_DATA_FORMAT_H
 
+#include <signal.h>
 #include <stdio.h>
 
 #include "data.h"
@@ -110,10 +111,12 @@ void path_list_free(PathList *l);
 const char *path_name(const char *path);
 
 /* Writing: file_create opens a temporary file, file_commit renames it to its name. `good` false
- * (or any failed write) removes it. */
+ * (or any failed write) removes it. Signals that end a program wait from the one to the other, so
+ * that they leave no half of a file. */
 typedef struct {
     FILE *f;
     char *path, *temporary;
+    sigset_t before;
 } NewFile;
 
 bool file_create(const char *path, NewFile *out, DataError *e);
