@@ -229,6 +229,24 @@ static int forms(Case c, const Target *t, bool all)
     return bad + one(c, t);
 }
 
+/* Without leave (--winograd off) the same contraction goes to another row. */
+static int check_off(const Target *t)
+{
+    Arena *a = arena_new();
+    Target off = *t;
+    Case c = cases[0];
+    c.op = OP_conv;
+    c.dtype = DT_F32;
+    c.kh = c.kw = 3;
+    c.stride = c.dilation = 1;
+    off.winograd = false;
+    Kernel *k = case_kernel(a, &c, &off, "k");
+    bool bad = !k || !strcmp(cpu_claims[k->offer.claim].name, "winograd");
+    if (bad) printf("  %s: not off\n", t->cpu);
+    arena_free(a);
+    return bad;
+}
+
 static bool can_run(const char *cpu)
 {
     if (!cpu) return true;
@@ -250,13 +268,15 @@ int main(void)
         const Target *t = target_find(a, NULL, row[i]);
         int before = count, without = declined;
         worst = slowest = 0;
+        count++;
+        bad += check_off(t);
         for (int j = 0; j < 2 * COUNT(cases); j++) {
             Case c = cases[j / 2];
             c.op = j % 2 ? OP_conv_dx : OP_conv;
             bad += forms(c, t, i != 1);
         }
         printf("%s: %d claims (%d declined), error at most %.2g, compiled in at most %.0f ms\n",
-               t->cpu, count - before, declined - without, worst, slowest);
+               t->cpu, count - before - 1, declined - without, worst, slowest);
     }
     arena_free(a);
     printf("winograd: %d passed, %d failed\n", count - bad, bad);
