@@ -85,19 +85,19 @@ stopped=0
 i=0
 while [ "$i" -lt "$kills" ]; do
     moment=$(random "$whole") # in a shell of its own, where the state does not move on
-    state=$((state * 7 + moment))
+    state=$(((state * 7 + moment) % 2147483648))
     signal=$([ $((i % 2)) = 0 ] && echo INT || echo KILL)
-    timeout -s "$signal" "$(seconds "$((whole / 4 + moment * 3 / 4 + 1))")" "$adjoint" ara net.onnx images.idx \
-        --labels labels.txt --indices order.txt --steps 24 --guard warn -o part.csv --resume \
-        >stdout 2>stderr
+    after=$(seconds $((whole / 4 + moment * 3 / 4 + 1)))
+    timeout -s "$signal" "$after" "$adjoint" ara net.onnx images.idx --labels labels.txt \
+        --indices order.txt --steps 24 --guard warn -o part.csv --resume >stdout 2>stderr
     status=$?
     i=$((i + 1))
-    if [ "$status" = 0 ]; then
-        same "resumed, kill $i came too late" part.csv
+    if [ -e part.csv ]; then # too late: it is whole
+        same "kill $i came too late (status $status)" part.csv
         rm part.csv
     else
-        [ ! -e part.csv ]
-        verdict "killed by SIG$signal: nothing half-written" $?
+        [ "$status" = 124 ] || [ "$status" = 137 ] # of timeout, of SIGKILL
+        verdict "killed by SIG$signal" $?
         [ ! -e part.csv.part ] || stopped=$((stopped + 1))
     fi
 done
