@@ -93,6 +93,8 @@ static int joinable(const Lowering *l, Ref r)
         else if (l->dep[arg] >= latest)
             return -1;
     }
+    const Group *gr = &l->group[latest];
+    if (l->most[gr->root] && gr->nmember >= l->most[gr->root]) return -1;
     if (!direct || !type_same_dims(n->type, l->g->node[l->group[latest].root].type)) return -1;
     return latest;
 }
@@ -145,6 +147,7 @@ static void place(Lowering *l, Ref r)
         join(l, gr >= 0 ? gr : open_group(l, r), r);
     } else {
         l->dep[r] = operands_dep(l, n);
+        if (l->apart[r]) materialise(l, r);
     }
 }
 
@@ -276,16 +279,24 @@ static void place_outputs(Lowering *l)
     }
 }
 
-void lower_fuse(Lowering *l)
+static void fuse_once(Lowering *l)
 {
-    mark_live(l);
-    mark_batched(l);
+    l->ngroup = 0;
     for (Ref r = 0; r < l->g->n; r++) {
         l->group_of[r] = l->dep[r] = -1;
+        l->stored[r] = false;
     }
     for (Ref r = 0; r < l->g->n; r++)
         if (l->live[r]) place(l, r);
     place_outputs(l);
     melt(l);
     mark_stored(l);
+}
+
+void lower_fuse(Lowering *l)
+{
+    mark_live(l);
+    mark_batched(l);
+    do fuse_once(l);
+    while (fuse_narrow(l));
 }

@@ -32,8 +32,10 @@ typedef struct Lowering {
     const Graph *g;
     Phase *phase;
     bool *live, *batched, *stored;
-    int *group_of; /* node -> group, or -1 */
-    int *dep;      /* node -> latest group its value needs, or -1 */
+    bool *apart;    /* a view to be copied to memory before it is read */
+    uint32_t *most; /* members of a group with this root; 0: any number */
+    int *group_of;  /* node -> group, or -1 */
+    int *dep;       /* node -> latest group its value needs, or -1 */
     Group *group;
     uint32_t ngroup, group_cap;
     int *out_group;     /* graph output -> group that stores it, or -1: a state left as it is */
@@ -42,6 +44,8 @@ typedef struct Lowering {
     int64_t (*halo)[6]; /* node -> least halo: low of 3 spatial axes, high of 3 */
 } Lowering;
 
+/* fuse_fit.c: true if a group is too large for a kernel, and limits it for fusing anew. */
+bool fuse_narrow(Lowering *);
 /* fuse.c: fills group, group_of, dep, stored. */
 void lower_fuse(Lowering *);
 /* Has an earlier kernel stored r when group `own` runs? Not a copy that a later claim asked for. */
