@@ -16,7 +16,7 @@
 enum { N_TILE_ROWS, N_TILE_COLS, N_BLOCKS, N_UNROLL, N_BY_GROUP }; /* Offer.number */
 enum { S_SAMPLE, S_GROUP, S_ROW, S_COL };                          /* Tile.scalar, in points */
 enum { A_SAMPLE, A_BLOCK, A_ROW, A_COL, A_LANE };                  /* kernel axes */
-enum { MOST_CLASSES = 16 };
+enum { MOST_CLASSES = 16, LINE = 64 };                             /* bytes of a cache line */
 
 /* ---- the bid ---- */
 static bool tap_fits(const Target *t, const Contract *c, const TapShape *s)
@@ -157,6 +157,29 @@ static void tap_steps(Walk *w, void *user, LLVMValueRef in, LLVMValueRef wt, LLV
     }
 }
 
+/* Does prefetching pay? Where points are apart the hardware does not foresee what a tile reads, and
+ * where there is one tap and several samples little of it is near. Other kernels find most of their
+ * data in the nearest cache, and in short sums stores are what takes time. */
+static bool wants_ahead(const Emit *e)
+{
+    bool once = e->y.taps * e->x.taps == 1 && e->w->k->contract.batch > 1;
+    return e->blocks >= 8 && (once || e->x.in_point > 1);
+}
+
+/* The lines that the next tile reads where this one stands: below if a tile is a row, else to the
+ * right. */
+static void tap_ahead(Walk *w, void *user, LLVMValueRef in)
+{
+    const Shape *s = user;
+    const Emit *e = s->e;
+    int64_t row = e->y.in_point * e->in_row, col = e->x.in_point * e->in_col;
+    int64_t next = s->tw == e->x.points ? s->th * row : s->tw * col;
+    int64_t line = LINE / dtype_bytes(w->k->contract.dtype), each = line > col ? line / col : 1;
+    for (int64_t y = 0; y < s->th; y++)
+        for (int64_t x = 0; x < s->tw; x += each)
+            tile_prefetch(w, tile_at_const(w, e->elem, in, next + y * row + x * col));
+}
+
 /* Address of data channel 0 under tap (0, 0) of the tile's first point. */
 static LLVMValueRef first_data(const Emit *e, Tile *t)
 {
@@ -183,6 +206,7 @@ static void tap_sums(Tile *t, const Shape *s, LLVMValueRef *acc)
               .nlevel = 4,
               .nacc = (int)(s->th * s->tw * e->p.c),
               .body = tap_steps,
+              .enter = wants_ahead(e) ? tap_ahead : NULL,
               .user = (void *)s,
               .level = {{"block", e->blocks, 1, e->in_block, e->wt_block},
                         {"ky", e->y.taps, 1, e->y.in_tap * e->in_row, e->y.k_tap * e->wt_row},

@@ -178,6 +178,16 @@ LLVMValueRef tile_load(Walk *w, LLVMTypeRef type, LLVMValueRef at, int align)
     return v;
 }
 
+void tile_prefetch(Walk *w, LLVMValueRef at)
+{
+    LLVMTypeRef ptr = LLVMTypeOf(at), i32 = LLVMInt32TypeInContext(w->ctx);
+    unsigned id = LLVMLookupIntrinsicID("llvm.prefetch", 13);
+    LLVMValueRef fn = LLVMGetIntrinsicDeclaration(w->mod, id, &ptr, 1);
+    LLVMValueRef read = LLVMConstInt(i32, 0, 0), near = LLVMConstInt(i32, 3, 0);
+    LLVMValueRef arg[] = {at, read, near, LLVMConstInt(i32, 1, 0)}; /* 1: data */
+    LLVMBuildCall2(w->b, LLVMIntrinsicGetType(w->ctx, id, &ptr, 1), fn, arg, 4, "");
+}
+
 LLVMValueRef tile_fma(Walk *w, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
 {
     if (!w->target->fma) return LLVMBuildFAdd(w->b, LLVMBuildFMul(w->b, a, b, ""), c, "");
@@ -249,6 +259,7 @@ static void nest_level(Walk *w, const Nest *n, int level, LLVMValueRef in, LLVMV
         return;
     }
     const Level *v = &n->level[level];
+    if (n->enter && level == n->nlevel - 1) n->enter(w, n->user, in);
     if (v->extent <= v->step) {
         nest_level(w, n, level + 1, in, wt, acc);
         return;

@@ -40,6 +40,7 @@ LLVMValueRef tile_at(Walk *, LLVMTypeRef elem, LLVMValueRef base, LLVMValueRef i
                      int64_t scale);
 LLVMValueRef tile_at_const(Walk *, LLVMTypeRef elem, LLVMValueRef base, int64_t index);
 LLVMValueRef tile_load(Walk *, LLVMTypeRef, LLVMValueRef at, int align);
+void tile_prefetch(Walk *, LLVMValueRef at); /* to the nearest cache; any address will do */
 /* a*b + c, rounded once where the target has it. */
 LLVMValueRef tile_fma(Walk *, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 LLVMValueRef tile_real(LLVMValueRef model, double); /* constant of model's type, a vector's too */
@@ -63,6 +64,7 @@ typedef struct Nest {
     int nlevel, nacc;
     Level level[MAX_LEVELS];
     void (*body)(Walk *, void *user, LLVMValueRef in, LLVMValueRef wt, LLVMValueRef *acc);
+    void (*enter)(Walk *, void *user, LLVMValueRef in); /* before the innermost loop; or NULL */
     void *user;
 } Nest;
 void nest_emit(Walk *, const Nest *, LLVMValueRef in, LLVMValueRef wt, LLVMValueRef *acc);

@@ -120,6 +120,8 @@ static const Case cases[] = {
     {.ic = 16, .oc = 32, .ih = 1, .iw = 1, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
     {.ic = 16, .oc = 48, .ih = 9, .iw = 28, .kh = 1, .kw = 1, .stride = 1},
     {.ic = 32, .oc = 64, .ih = 14, .iw = 14, .kh = 1, .kw = 1, .stride = 2},
+    {.ic = 128, .oc = 32, .ih = 3, .iw = 28, .kh = 1, .kw = 1, .stride = 1},
+    {.ic = 128, .oc = 16, .ih = 7, .iw = 7, .kh = 3, .kw = 3, .stride = 2, .pad = SAME(1)},
     {.ic = 16, .oc = 32, .ih = 10, .iw = 28, .kh = 3, .kw = 3, .stride = 2, .pad = SAME(1)},
     {.ic = 32, .oc = 16, .ih = 13, .iw = 11, .kh = 3, .kw = 3, .stride = 2, .pad = {0, 1, 1, 0}},
     {.ic = 16, .oc = 16, .ih = 14, .iw = 9, .kh = 5, .kw = 5, .stride = 1, .pad = SAME(2)},
