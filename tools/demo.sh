@@ -36,9 +36,19 @@ echo "== $out/demo: Fashion-MNIST test images"
 "$out/demo" "$out/images-idx3" "$out/labels-idx1"
 echo "object          $(($(wc -c <"$out/fashion.o"))) bytes, weights within"
 
+images=$data/t10k-images-idx3-ubyte.gz labels=$data/t10k-labels-idx1-ubyte.gz
+echo "== adjoint ara: the least change that fools, for 100 images"
+build/release/tools/adjoint ara tools/demo/fashion.onnx "$images" --labels "$labels" --limit 100 \
+    -o "$out/ara.csv" >"$out/ara.txt"
+sed -n '/^sizes/p; /^ARA/p; /^speed/p' "$out/ara.txt"
+echo "== adjoint explain: what would make the next likely class of four images"
+build/release/tools/adjoint explain tools/demo/fashion.onnx "$images" --labels "$labels" \
+    --limit 4 -o "$out/sheet.png"
+
 cat <<END
 
 What to try next:
+  look at $out/sheet.png, read $out/ara.txt
   less $out/fashion.h                   how to call it; a ten-line example
   build/release/tools/adjoint attack tools/demo/fashion.onnx $data/t10k-images-idx3-ubyte.gz \\
       --labels $data/t10k-labels-idx1-ubyte.gz --eps 16/255 --step 4/255 --steps 20 --limit 500
