@@ -66,6 +66,11 @@ bool adj_read_tensor(const char *path, AdjArray *out, AdjError *);
  * in .a .so .s .ll .ir .kernels .ptx by kind. All or nothing: files appear by renaming. */
 bool adj_write(AdjCompiled *, const char *out, AdjEmit, AdjError *);
 
+/* Writes the weights of `model`, an ONNX file, to `out`, in the layout of the model compiled with
+ * weights_file whose manifest is given. False, and no file, if their structures differ. Inputs that
+ * were given constants (consts) are not known to the manifest: such models are refused. */
+bool adj_pack(const char *manifest, const char *model, const char *out, AdjError *);
+
 /* The same object bytes, loaded here. Valid until adj_compiled_free. */
 const AdjModel *adj_load_here(AdjCompiled *, AdjError *);
 const void *adj_weights(const AdjCompiled *, uint64_t *bytes); /* NULL if embedded */

@@ -90,6 +90,7 @@ static void import(AdjCompiled *c)
                       .nstd = o->nstd,
                       .scale = o->scale,
                       .nhwc = o->nhwc,
+                      .weights = o->weights_file,
                       .image = &c->image,
                       .keep_batch = o->batch == BATCH_NONE};
     memcpy(oo.mean, o->mean, sizeof oo.mean);
@@ -177,17 +178,6 @@ static void add_programs(AdjCompiled *c)
 
 /* ---- lowering ---- */
 
-static uint64_t model_hash(AdjCompiled *c)
-{
-    Str s = {0};
-    for (int i = 0; i < c->nspec; i++) graph_print(&s, c->spec[i].step);
-    str_fmt(&s, "%s %s %d %d %d %d", c->target->triple, c->cpus, c->opt.weights_file, c->opt.trace,
-            c->opt.generic, c->opt.no_winograd);
-    uint64_t h = hash_bytes(s.s, s.n, 1);
-    str_free(&s);
-    return h;
-}
-
 static Module *lower_for(AdjCompiled *c, const Target *target)
 {
     Module *m = module_new(c->arena, c->opt.prefix);
@@ -196,7 +186,6 @@ static Module *lower_for(AdjCompiled *c, const Target *target)
     m->precision = c->model.dtype;
     m->embed = !c->opt.weights_file;
     m->trace = c->opt.trace;
-    m->hash = model_hash(c);
     for (int i = 0; i < c->nspec; i++) lower_program(m, target, &c->spec[i]);
     module_finish(m);
     return m;
@@ -207,6 +196,8 @@ static void lower(AdjCompiled *c)
     double start = wall_seconds();
     for (int i = 0; i < c->nvariant; i++) c->variant[i].module = lower_for(c, c->variant[i].target);
     variants_join(c);
+    uint64_t hash = model_hash(c);
+    for (int i = 0; i < c->nvariant; i++) c->variant[i].module->hash = hash;
     if (c->opt.print_after && !strcmp(c->opt.print_after, "lower")) {
         c->printed = true;
         Str s = {0};

@@ -43,11 +43,13 @@ double wall_seconds(void);
 void variants_open(AdjCompiled *);
 void variants_join(AdjCompiled *);
 Bytes variants_emit(const AdjCompiled *, EmitKind, int64_t *stack);
-const Bytes *compiled_object(AdjCompiled *);                     /* err()s on failure */
+uint64_t model_hash(const AdjCompiled *);    /* structure.c; after the lowering */
+const Bytes *compiled_object(AdjCompiled *); /* err()s on failure */
 const char *compiled_c_name(AdjCompiled *, const char *program); /* "pgd-linf" -> "pgd_linf" */
 /* Text of the generated header; manifest as JSON (heap). */
 void header_text(AdjCompiled *, Str *, const char *base_name);
 char *manifest_text(AdjCompiled *, bool with_graph);
+struct json_t *options_json(AdjCompiled *); /* pack.c: what it needs to compile alike */
 
 /* One guard for every public function: runs fn(c), turns an err() into AdjError. */
 bool guarded_call(void (*fn)(void *), void *arg, AdjError *);

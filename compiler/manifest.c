@@ -165,6 +165,7 @@ char *manifest_text(AdjCompiled *c, bool with_graph)
                   "weights_embedded", m->embed, "weights_bytes", (json_int_t)m->const_bytes,
                   "object_bytes", (json_int_t)(code ? code->size : 0), "kernels", m->nkernel);
     if (code) json_object_set_new(j, "imports", imports_json(c->arena, code));
+    if (!m->embed) json_object_set_new(j, "options", options_json(c));
     if (with_graph) json_object_set_new(j, "graph", model_json(c));
     json_t *entries = json_array();
     for (int i = 0; i < m->nprogram; i++) json_array_append_new(entries, program_json(c, i));

@@ -53,6 +53,9 @@ typedef struct OnnxOptions {
      * constants. */
     struct OnnxParams *params;
     const char **image; /* NULL, or gets the file's name of the input that the graph calls "x" */
+    /* Float initializers of rank 1 and up become graph_weight()s, numbered as they are first used:
+     * files of one architecture make graphs of one structure, whatever their values and names. */
+    bool weights;
     int nfixed;
     const OnnxFixed *fixed;
 } OnnxOptions;

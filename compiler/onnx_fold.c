@@ -18,13 +18,13 @@ static bool evaluable(Op op)
     return c != CL_SOURCE && c != CL_CONTRACT && op != OP_allreduce;
 }
 
-/* Elements of the operands, or -1 if one is no constant or too large. */
+/* Elements of the operands, or -1 if one is no constant, a weight, or too large. */
 static int64_t constant_operands(const Graph *g, int n, const Ref *args)
 {
     int64_t total = 0;
     for (int i = 0; i < n; i++) {
         const Node *a = &g->node[args[i]];
-        if (a->op != OP_const || type_count(a->type) > MAX_READ) return -1;
+        if (a->op != OP_const || a->value->id || type_count(a->type) > MAX_READ) return -1;
         total += type_count(a->type);
     }
     return total;

@@ -70,11 +70,29 @@ static Ref as_param(OnnxWalk *w, const Value *v)
     return b_param(w->g, v->name, n->type);
 }
 
+/* A float weight as one that may be exchanged. */
+static Ref as_weight(OnnxWalk *w, Ref r)
+{
+    Arena *a = w->g->arena;
+    if (r >= w->g->n) return r; /* without elements */
+    Node n = w->g->node[r];
+    if (n.op != OP_const || !dtype_is_float(n.type.dtype) || n.type.rank < 1) return r;
+    int64_t count = type_count(n.type), size = dtype_bytes(n.type.dtype);
+    const char *data = n.value->data;
+    if (n.value->splat) {
+        char *all = arena_alloc(a, (size_t)(count * size));
+        for (int64_t i = 0; i < count; i++) memcpy(all + i * size, data, (size_t)size);
+        data = all;
+    }
+    return graph_weight(w->g, n.type, data, ++w->weights);
+}
+
 static Ref load_initializer(OnnxWalk *w, Value *v)
 {
     Origin before = w->g->current;
     graph_set_origin(w->g, onnx_printable(w->g->arena, v->name));
     v->ref = onnx_tensor(w->g, w->path, v->init);
+    if (w->opts->weights) v->ref = as_weight(w, v->ref);
     if (w->single) v->ref = onnx_single(w->g, v->ref);
     if (w->opts->params) v->ref = as_param(w, v);
     v->init = NULL;

@@ -37,6 +37,7 @@ typedef struct OnnxWalk {
     const OnnxNode *caller; /* the call of the function that is walked over; NULL: the graph */
     int64_t opset, batch;
     bool single; /* f16, bf16 and f64 become f32: see onnx_inputs.c */
+    uint64_t weights; /* numbered so far */
     int depth;   /* of calls and branches */
     int64_t nodes_left;
 } OnnxWalk;

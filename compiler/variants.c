@@ -63,12 +63,22 @@ typedef struct Blob {
     int64_t size;
 } Blob;
 
+/* May they share a place? Weights may not for their bytes: those may be exchanged. What a target
+ * packs, it packs in its own way. */
+static bool same_part(const ModConst *a, const ModConst *b)
+{
+    if (a->bytes != b->bytes || (a->value->id != 0) != (b->value->id != 0)) return false;
+    if (!a->value->id) return true;
+    return !a->target && !b->target && a->value->hash == b->value->hash &&
+           layout_eq(&a->layout, &b->layout);
+}
+
 /* The place of equal bytes, or a new one at the end. */
 static int64_t place(Blob *b, const ModConst *c, const uint8_t *bytes)
 {
     uint64_t hash = hash_bytes(bytes, (size_t)c->bytes, 1);
     for (uint32_t i = 0; i < b->n; i++)
-        if (b->hash[i] == hash && b->part[i]->bytes == c->bytes &&
+        if (b->hash[i] == hash && same_part(b->part[i], c) &&
             !memcmp(b->bytes[i], bytes, (size_t)c->bytes))
             return b->part[i]->offset;
     GROW(b->arena, b->part, b->n, b->cap);

@@ -75,15 +75,21 @@ static uint64_t name_hash(const char *name)
     return hash_bytes(name, strlen(name), 1);
 }
 
+uint64_t node_attrs_hash(const Node *n, uint64_t seed)
+{
+    for (int i = 0; i < op_info[n->op].nattr; i++) {
+        size_t size;
+        const void *p = attr_bytes(op_info[n->op].attr[i].kind, &n->attr[i], &size);
+        seed = hash_bytes(p, size, seed);
+    }
+    return seed;
+}
+
 static uint64_t node_hash(const Node *n)
 {
     if (is_named(n)) return name_hash(n->attr[0].s);
     uint64_t h = hash_bytes(n->args, sizeof(Ref) * (size_t)n->nargs, 2 + (uint64_t)n->op);
-    for (int i = 0; i < op_info[n->op].nattr; i++) {
-        size_t size;
-        const void *p = attr_bytes(op_info[n->op].attr[i].kind, &n->attr[i], &size);
-        h = hash_bytes(p, size, h);
-    }
+    h = node_attrs_hash(n, h);
     return n->value ? h ^ n->value->hash : h;
 }
 
@@ -92,6 +98,7 @@ static bool const_eq(const Const *a, const Const *b)
     if (a == b) return true;
     if (!a || !b || a->hash != b->hash || a->splat != b->splat || !type_eq(a->type, b->type))
         return false;
+    if (a->id || b->id) return a->id == b->id;
     int64_t n = a->splat ? dtype_bytes(a->type.dtype) : type_bytes(a->type);
     return !memcmp(a->data, b->data, (size_t)n);
 }
@@ -210,9 +217,16 @@ uint64_t const_hash(Type t, bool splat, const void *data)
     return hash_bytes(data, (size_t)n, h + splat);
 }
 
+uint64_t const_key(const Const *c)
+{
+    if (!c->id) return const_hash(c->type, c->splat, c->data);
+    uint64_t seed = hash_bytes(&c->id, sizeof c->id, 3 + (uint64_t)c->type.dtype);
+    return hash_bytes(c->type.dim, sizeof c->type.dim[0] * (size_t)c->type.rank, seed);
+}
+
 bool const_is_large(const Const *c)
 {
-    return !c->splat && type_count(c->type) > SMALL_CONST;
+    return c->id || (!c->splat && type_count(c->type) > SMALL_CONST);
 }
 
 /* Bool becomes 0/1, and constants printed whole have one NaN: reading gives the same back. */
@@ -233,7 +247,7 @@ static bool all_equal(Type t, const void *data)
 
 static Ref put_const(Graph *g, Const *c, bool owned)
 {
-    c->hash = const_hash(c->type, c->splat, c->data);
+    c->hash = const_key(c);
     Node n = {.op = OP_const, .value = c, .type = c->type};
     return put_node(g, &n, owned);
 }
@@ -255,6 +269,15 @@ Ref graph_const(Graph *g, Type t, const void *dense)
     if (!c.splat) return put_const(g, &c, owned);
     memcpy(one, dense, (size_t)dtype_bytes(t.dtype));
     return graph_splat_bits(g, t, one);
+}
+
+Ref graph_weight(Graph *g, Type t, const void *dense, uint64_t id)
+{
+    const char *fault = type_check(t);
+    if (fault) fail(g, OP_const, fault);
+    check(id);
+    Const c = {.type = type_of(t.dtype, t.rank, t.dim), .id = id, .data = dense};
+    return put_const(g, &c, false);
 }
 
 Ref graph_splat_bits(Graph *g, Type t, void *one)

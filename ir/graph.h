@@ -84,7 +84,8 @@ Op op_by_name(const char *name); /* OP_COUNT if unknown */
 /* ---- constants ---- */
 typedef struct Const {
     Type type;
-    uint64_t hash;    /* of type and contents */
+    uint64_t hash;    /* of type and contents; of a weight: of type and id */
+    uint64_t id;      /* 0, or which weight this is: equal to no other, whatever the contents */
     bool splat;       /* every element equal: data holds one element */
     const void *data; /* dense, row-major, packed as dtype_bytes() each; bool is one byte 0/1 */
 } Const;
@@ -134,6 +135,10 @@ Graph *graph_new(Arena *, const char *name);
 Ref graph_node(Graph *, Op, int nargs, const Ref *args, const Attr *attr);
 Ref graph_const(Graph *, Type, const void *dense); /* copies; detects splats */
 Ref graph_splat(Graph *, Type, double value);      /* value converted to the dtype */
+/* A constant whose contents may be exchanged later: never a splat, and equal only to one of the
+ * same type and id (not 0), so what is made of the graph depends on no value of it. */
+Ref graph_weight(Graph *, Type, const void *dense, uint64_t id);
+uint64_t node_attrs_hash(const Node *, uint64_t seed);
 void graph_output(Graph *, const char *name, Ref);
 Ref graph_find_input(const Graph *, const char *name);  /* OP_input or OP_param by name, or NOREF */
 Ref graph_find_output(const Graph *, const char *name); /* or NOREF */

@@ -43,7 +43,7 @@ static void check_node(const Check *c, Ref r)
     if ((n->op == OP_const) != (n->value != NULL))
         broken(c, r, "constants have values, others have not");
     check_type(c, r);
-    if (n->value && const_hash(n->type, n->value->splat, n->value->data) != n->value->hash)
+    if (n->value && const_key(n->value) != n->value->hash)
         broken(c, r, "the constant's contents were changed");
     if (graph_lookup(c->g, n) != r) broken(c, r, "an equal node exists, or the node was changed");
 }

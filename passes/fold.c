@@ -52,6 +52,20 @@ static bool within_bytes(const Node *n)
     return type_bytes(wide_type(n->type)) <= FOLD_VALUE_BYTES;
 }
 
+static void know_const(Known *k, const Const *c)
+{
+    k->key = c->hash;
+    k->weight = c->id != 0;
+}
+
+static void know_arg(Known *k, const Known *arg)
+{
+    k->key = hash_bytes(&arg->key, sizeof arg->key, k->key);
+    k->weight = k->weight || arg->weight;
+    if (arg->source > k->source) k->source = arg->source;
+    if (arg->depth >= k->depth) k->depth = arg->depth + 1;
+}
+
 /* Arguments come first in the graph and are asked first, so this does not recurse deeply. */
 bool fold_known(Fold *f, Ref r)
 {
@@ -59,12 +73,12 @@ bool fold_known(Fold *f, Ref r)
     const Node *n = &f->g->node[r];
     if (k.state) return k.state > 0;
     bool yes = n->op == OP_const || n->op == OP_iota || is_foldable_class[op_info[n->op].cls];
-    if (n->op == OP_const) k.source = stored_bytes(n);
+    k.key = node_attrs_hash(n, (uint64_t)n->op);
+    if (n->op == OP_const) k.source = stored_bytes(n), know_const(&k, n->value);
     for (int i = 0; yes && i < n->nargs; i++) {
         yes = fold_known(f, n->args[i]);
         Known arg = *known_of(f, n->args[i]);
-        if (arg.source > k.source) k.source = arg.source;
-        if (arg.depth >= k.depth) k.depth = arg.depth + 1;
+        know_arg(&k, &arg);
     }
     k.state = yes && within_bytes(n) && k.depth <= FOLD_DEPTH ? 1 : -1;
     *known_of(f, r) = k;
@@ -186,6 +200,7 @@ static void keep_wide(Fold *f, Ref made, Tensor wide, int64_t source)
     int64_t bytes = type_bytes(wide.type);
     if (k->state) return;
     *k = (Known){.state = 1, .source = source};
+    know_const(k, f->g->node[made].value);
     if (bytes > f->kept) return;
     f->kept -= bytes;
     k->wide = (Tensor){wide.type, arena_dup(f->temp, wide.data, (size_t)bytes)};
@@ -205,7 +220,9 @@ static Ref store(Fold *f, Ref r)
     Type t = f->g->node[r].type;
     Tensor wide = value_of(f, r);
     Tensor narrow = wide.type.dtype == t.dtype ? wide : convert(f, wide, t.dtype);
-    Ref made = graph_const(f->g, t, narrow.data);
+    Known k = *known_of(f, r);
+    Ref made = k.weight ? graph_weight(f->g, t, narrow.data, k.key | 1)
+                        : graph_const(f->g, t, narrow.data);
     keep_wide(f, made, wide, known_of(f, r)->source);
     scratch_drop(f);
     return made;

@@ -19,6 +19,8 @@ enum { FOLD_DEPTH = 256 };  /* nodes that are not stored below one that is: boun
 typedef struct Known { /* of one node */
     int state;         /* 0 not looked at, 1 constant, -1 not */
     int depth;         /* of what must be computed for its value, itself included */
+    bool weight;       /* its value depends on weights, so it is one as well */
+    uint64_t key;      /* of the expression: which weight it is */
     int64_t source;    /* bytes of the largest stored constant it is made of */
     Tensor wide;       /* its value, floats as f64; no data until computed */
 } Known;

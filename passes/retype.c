@@ -13,6 +13,7 @@ static Ref retype_const(Graph *g, const Const *c, DType to)
     int64_t n = type_count(c->type);
     char *data = NEW_N(g->arena, char, n *dtype_bytes(to));
     for (int64_t i = 0; i < n; i++) elem_set(to, data, i, elem_get(from, c->data, i));
+    if (c->id) return graph_weight(g, type_with(c->type, to), data, c->id);
     return graph_const(g, type_with(c->type, to), data);
 }
 

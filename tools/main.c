@@ -15,6 +15,7 @@ static const struct {
     const char *help;
 } commands[] = {
     {"compile", cmd_compile, "write an object, its header and its manifest"},
+    {"pack", cmd_pack, "weights of another file for a compiled model"},
     {"run", cmd_run, "classify images"},
     {"attack", cmd_attack, "attack images, and say how robust the model is"},
     {"ara", cmd_ara, "the curve of accuracy over perturbation size, and its area"},

@@ -600,6 +600,29 @@ static void test_build(void)
     arena_free(a);
 }
 
+/* Weights are told apart by their number, whatever they hold. */
+static void test_weights(void)
+{
+    Arena *a = arena_new();
+    Graph *g = graph_new(a, "weights"), *h = graph_new(a, "weights");
+    float ones[6] = {1, 1, 1, 1, 1, 1}, other[6] = {0, 1, 2, 3, 4, 5};
+    Ref w = graph_weight(g, f32_23(), ones, 1);
+    EXPECT(w != graph_const(g, f32_23(), ones) && w != graph_splat(g, f32_23(), 1));
+    EXPECT(w != graph_weight(g, f32_23(), ones, 2));
+    EXPECT(w == graph_weight(g, f32_23(), ones, 1) && !g->node[w].value->splat);
+    graph_verify(g, "weights");
+    Str one = {0}, two = {0};
+    Graph *k = graph_new(a, "weights");
+    graph_output(h, "y", graph_weight(h, f32_23(), other, 1));
+    graph_output(k, "y", graph_copy(k, g, w, NULL));
+    graph_print(&one, k);
+    graph_print(&two, h);
+    EXPECT(!strcmp(one.s, two.s));
+    str_free(&one);
+    str_free(&two);
+    arena_free(a);
+}
+
 int main(int argc, char **argv)
 {
     const char *path = argc > 1 ? argv[1] : "test_graph.consts";
@@ -609,6 +632,7 @@ int main(int argc, char **argv)
     test_conversions();
     test_consing();
     test_origins();
+    test_weights();
     for (int i = 0; i < COUNT(cases); i++) test_case(&cases[i]);
     test_round_trip();
     test_sidecar(path);
