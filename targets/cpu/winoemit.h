@@ -26,6 +26,8 @@ typedef struct WinoPlace {
     LLVMValueRef n, row, col; /* sample; row and column of tiles */
 } WinoPlace;
 
+/* i64 v / by, both below 2^31: 32-bit machines have no 64-bit division without a library. */
+LLVMValueRef wino_divide(Walk *, LLVMValueRef v, int64_t by);
 WinoPlace wino_place(const WinoEmit *, Walk *, LLVMValueRef tile);
 /* Scratch: [plane] [channel / V] [tile of block] [V], transformed data and products. */
 LLVMValueRef wino_data_planes(const WinoEmit *, Walk *);

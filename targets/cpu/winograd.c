@@ -23,6 +23,9 @@ static bool wino_fits(const Target *t, const Contract *c, const TapShape *s)
     if (t->gpu || !t->winograd || lanes < 4 || c->dtype != DT_F32) return false;
     for (int i = 0; i < 2; i++)
         if (s->kernel[i] != WINO_TAPS || s->stride[i] != 1 || s->dilation[i] != 1) return false;
+    int64_t tiles[2];
+    wino_tiles(s, tiles); /* numbers of tiles are divided in 32 bits */
+    if (tiles[0] * tiles[1] >= INT32_MAX / 2 / c->batch) return false;
     return s->data_ch % lanes == 0 && s->result_ch % lanes == 0;
 }
 
@@ -109,10 +112,19 @@ static WinoEmit read_kernel(Walk *w)
 }
 
 /* ---- places ---- */
+LLVMValueRef wino_divide(Walk *w, LLVMValueRef v, int64_t by)
+{
+    LLVMTypeRef narrow = LLVMInt32TypeInContext(w->ctx);
+    LLVMValueRef n = LLVMBuildTrunc(w->b, v, narrow, "");
+    n = LLVMBuildUDiv(w->b, n, LLVMConstInt(narrow, (unsigned long long)by, false), "");
+    return LLVMBuildZExt(w->b, n, LLVMTypeOf(v), "");
+}
+
 static LLVMValueRef divide(Walk *w, LLVMValueRef v, int64_t by, LLVMValueRef *rest)
 {
-    *rest = LLVMBuildURem(w->b, v, walk_i64(w, by), "");
-    return LLVMBuildUDiv(w->b, v, walk_i64(w, by), "");
+    LLVMValueRef q = wino_divide(w, v, by);
+    *rest = LLVMBuildSub(w->b, v, tile_affine(w, q, by, 0), "");
+    return q;
 }
 
 WinoPlace wino_place(const WinoEmit *e, Walk *w, LLVMValueRef tile)
@@ -174,7 +186,7 @@ void winograd_emit(Walk *w)
     e.from = tile_affine(w, from, tiles, 0);
     e.to = tile_affine(w, to, tiles, 0);
     LLVMValueRef most = tile_affine(w, LLVMBuildSub(w->b, e.to, e.from, ""), 1, e.p.block - 1);
-    LLVMValueRef blocks = LLVMBuildUDiv(w->b, most, walk_i64(w, e.p.block), "");
+    LLVMValueRef blocks = wino_divide(w, most, e.p.block);
     tile_range(w, "block", walk_i64(w, 0), blocks, over_block, &e);
     claim_end(w, end);
 }

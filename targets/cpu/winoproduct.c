@@ -109,7 +109,7 @@ Tile wino_product_stage(const WinoEmit *e)
     Tile t = tile_begin(e->w, "products");
     Product p = {.e = e};
     LLVMValueRef most = tile_affine(&t.w, t.scalar[S_COUNT], 1, e->p.t - 1);
-    p.chunks = LLVMBuildUDiv(t.w.b, most, walk_i64(&t.w, e->p.t), "");
+    p.chunks = wino_divide(&t.w, most, e->p.t);
     tile_for(&t.w, "plane", 0, WINO_PLANES, 1, product_plane, &p);
     tile_end(&t);
     return t;
