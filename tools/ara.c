@@ -19,8 +19,6 @@
 #include "tools/progress.h"
 #include "tools/say.h"
 
-enum { MAX_HYPER = 16 };
-
 typedef struct Ara {
     const AraPlan *plan;
     AraResult *r;
@@ -182,40 +180,22 @@ static int classify(Ara *a, AraRow *row, int64_t n)
     return 0;
 }
 
-typedef union Number {
-    double f64;
-    float f32;
-    int32_t i32;
-} Number;
-
-/* Hyperparameters by name, in the type that the entry wants. */
-static void set_hyper(const Ara *a, Number *number, const void **hyper)
+static void set_hypers(const Ara *a, Hypers *h)
 {
     const AraPlan *p = a->plan;
-    const struct {
-        const char *name;
-        double value;
-    } values[] = {{"eps", p->eps}, {"mu", p->mu}, {"box", p->box}};
-    for (int i = 0; i < 3; i++) {
-        int k = adj_hyper(a->b.entry, values[i].name);
-        int dtype = a->b.entry->hyper[k].dtype;
-        if (dtype == ADJ_F64)
-            number[k].f64 = values[i].value;
-        else if (dtype == ADJ_F32)
-            number[k].f32 = (float)values[i].value;
-        else
-            number[k].i32 = (int32_t)values[i].value;
-        hyper[k] = &number[k];
-    }
+    const AdjEntry *e = a->b.entry;
+    hypers_set(h, e, adj_hyper(e, "eps"), p->eps);
+    hypers_set(h, e, adj_hyper(e, "mu"), p->mu);
+    hypers_set(h, e, adj_hyper(e, "box"), p->box);
 }
 
 static int attack(Ara *a, int64_t n)
 {
-    Number number[MAX_HYPER];
-    const void *hyper[MAX_HYPER] = {NULL};
+    Hypers hypers = {0};
     AdjStatus status;
-    set_hyper(a, number, hyper);
-    AdjCall call = {.n = n, .ids = a->ids, .steps = a->plan->steps, .io = a->b.io, .hyper = hyper};
+    set_hypers(a, &hypers);
+    AdjCall call = {
+        .n = n, .ids = a->ids, .steps = a->plan->steps, .io = a->b.io, .hyper = hypers.at};
     double start = seconds_now();
     int e = harness_call(&a->h, a->b.entry, &call, &status);
     a->r->seconds += seconds_now() - start;

@@ -14,14 +14,6 @@
 #include "tools/progress.h"
 #include "tools/say.h"
 
-enum { MAX_HYPER = 16 };
-
-typedef union Number {
-    double f64;
-    float f32;
-    int32_t i32;
-} Number;
-
 typedef struct Attack {
     const AttackPlan *plan;
     AttackResult *r;
@@ -31,33 +23,20 @@ typedef struct Attack {
     int64_t *labels, *before; /* of one chunk: true classes, predicted classes */
     char *saved;              /* adversarial images of all samples, if wanted */
     void *rounded;            /* those of one chunk in 8 bits, if wanted */
-    Number number[MAX_HYPER];
-    const void *hyper[MAX_HYPER];
+    Hypers hypers;
     bool warned;
 } Attack;
 
 /* ---- parameters ---- */
 
-static void store(Number *n, int dtype, double v)
-{
-    if (dtype == ADJ_F64)
-        n->f64 = v;
-    else if (dtype == ADJ_F32)
-        n->f32 = (float)v;
-    else
-        n->i32 = (int32_t)v;
-}
-
 static int set_hyper(Attack *a, const char *option, const char *name, double v)
 {
     int k = adj_hyper(a->b.entry, name);
-    if (k < 0 || k >= MAX_HYPER)
-        return fail_usage("%s: %s has no parameter %s", option, a->b.entry->name, name);
+    if (k < 0) return fail_usage("%s: %s has no parameter %s", option, a->b.entry->name, name);
     const AdjHyper *h = &a->b.entry->hyper[k];
     if (!(v >= h->lo && v <= h->hi))
         return fail_usage("%s: %g is not between %g and %g", option, v, h->lo, h->hi);
-    store(&a->number[k], h->dtype, v);
-    a->hyper[k] = &a->number[k];
+    hypers_set(&a->hypers, a->b.entry, k, v);
     return 0;
 }
 
@@ -232,7 +211,7 @@ static int attack_chunk(Attack *a, int64_t at, int64_t n)
                     .first_id = (uint64_t)(a->s.first + at),
                     .steps = a->plan->steps,
                     .io = a->b.io,
-                    .hyper = a->hyper};
+                    .hyper = a->hypers.at};
     double start = seconds_now();
     int e = harness_call(&a->h, a->b.entry, &call, &status);
     a->r->seconds += seconds_now() - start;

@@ -43,14 +43,6 @@ static int byte_of(double v)
     return v <= 0 ? 0 : v >= 1 ? 255 : (int)lrint(v * 255);
 }
 
-static void set_value(const AdjTensor *t, void *data, int64_t i, double v)
-{
-    if (t->dtype == ADJ_F64)
-        ((double *)data)[i] = v;
-    else
-        ((float *)data)[i] = (float)v;
-}
-
 /* Sample i of data to 8 bits and back, and its file. */
 static int write_one(const char *folder, const AdjTensor *x, void *data, int64_t i, int64_t index,
                      uint8_t *pixels)
@@ -62,7 +54,7 @@ static int write_one(const char *folder, const AdjTensor *x, void *data, int64_t
         int64_t at = i * c * area + k;
         int b = byte_of(tensor_value(x, data, at));
         pixels[k % area * c + k / area] = (uint8_t)b;
-        set_value(x, data, at, b / 255.0);
+        element_store(x->dtype, data, at, b / 255.0);
     }
     if (snprintf(path, sizeof path, "%s/%06" PRId64 ".png", folder, index) >= (int)sizeof path)
         return fail_input("%s: the name is too long", folder);

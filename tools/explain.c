@@ -15,7 +15,7 @@
 #include "tools/score.h"
 #include "tools/sheet.h"
 
-enum { NEVER = 1000000000, MAX_HYPER = 16 };
+enum { NEVER = 1000000000 };
 
 typedef struct Explain {
     const ExplainPlan *plan;
@@ -45,21 +45,13 @@ static void to_doubles(const Buffers *b, const char *name, int64_t i, int64_t n,
     for (int64_t k = 0; k < n; k++) out[k] = tensor_value(t, data, i * n + k);
 }
 
-static void store(const AdjTensor *t, void *data, int64_t i, double v)
-{
-    if (t->dtype == ADJ_F64)
-        ((double *)data)[i] = v;
-    else
-        ((float *)data)[i] = (float)v;
-}
-
 /* Every sample's pixels: by * the image. */
 static void fill_x(Explain *e, Buffers *b, double by)
 {
     const AdjTensor *t = buffers_tensor(b, "x");
     int64_t each = e->channels * e->pixels;
     for (int64_t i = 0; i < e->n * each; i++)
-        store(t, buffers_data(b, "x"), i, by * e->x[i % each]);
+        element_store(t->dtype, buffers_data(b, "x"), i, by * e->x[i % each]);
 }
 
 static double probability(const Explain *e, int64_t i, int64_t class)
@@ -84,13 +76,11 @@ static int classify(Explain *e, void *x, int64_t n)
 /* Calls an entry with one hyperparameter of its own. */
 static int call_with(Explain *e, Buffers *b, AdjCall *call, const char *name, double value)
 {
-    const void *hyper[MAX_HYPER] = {NULL};
-    float f32 = (float)value;
-    int k = adj_hyper(b->entry, name);
-    hyper[k] = b->entry->hyper[k].dtype == ADJ_F64 ? (const void *)&value : &f32;
+    Hypers hypers = {0};
+    hypers_set(&hypers, b->entry, adj_hyper(b->entry, name), value);
     call->n = e->n;
     call->io = b->io;
-    call->hyper = hyper;
+    call->hyper = hypers.at;
     return harness_call(&e->h, b->entry, call, NULL);
 }
 

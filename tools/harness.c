@@ -148,6 +148,22 @@ double tensor_value(const AdjTensor *t, const void *data, int64_t i)
     }
 }
 
+void element_store(int dtype, void *data, int64_t i, double v)
+{
+    if (dtype == ADJ_F64)
+        ((double *)data)[i] = v;
+    else if (dtype == ADJ_F32)
+        ((float *)data)[i] = (float)v;
+    else
+        ((int32_t *)data)[i] = (int32_t)v;
+}
+
+void hypers_set(Hypers *h, const AdjEntry *e, int k, double v)
+{
+    element_store(e->hyper[k].dtype, &h->room[k], 0, v);
+    h->at[k] = &h->room[k];
+}
+
 int tensor_npy_type(const AdjTensor *t, NpyType *out)
 {
     static const int types[] = {[ADJ_F64] = NPY_F64, [ADJ_F32] = NPY_F32, [ADJ_F16] = NPY_F16,

@@ -41,6 +41,16 @@ void *tensor_new(const AdjTensor *, int64_t samples);
 
 /* Element i of an array of a tensor's type, as a number. */
 double tensor_value(const AdjTensor *, const void *data, int64_t i);
+/* The other way: of f64, f32 and i32. */
+void element_store(int dtype, void *data, int64_t i, double v);
+
+/* Hyperparameters of a call; those that are not set are the entry's defaults. All zero: none is. */
+typedef struct Hypers {
+    const void *at[16]; /* for AdjCall.hyper */
+    double room[16];
+} Hypers;
+/* Number k of the entry (see adj_hyper), in the type it wants. */
+void hypers_set(Hypers *, const AdjEntry *, int k, double v);
 
 /* The element type as .npy has it; says so if it has none. */
 int tensor_npy_type(const AdjTensor *, NpyType *out);

@@ -4,27 +4,8 @@
 # rebuilds, two models in one program, weights beside the object, a shared object, other targets.
 # usage: test_abi.sh ADJOINT MODEL SOURCE_DIR RUNTIME_LIBRARY
 adjoint=$1 model=$2 source=$3 runtime=$4
-passed=0 failed=0 skipped=0
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
+. "${0%/*}/../check.sh"
 
-check() { # check NAME COMMAND...
-    name=$1
-    shift
-    if "$@" > out.txt 2>&1; then
-        passed=$((passed + 1))
-        echo "ok    $name"
-    else
-        failed=$((failed + 1))
-        echo "FAIL  $name"
-        sed 's/^/      /' out.txt
-    fi
-}
-skip() { # skip NAME REASON
-    skipped=$((skipped + 1))
-    echo "skip  $1: $2"
-}
 imports_only() { # imports_only OBJECT NAMES...
     object=$1
     shift
@@ -107,5 +88,4 @@ if [ -r $data/t10k-images-idx3-ubyte.gz ]; then
 else
     skip "the demo" "dataset-fashion-mnist is not installed"
 fi
-echo "abi: $passed passed, $failed failed, $skipped skipped"
-[ $failed = 0 ]
+report abi

@@ -5,23 +5,8 @@
 # refused.
 # usage: test_pack.sh ADJOINT FILL_WEIGHTS LEVEL MAKE_BAD SOURCE
 adjoint=$1 fill=$2 level=$3 make_bad=$4 source=$5
-passed=0 failed=0
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
+. "${0%/*}/../check.sh"
 
-check() { # check NAME COMMAND...
-    name=$1
-    shift
-    if "$@" >out.txt 2>&1; then
-        passed=$((passed + 1))
-        echo "ok    $name"
-    else
-        failed=$((failed + 1))
-        echo "FAIL  $name"
-        sed 's/^/      /' out.txt
-    fi
-}
 differ() {
     ! cmp -s "$1" "$2"
 }
@@ -86,5 +71,4 @@ check "no model" refused 1 "absent.onnx" "$adjoint" pack absent.onnx --manifest 
 check "no room" [ "$("$adjoint" pack own/m.onnx -o nowhere/m.weights --manifest own/m.json 2>&1 |
     grep -c '^adjoint: nowhere/m.weights: cannot be written')" = 1 ]
 check "no -o" [ "$("$adjoint" pack own/m.onnx >/dev/null 2>&1; echo $?)" = 2 ]
-echo "pack: $passed passed, $failed failed"
-[ $failed = 0 ]
+report pack

@@ -6,23 +6,8 @@
 cmake=$1 build=$2 source=$3
 data=${FASHION_MNIST:-/usr/share/datasets/fashion-mnist}
 model=$source/tools/demo/fashion.onnx
-passed=0 failed=0 skipped=0
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
+. "${0%/*}/../check.sh"
 
-check() { # check NAME COMMAND...
-    name=$1
-    shift
-    if "$@" >out.txt 2>&1; then
-        passed=$((passed + 1))
-        echo "ok    $name"
-    else
-        failed=$((failed + 1))
-        echo "FAIL  $name"
-        sed 's/^/      /' out.txt
-    fi
-}
 says() { # says TEXT COMMAND...
     text=$1
     shift
@@ -67,8 +52,6 @@ if [ -r "$data/t10k-images-idx3-ubyte.gz" ]; then
     check "embedded: says what it needs" says "arena" cat embedded.out
     check "a missing file is said" [ "$(classify/classify absent labels-idx1 2>&1)" = absent ]
 else
-    skipped=1
-    echo "skip  running them: $data is not there (dataset-fashion-mnist)"
+    skip "running them" "$data is not there (dataset-fashion-mnist)"
 fi
-echo "examples: $passed passed, $failed failed, $skipped skipped"
-[ $failed = 0 ]
+report examples

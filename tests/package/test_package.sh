@@ -4,27 +4,8 @@
 # pkg-config, find_package with a model as a build step.
 # usage: test_package.sh CMAKE BUILD SOURCE
 cmake=$1 build=$2 source=$3
-passed=0 failed=0 skipped=0
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
+. "${0%/*}/../check.sh"
 
-check() { # check NAME COMMAND...
-    name=$1
-    shift
-    if "$@" >out.txt 2>&1; then
-        passed=$((passed + 1))
-        echo "ok    $name"
-    else
-        failed=$((failed + 1))
-        echo "FAIL  $name"
-        sed 's/^/      /' out.txt
-    fi
-}
-skip() { # skip NAME REASON
-    skipped=$((skipped + 1))
-    echo "skip  $1: $2"
-}
 says() { # says TEXT COMMAND...
     text=$1
     shift
@@ -134,5 +115,4 @@ int main(void) { void *p = adj_arena_new(64); adj_arena_free(p); return !p; }' >
 else
     skip "pkg-config" "it is not installed"
 fi
-echo "package: $passed passed, $failed failed, $skipped skipped"
-[ $failed = 0 ]
+report package

@@ -5,27 +5,8 @@
 # Other machines are qemu's; without it, or without a compiler for them, their lines are skipped.
 # usage: test_platforms.sh ADJOINT MODEL FOLDER_OF_THIS
 adjoint=$1 model=$2 here=$3
-passed=0 failed=0 skipped=0
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
+. "${0%/*}/../check.sh"
 
-check() { # check NAME COMMAND...
-    name=$1
-    shift
-    if "$@" > out.txt 2>&1; then
-        passed=$((passed + 1))
-        echo "ok    $name"
-    else
-        failed=$((failed + 1))
-        echo "FAIL  $name"
-        sed 's/^/      /' out.txt
-    fi
-}
-skip() { # skip NAME REASON
-    skipped=$((skipped + 1))
-    echo "skip  $1: $2"
-}
 have() {
     command -v "$1" > /dev/null
 }
@@ -203,5 +184,4 @@ else
     skip "trained networks" "ADJ_SHARED is not set"
 fi
 
-echo "platforms: $passed passed, $failed failed, $skipped skipped"
-[ $failed = 0 ]
+report platforms

@@ -151,3 +151,14 @@ void run_call(const Run *r, void *code, int64_t lo, int64_t hi)
 {
     case_call(r->k, code, r->table, lo, hi, r->mem, r->c.io ? run_stride(r) : 0);
 }
+
+bool run_possible(const char *cpu)
+{
+    if (!cpu) return true;
+#if defined(__x86_64__)
+    return strcmp(cpu, "haswell") ||
+           (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"));
+#else
+    return false;
+#endif
+}

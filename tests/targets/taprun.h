@@ -26,4 +26,6 @@ void run_define(Run *); /* into want */
 void run_call(const Run *, void *code, int64_t lo, int64_t hi);
 int64_t run_stride(const Run *); /* bytes a sample of the caller's memory */
 
+bool run_possible(const char *cpu); /* here; NULL: the CPU is this one */
+
 #endif

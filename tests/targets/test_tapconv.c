@@ -185,17 +185,6 @@ static int forms(Case c, const Target *t, bool all, int *count)
     return bad + one(c, t, count);
 }
 
-static bool can_run(const char *cpu)
-{
-    if (!cpu) return true;
-#if defined(__x86_64__)
-    return strcmp(cpu, "haswell") ||
-           (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"));
-#else
-    return false;
-#endif
-}
-
 int main(int argc, char **argv)
 {
     static const char *const row[] = {NULL, "haswell", "x86-64"};
@@ -204,7 +193,7 @@ int main(int argc, char **argv)
     Arena *a = arena_new();
     int bad = 0, count = 0;
     for (int i = argc > 1 ? atoi(argv[1]) : 0; i < COUNT(row); i++) {
-        if (!can_run(row[i])) continue;
+        if (!run_possible(row[i])) continue;
         Target direct = *target_find(a, NULL, row[i]), *t = &direct;
         t->winograd = false; /* test_winograd.c */
         for (int j = 0; j < COUNT(cases) * 4; j++) {
