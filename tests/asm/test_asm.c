@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_asm ALLOW FILE.s...: tile functions keep what they compute with in registers.
  *
- * A tile function is one whose name holds _tap or _dot. A loop is what lies between a label and a
- * jump back to it. An instruction in a loop that names a vector register and the stack is a spill
- * or its reload, and fails the function, unless ALLOW lists it:
+ * A tile function is one whose name holds _tap, _dot or _products, the products of Winograd (its
+ * transforms have 36 values at once, more than there are registers). A loop is what lies between a
+ * label and a jump back to it. An instruction in a loop that names a vector register and the stack
+ * is a spill or its reload, and fails the function, unless ALLOW lists it:
  *
  *   FILE-SUFFIX NAME-SUFFIX MOST  # reason
  *
@@ -152,6 +153,11 @@ static int function_end(int at, int n)
     return at;
 }
 
+static bool is_tile(const char *name)
+{
+    return strstr(name, "_tap") || strstr(name, "_dot") || strstr(name, "_products");
+}
+
 static void check_file(const char *path)
 {
     char name[NAME];
@@ -160,7 +166,7 @@ static void check_file(const char *path)
     in_loop = calloc((size_t)n + 1, 1);
     for (int i = 0; i < n; i++) {
         if (sscanf(line[i], " .type %159[^,],@function", name) != 1) continue;
-        if (!strstr(name, "_tap") && !strstr(name, "_dot")) continue;
+        if (!is_tile(name)) continue;
         check_function(path, name, i, function_end(i, n));
         tiles++;
     }
