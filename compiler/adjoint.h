@@ -99,6 +99,21 @@ bool adj_verify(AdjCompiled *, const AdjSamples *in, int nin, int64_t n, bool ea
 /* The file's name of an entry's tensor ("x", "logits"); NULL for one that is not the model's. */
 const char *adj_file_name(const AdjCompiled *, const char *tensor);
 
+/* A new residual network as an ONNX file; the head of onnx_resnet.c says which. */
+typedef struct AdjResnet {
+    int depth;         /* 2 and a multiple of 2 nstage */
+    int nstage;        /* at least 1 */
+    int64_t widths[8]; /* channels of each stage, all above 0 */
+    bool preact;       /* norm and activation before the convolutions, not behind them */
+    bool half_huber;   /* the half-Huber ReLU instead of ReLU */
+    bool zero_last;    /* the last convolution of each block starts at 0 */
+    int64_t classes, channels, height, width;
+    uint64_t seed;
+    int nmean, nstd; /* 0, 1 or channels: the network begins with (x - mean) / std */
+    double mean[4], std[4];
+} AdjResnet;
+bool adj_new_resnet(const AdjResnet *, const char *path, AdjError *);
+
 /* Facts for inspect and the manifest, as JSON text on the heap (free it). */
 char *adj_inspect_json(AdjCompiled *, AdjError *);
 /* The model's ONNX nodes as a Graphviz graph on the heap: boxes are nodes with their

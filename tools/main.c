@@ -21,6 +21,7 @@ static const struct {
     {"ara", cmd_ara, "the curve of accuracy over perturbation size, and its area"},
     {"explain", cmd_explain, "draw what the network sees in images"},
     {"gradient", cmd_gradient, "gradients of a loss in the pixels"},
+    {"new", cmd_new, "write an untrained residual network"},
     {"verify", cmd_verify, "compare compiled code with the reference evaluator"},
     {"inspect", cmd_inspect, "say what is in a model, and what it compiles to"},
     {"bench", cmd_bench, "measure speed, next to what the machine can do"},

@@ -5,9 +5,9 @@
 #include <popt.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "compiler/onnx_model.h"
+#include "compiler/onnx_write.h"
 #include "tools/numbers.h"
 #include "tools/say.h"
 
@@ -34,44 +34,13 @@ static const char notes[] =
     "  fill-weights resnet50-light.onnx -o resnet50.onnx\n"
     "  fill-weights resnet50-light.onnx -o another.onnx --seed 1\n";
 
-static void release(void *p)
-{
-    free(p);
-}
-
-/* Beside its place first: a file that is there is a whole one. */
-static void write_file(Arena *a, const char *path, const uint8_t *p, size_t n)
-{
-    const char *temp = arena_printf(a, "%s.tmp%ld", path, (long)getpid());
-    FILE *f = fopen(temp, "wb");
-    if (!f) err(path, "cannot be written");
-    bool ok = fwrite(p, 1, n, f) == n;
-    ok = fclose(f) == 0 && ok;
-    if (ok && !rename(temp, path)) return;
-    remove(temp);
-    err(path, "cannot be written");
-}
-
-static void write_model(Arena *a, const Onnx__ModelProto *m)
-{
-    size_t n = onnx__model_proto__get_packed_size(m);
-    if (n >= (size_t)1 << 31) err(given.out, "would be larger than 2 GiB");
-    uint8_t *bytes = malloc(n);
-    if (!bytes) err(given.out, "no memory");
-    err_defer(release, bytes);
-    onnx__model_proto__pack(m, bytes);
-    write_file(a, given.out, bytes, n);
-    err_keep(bytes);
-    free(bytes);
-}
-
 static void fill(void *model, Arena *scratch)
 {
     Onnx__ModelProto **m = model;
     Arena *a = scratch;
     *m = onnx_load(a, given.in);
     FillCount c = fill_weights(a, (*m)->graph, (uint64_t)given.number);
-    write_model(a, *m);
+    onnx_write(a, *m, given.out);
     printf("%s: %d tensors, %lld values\n", given.out, c.tensors, (long long)c.values);
 }
 
