@@ -43,11 +43,13 @@ typedef struct AdjOptions {
     const char *dims;    /* extents of symbolic dimensions: "H=224,W=224", "x.2=224"; or NULL */
     int nconsts;         /* inputs of the file that are given a constant and are no inputs then */
     const AdjArray *consts; /* read during adj_compile only */
-    bool f64;               /* --precision f64 */
-    bool weights_file;      /* --weights file: constants beside the object */
-    bool no_winograd;       /* direct convolutions only */
-    bool generic;           /* no claims: every kernel by the generic lowering */
-    bool trace;             /* call env->trace after every kernel */
+    int32_t eot; /* gradients whose mean a step of an attack takes, as the default of its parameter
+                    `eot`; 0: the attack has no such parameter and takes each gradient as it is */
+    bool f64;    /* --precision f64 */
+    bool weights_file; /* --weights file: constants beside the object */
+    bool no_winograd;  /* direct convolutions only */
+    bool generic;      /* no claims: every kernel by the generic lowering */
+    bool trace;        /* call env->trace after every kernel */
     /* Preprocessing in front of the model: its input = (pixel * scale - mean) / std a channel. */
     int nmean, nstd;
     double mean[4], std[4], scale; /* scale 0: 1 */

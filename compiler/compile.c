@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "compiler/compiled.h"
+#include "compiler/random.h"
 #include "passes/passes.h"
 
 double wall_seconds(void)
@@ -126,6 +127,8 @@ static void prepare_model(AdjCompiled *c)
     if (!g->nout) err(c->opt.model, "the model has no output");
     c->model = (Model){
         .g = g, .b = b, .dtype = d, .x = find_image(g), .logits = g->out[0].ref, .arena = c->arena};
+    c->model.random = graph_find_input(g, RNG_DRAW) != NOREF;
+    c->model.eot = c->opt.eot;
     if (g->node[c->model.x].type.dtype != d)
         err(c->opt.model, "the image input is %s; f32 is what can be compiled",
             dtype_name(g->node[c->model.x].type.dtype));
@@ -161,11 +164,19 @@ static void add_program(AdjCompiled *c, const char *name)
     s->slots = (int)c->model.b;
     s->whole = c->opt.batch == BATCH_NONE && s->slots > 1;
     row->build(&c->model, s);
+    program_settle(&c->model, s);
     spec_other_inputs(s, &c->model);
     s->init = settle_phase(c, s->init);
     s->step = settle_phase(c, s->step);
     s->judge = settle_phase(c, s->judge);
     s->finish = settle_phase(c, s->finish);
+}
+
+static bool any_expects(const AdjCompiled *c)
+{
+    for (int i = 0; i < c->nspec; i++)
+        if (spec_hyper_find(&c->spec[i], "eot")) return true;
+    return false;
 }
 
 static void add_programs(AdjCompiled *c)
@@ -174,6 +185,7 @@ static void add_programs(AdjCompiled *c)
     for (char *name; (name = strsep(&rest, ","));)
         if (*name) add_program(c, name);
     if (!c->nspec) err("--entry", "names no entry");
+    if (c->opt.eot && !any_expects(c)) err("--eot", "no entry takes steps along gradients");
 }
 
 /* ---- lowering ---- */
@@ -243,6 +255,7 @@ static void check_options(void *arg)
     if (!o->model) err(NULL, "no model given");
     if (o->batch != BATCH_NONE && (o->batch < 1 || o->batch > 4096))
         err("--batch", "must be between 1 and 4096");
+    if (o->eot < 0 || o->eot > MOST_EOT) err("--eot", "must be between 1 and %d", MOST_EOT);
     for (const char *p = o->prefix; *p; p++)
         if (!(isalpha((unsigned char)*p) || *p == '_' ||
               (p > o->prefix && isdigit((unsigned char)*p))))

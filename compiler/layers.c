@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "compiler/compiled.h"
+#include "compiler/random.h"
 
 enum { NONE = -1 };
 
@@ -32,6 +33,7 @@ static int layer_of(Grouping *q, Ref r)
     const Node *n = &q->g->node[r];
     Origin o = q->g->origin[r];
     int from = NONE;
+    if (rng_input(n)) return NONE;
     if (n->op == OP_input) return add_layer(q, LAYER_INPUT, node_attr(n, "name")->s);
     for (int i = 0; i < n->nargs && from == NONE; i++) from = q->of_node[n->args[i]];
     if (from == NONE || !o.n) return from;

@@ -7,6 +7,7 @@
 
 #include "compiler/compiled.h"
 #include "compiler/layers.h"
+#include "compiler/random.h"
 
 static json_t *dims_json(int rank, const int64_t *dim)
 {
@@ -132,7 +133,7 @@ static json_t *model_json(AdjCompiled *c)
     graph_sizes(g, &params, &bytes);
     json_t *in = json_array(), *out = json_array();
     for (Ref r = 0; r < g->n; r++)
-        if (g->node[r].op == OP_input)
+        if (g->node[r].op == OP_input && !rng_input(&g->node[r]))
             json_array_append_new(in,
                                   tensor_json(node_attr(&g->node[r], "name")->s, g->node[r].type));
     for (uint32_t i = 0; i < g->nout; i++)

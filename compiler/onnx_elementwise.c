@@ -51,18 +51,6 @@ void build_cast_like(OnnxNode *n)
     onnx_out(n, 0, b_cast(n->g, onnx_in(n, 0), onnx_type(n, onnx_in(n, 1)).dtype));
 }
 
-/* As in inference: the identity. Its mask, if wanted, is all true. */
-void build_dropout(OnnxNode *n)
-{
-    Ref x = onnx_in(n, 0);
-    bool trains = onnx_number_in(n, 2, 0) != 0;
-    if (trains && onnx_number_in(n, 1, 0.5) != 0)
-        onnx_fail(n, "training_mode is set; export the model for inference");
-    onnx_out(n, 0, x);
-    DType mask = n->opset < 10 ? onnx_type(n, x).dtype : DT_BOOL;
-    onnx_out(n, 1, graph_splat(n->g, type_with(onnx_type(n, x), mask), 1));
-}
-
 /* ---- two operands ---- */
 
 /* Until opset 6 the second operand's axes begin at `axis` of the first's. */

@@ -36,9 +36,10 @@ typedef struct OnnxWalk {
     Scope *scope;
     const OnnxNode *caller; /* the call of the function that is walked over; NULL: the graph */
     int64_t opset, batch;
-    bool single; /* f16, bf16 and f64 become f32: see onnx_inputs.c */
+    bool single;      /* f16, bf16 and f64 become f32: see onnx_inputs.c */
     uint64_t weights; /* numbered so far */
-    int depth;   /* of calls and branches */
+    int random;       /* operators that draw, so far */
+    int depth;        /* of calls and branches */
     int64_t nodes_left;
 } OnnxWalk;
 

@@ -14,6 +14,8 @@ typedef struct Model { /* an imported, retyped, simplified network with batch ex
     DType dtype; /* of pixels and logits */
     Ref x;       /* its image input: [b, C, H, W] */
     Ref logits;  /* its first output */
+    bool random; /* it draws random numbers: each evaluation is another */
+    int eot;     /* gradients that an attack averages, its default; 0: it takes each as it is */
     Arena *arena;
 } Model;
 
@@ -27,7 +29,10 @@ extern const int nprogram_rows;
 const ProgramRow *program_find(const char *name); /* or NULL */
 
 /* ---- helpers for builders ---- */
-/* The model's outputs as a function of x, in g; returns the logits. */
+/* The model's values as a function of x, in g, by their refs in the model. Its random numbers are
+ * those of that draw: i32 [b]. */
+Ref *model_copy(Graph *g, const Model *, Ref x, Ref draw);
+/* The same; returns the logits. Draws are the slot's steps. */
 Ref model_apply(Graph *g, const Model *, Ref x);
 /* The model needs [b, classes] logits; err()s otherwise. Returns classes. */
 int64_t model_classes(const Model *);
@@ -37,6 +42,10 @@ void spec_other_inputs(ProgramSpec *, const Model *);
 void spec_output(ProgramSpec *, const char *name, Type with_batch, const char *help);
 void spec_hyper(ProgramSpec *, const char *name, DType, double value, double lo, double hi,
                 const char *help);
+const ProgHyper *spec_hyper_find(const ProgramSpec *, const char *name); /* or NULL */
+/* After a builder: what it left to a wrapper (EOT, expect.c). */
+void program_settle(const Model *, ProgramSpec *);
+enum { MOST_EOT = 1 << 16 };
 Ref sample_input(Graph *, const char *name, DType, int64_t b); /* [b] */
 /* [b] -> [b,1,..] broadcast to type t */
 Ref per_sample(Graph *, Ref v, Type t);
@@ -65,7 +74,8 @@ Ref ball_l1(Graph *, Ref v, Ref eps);   /* the nearest point of the L1 ball */
 Ref to_pixels(Graph *, Ref v);          /* clipped to [0,1] */
 Ref farthest_pixels(Graph *, Ref x);    /* max(x, 1 - x): to the farther wall of the box */
 
-/* Random numbers keyed by the inputs seed and id, and draw (i32[b]) (noise.c). */
+/* Random numbers keyed by the inputs seed and id, and draw (i32[b], below 2^24) (noise.c). Streams
+ * below RNG_MODEL: the others are the model's own. */
 Ref noise_uniform(Graph *, Type image, Ref draw, int stream);  /* in [-1, 1) */
 Ref noise_gaussian(Graph *, Type image, Ref draw, int stream); /* mean 0, variance 1 */
 

@@ -47,7 +47,8 @@ Ref b_sum_samples(Graph *, Ref);              /* sum over all axes but the first
 Ref b_broadcast_to(Graph *, Ref, Type);       /* numpy rules: prepends 1s, then broadcasts */
 void b_align(Graph *, Ref *a, Ref *b);        /* numpy broadcast of two operands */
 Ref b_relu(Graph *, Ref);
-Ref b_clip(Graph *, Ref, Ref lo, Ref hi);            /* min2(hi, max2(lo, x)) */
+Ref b_clip(Graph *, Ref, Ref lo, Ref hi); /* min2(hi, max2(lo, x)) */
+Ref b_normal(Graph *, Ref uniforms);      /* [0,1) of 24 bits -> mean 0, variance 1 (normal.c) */
 Ref b_onehot(Graph *, Ref index_i64_b, Type logits); /* bool [B,K]: iota == index */
 
 #endif

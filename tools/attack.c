@@ -186,10 +186,13 @@ static int read_chunk(Attack *a, int64_t at, int64_t n)
 }
 
 /* Logits of n images into the forward entry's buffer. */
-static int classify(Attack *a, void *x, int64_t n)
+static int classify(Attack *a, void *x, int64_t at, int64_t n)
 {
     int e = buffers_lend(&a->clean, "x", x);
-    AdjCall call = {.n = n, .io = a->clean.io};
+    AdjCall call = {.n = n,
+                    .seed = a->plan->run.seed,
+                    .first_id = (uint64_t)(a->s.first + at),
+                    .io = a->clean.io};
     return e ? e : harness_call(&a->h, a->clean.entry, &call, NULL);
 }
 
@@ -242,7 +245,7 @@ static int export(Attack *a, int64_t at, int64_t n)
     void *copy = a->rounded;
     memcpy(copy, buffers_data(&a->b, "adv"), tensor_bytes(x) * (size_t)n);
     int e = attack_write_png(a->plan->png, x, copy, n, a->s.first + at);
-    if (e || (e = classify(a, copy, n))) return e;
+    if (e || (e = classify(a, copy, at, n))) return e;
     for (int64_t i = 0; i < n; i++)
         a->r->sample[at + i].after8 = score_class(t, buffers_data(&a->clean, "logits"), i);
     return 0;
@@ -255,9 +258,10 @@ static int run_chunk(Attack *a, int64_t at, int64_t n)
         size_t bytes = tensor_bytes(buffers_tensor(&a->b, "adv"));
         if ((e = buffers_lend(&a->b, "adv", a->saved + (size_t)at * bytes))) return e;
     }
-    if ((e = read_chunk(a, at, n)) || (e = classify(a, buffers_data(&a->b, "x"), n))) return e;
+    if ((e = read_chunk(a, at, n)) || (e = classify(a, buffers_data(&a->b, "x"), at, n))) return e;
     note_clean(a, n);
-    if ((e = attack_chunk(a, at, n)) || (e = classify(a, buffers_data(&a->b, "adv"), n))) return e;
+    if ((e = attack_chunk(a, at, n)) || (e = classify(a, buffers_data(&a->b, "adv"), at, n)))
+        return e;
     note_samples(a, at, n);
     return a->plan->png ? export(a, at, n) : 0;
 }

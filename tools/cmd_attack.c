@@ -54,6 +54,7 @@ static struct poptOption table[] = {
     {"csv", 0, POPT_ARG_STRING, &given.csv, 0,
      "write a line for each image: classes, success, distances", "FILE"},
     {"json", 0, POPT_ARG_STRING, &given.json, 0, "write the report as JSON", "FILE"},
+    EOT_OPTION,
     SEED_OPTION,
     DATA_OPTIONS,
     RUN_OPTIONS,
@@ -71,6 +72,7 @@ static const Syntax syntax = {
     "Examples:\n"
     "  adjoint attack model.onnx test_batch.bin --eps 8/255 --step 2/255 --steps 10 --limit 1000\n"
     "  adjoint attack model.onnx x.npy --labels y.npy --targeted 3 --stop success -o adv.npy\n"
+    "  adjoint attack noisy.onnx x.npy --labels y.npy --attack apgd-ce --eot 20 --steps 100\n"
     "  adjoint attack model.onnx x.npy --labels y.npy --attack l2-min --steps 450 --eps 20\n",
     table};
 
@@ -203,6 +205,7 @@ int cmd_attack(int argc, const char **argv)
     int e;
     if ((e = options_parse(&syntax, argc, argv, argument)) ||
         (e = options_model(argument[0], &o)) || (e = take_plan(&plan)) ||
+        (o.eot && (e = add_setting(&plan, "--eot", "eot", o.eot))) ||
         (e = output_check(given.out)) || (e = output_check(given.json)) ||
         (e = output_check(given.csv)))
         return e;

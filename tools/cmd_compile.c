@@ -21,6 +21,7 @@ static struct poptOption table[] = {
     {"emit", 0, POPT_ARG_STRING, &given.emit, 0,
      "obj (default), lib, so, asm, llvm, ir, kernels or ptx", "KIND"},
     {"verbose", 'v', POPT_ARG_NONE, &given.verbose, 0, "say where the time went", NULL},
+    EOT_OPTION,
     ARTEFACT_OPTIONS,
     MODEL_OPTIONS,
     POPT_TABLEEND};
@@ -35,6 +36,7 @@ static const Syntax syntax = {
     "Sizes are bytes.\n\n"
     "Examples:\n"
     "  adjoint compile model.onnx -o out/m --entry forward,gradient,pgd-linf --batch 8\n"
+    "  adjoint compile noisy.onnx -o out/noisy --entry apgd-ce --eot 20\n"
     "  adjoint compile model.onnx -o m --target aarch64-linux-gnu --weights file --emit lib\n",
     table};
 

@@ -20,6 +20,7 @@ static struct poptOption table[] = {
      "which may be repeated",
      "FILE"},
     INPUT_OPTIONS,
+    SEED_OPTION,
     DATA_OPTIONS,
     RUN_OPTIONS,
     MODEL_OPTIONS,
@@ -53,6 +54,7 @@ typedef struct Run {
     int64_t *labels;      /* of one chunk, or NULL */
     int64_t correct;
     double seconds; /* in the compiled code */
+    uint64_t seed;
 } Run;
 
 /* Only what is read from images needs memory here. */
@@ -97,7 +99,8 @@ static int run_chunk(Run *r, int64_t at, int64_t n)
     for (int k = 0; k < r->b.entry->nio; k++)
         if (r->out.data[k])
             io[k] = (char *)r->out.data[k] + (size_t)at * tensor_bytes(&r->b.entry->io[k]);
-    AdjCall call = {.n = n, .io = io};
+    AdjCall call = {
+        .n = n, .seed = r->seed, .first_id = (uint64_t)(r->f.range.first + at), .io = io};
     double start = seconds_now();
     e = harness_call(&r->h, r->b.entry, &call, NULL);
     r->seconds += seconds_now() - start;
@@ -153,6 +156,7 @@ int cmd_run(int argc, const char **argv)
     if (!argument[1] && !options_inputs())
         return fail_usage("run: missing argument, see adjoint run --help: images, or --input");
     if ((e = feed_open(&r.f, argument[1], &range))) return e;
+    r.seed = choice.seed;
     e = run(&r, &o, choice.threads);
     buffers_free(&r.b);
     results_free(&r.out);

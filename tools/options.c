@@ -22,7 +22,7 @@ static struct {
     int generic;
     char *entry, *target, *prefix;
     char *labels, *limit, *first;
-    char *threads, *seed;
+    char *threads, *seed, *eot;
 } given;
 
 #define TEXT(name, field, help, unit)                                                              \
@@ -86,6 +86,14 @@ struct poptOption run_table[] = {
 
 struct poptOption seed_table[] = {TEXT("seed", seed, "of the random numbers (default 0)", "N"),
                                   POPT_TABLEEND};
+
+struct poptOption eot_table[] = {
+    TEXT(
+        "eot", eot,
+        "a step of an attack goes along the mean of so many gradients, for models that draw random "
+        "numbers (default: one gradient)",
+        "K"),
+    POPT_TABLEEND};
 
 /* ---- the command line ---- */
 
@@ -268,6 +276,14 @@ static int take_batch(AdjOptions *o)
     return option_integer("--batch", given.batch, 1, 4096, &o->batch);
 }
 
+static int take_eot(AdjOptions *o)
+{
+    int64_t eot = 0;
+    int e = option_integer("--eot", given.eot, 1, 1 << 16, &eot);
+    o->eot = (int32_t)eot;
+    return e;
+}
+
 static Arrays consts; /* options point to them */
 
 static int take_consts(AdjOptions *o)
@@ -290,7 +306,7 @@ int options_model(const char *model, AdjOptions *o)
                       .generic = given.generic,
                       .print_after = given.print_after};
     if ((e = options_entries(given.entry)) || (e = check_prefix(given.prefix)) ||
-        (e = take_batch(o)) || (e = take_words(o)) || (e = take_consts(o)))
+        (e = take_batch(o)) || (e = take_words(o)) || (e = take_consts(o)) || (e = take_eot(o)))
         return e;
     return take_preprocessing(o);
 }

@@ -15,7 +15,7 @@
 
 /* Tables to include: of the model, of the artefact, of the data, of the run. */
 extern struct poptOption input_table[], model_table[], artefact_table[], data_table[], run_table[],
-    seed_table[];
+    seed_table[], eot_table[];
 
 #define MODEL_OPTIONS                                                                              \
     {                                                                                              \
@@ -53,6 +53,12 @@ typedef struct Syntax {
 /* Parses argv[1..]; argument[most] gets what is no option, NULL where there is none. --help prints
  * and exits with 0. Returns 0 or STATUS_USAGE. */
 int options_parse(const Syntax *, int argc, const char **argv, const char **argument);
+
+/* --eot: gradients whose mean a step takes; 0 where it was not given. */
+#define EOT_OPTION                                                                                 \
+    {                                                                                              \
+        NULL, 0, POPT_ARG_INCLUDE_TABLE, eot_table, 0, NULL, NULL                                  \
+    }
 
 /* Every name of the list is a program; NULL is fine. */
 int options_entries(const char *list);

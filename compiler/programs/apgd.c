@@ -19,8 +19,6 @@
 
 #include <math.h>
 
-#include "passes/passes.h"
-
 typedef struct Apgd {
     bool l2;
     enum { CE, DLR, TARGETED } loss;
@@ -231,7 +229,7 @@ static void build_step(const Model *m, ProgramSpec *s, const Apgd *how)
     Ref ends = b_binary(g, OP_or, knob_is(&a, "stop", 1), k.waiting);
     Ref done = b_cast(g, b_binary(g, OP_and, k.hit, ends), DT_I32);
     graph_output(g, "done", b_binary(g, OP_add, done, done)); /* 2: nothing is left to judge */
-    grad_append(g, 1, &loss, NULL, 1, &k.xk, &k.grad);
+    k.grad = attack_gradient(&a, loss, k.xk);
     note_best(&a, &k);
     k.halve = checkpoint(&a, &k);
     move(&a, how, &k);
@@ -274,7 +272,7 @@ static void build(const Model *m, ProgramSpec *s, Apgd how)
     if (how.loss == TARGETED)
         spec_hyper(s, "rank", DT_I32, 2, 2, (double)model_classes(m),
                    "the target: the class with the rank-th largest logit of x");
-    s->step_forwards = s->step_backwards = s->judge_forwards = 1;
+    attack_passes(m, s, 1);
     build_init(m, s, &how);
     build_step(m, s, &how);
     build_judge(m, s);

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "passes/passes.h"
+
 /* ---- declaring ---- */
 
 void attack_tensors(const Model *m, ProgramSpec *s, bool start, const char *adv)
@@ -17,6 +19,13 @@ void attack_tensors(const Model *m, ProgramSpec *s, bool start, const char *adv)
     spec_output(s, "adv", image, adv);
     spec_output(s, "success", type_with(label, DT_I32), "1 if it fools (is the target)");
     s->loop = true;
+}
+
+void attack_passes(const Model *m, ProgramSpec *s, int judge_forwards)
+{
+    s->step_forwards = s->step_backwards = 1;
+    s->judge_forwards = judge_forwards;
+    if (m->eot) expect_declare(m, s);
 }
 
 void attack_number(const Model *m, ProgramSpec *s, const char *name, DType d, const char *help)
@@ -33,21 +42,14 @@ Attack attack_phase(const Model *m, ProgramSpec *s, Graph **slot, const char *ph
 
 /* ---- inputs ---- */
 
-static const ProgHyper *find_knob(const Attack *a, const char *name)
-{
-    for (int i = 0; i < a->s->nhyper; i++)
-        if (!strcmp(a->s->hyper[i].name, name)) return &a->s->hyper[i];
-    return NULL;
-}
-
 bool has_knob(const Attack *a, const char *name)
 {
-    return find_knob(a, name) != NULL;
+    return spec_hyper_find(a->s, name) != NULL;
 }
 
 Ref knob(Attack *a, const char *name, double otherwise)
 {
-    const ProgHyper *h = find_knob(a, name);
+    const ProgHyper *h = spec_hyper_find(a->s, name);
     return h ? sample_input(a->g, name, h->dtype, a->m->b) : number(a, otherwise);
 }
 
@@ -69,7 +71,9 @@ Ref column_in(Attack *a, const char *name)
 
 Ref int_in(Attack *a, const char *name)
 {
-    return sample_input(a->g, name, DT_I32, a->m->b);
+    Ref v = sample_input(a->g, name, DT_I32, a->m->b);
+    bool passes = !strcmp(name, "t") || (!strcmp(name, "limit") && a->g != a->s->init);
+    return passes && expects(a) ? expect_count(a, v) : v;
 }
 
 Ref ints(Attack *a, int value)
@@ -113,6 +117,13 @@ Ref ascent(Attack *a)
     Ref aimed = b_unary(g, OP_not, knob_is(a, "loss", 3)); /* it grows towards its target */
     Ref down = b_binary(g, OP_and, knob_is(a, "targeted", 1), aimed);
     return b_select(g, down, number(a, -1), number(a, 1));
+}
+
+Ref attack_gradient(Attack *a, Ref loss, Ref at)
+{
+    Ref grad;
+    grad_append(a->g, 1, &loss, NULL, 1, &at, &grad);
+    return expects(a) ? expect_mean(a, grad) : grad;
 }
 
 void spec_loss(const Model *m, ProgramSpec *s)

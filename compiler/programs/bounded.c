@@ -18,8 +18,6 @@
 #include <float.h>
 #include <math.h>
 
-#include "passes/passes.h"
-
 /* ---- balls ---- */
 
 static Ref project(Attack *a, const Bounded *how, Ref v, Ref x, Ref eps)
@@ -62,6 +60,12 @@ static Ref first_iterate(Attack *a, const Bounded *how)
     return project(a, how, from, x, eps);
 }
 
+/* The next iterate follows from this one alone. */
+static bool may_cycle(const Attack *a, const Bounded *how)
+{
+    return has_knob(a, "stop") && !how->momentum && !a->m->random;
+}
+
 static void begin_cycle(Attack *a, Ref x)
 {
     graph_output(a->g, "state.saved", b_like(a->g, x, -1)); /* no iterate is ever -1 */
@@ -88,7 +92,7 @@ static void build_init(const Model *m, ProgramSpec *s, const Bounded *how)
     if (how->once)
         graph_output(a.g, "limit", b_binary(a.g, OP_min2, int_in(&a, "limit"), ints(&a, 1)));
     if (has_knob(&a, "keep")) begin_keep(&a, x);
-    if (has_knob(&a, "stop") && !how->momentum) begin_cycle(&a, x);
+    if (may_cycle(&a, how)) begin_cycle(&a, x);
 }
 
 /* ---- step ---- */
@@ -189,21 +193,21 @@ static void build_step(const Model *m, ProgramSpec *s, const Bounded *how)
 {
     Attack a = attack_phase(m, s, &s->step, "step");
     Graph *g = a.g;
-    Ref x = image_in(&a, "x"), xk = image_in(&a, "state.x"), grad;
+    Ref x = image_in(&a, "x"), xk = image_in(&a, "state.x");
     Ref y = sample_input(g, "y", DT_I64, m->b);
     Ref z = model_apply(g, m, xk);
     graph_set_origin(g, arena_printf(m->arena, "%s update", s->name));
     Ref loss = chosen_loss(&a, z, y), hit = fooled(&a, z, y);
     Ref leave = b_binary(g, OP_and, hit, knob_is(&a, "stop", 1));
     Move to = prepare_move(&a, how, x, leave);
-    grad_append(g, 1, &loss, NULL, 1, &xk, &grad);
+    Ref grad = attack_gradient(&a, loss, xk);
     if (how->momentum) grad = accumulate(&a, grad);
     Ref next =
         how->ball == BALL_LINF ? move_linf(&a, &to, xk, grad) : move_along(&a, how, &to, xk, grad);
     graph_output(g, "state.x", next);
     graph_output(g, "done", b_cast(g, leave, DT_I32));
     if (has_knob(&a, "keep")) keep_better(&a, xk, loss, hit);
-    if (has_knob(&a, "stop") && !how->momentum) watch_cycle(&a, next);
+    if (may_cycle(&a, how)) watch_cycle(&a, next);
 }
 
 /* ---- judge, finish ---- */
@@ -247,9 +251,9 @@ static void declare_walk(const Model *m, ProgramSpec *s, const Bounded *how)
         spec_hyper(s, "random", DT_I32, how->random, 0, 1,
                    how->ball != BALL_LINF ? "1: random start on the surface of the ball"
                                           : "1: uniform random start in the ball");
-    spec_hyper(s, "stop", DT_I32, 0, 0, how->momentum ? 1 : 2,
-               how->momentum ? "0 never, 1 at success"
-                             : "0 never, 1 at success, 2 at an exact cycle");
+    bool cycles = !how->momentum && !m->random;
+    spec_hyper(s, "stop", DT_I32, 0, 0, cycles ? 2 : 1,
+               cycles ? "0 never, 1 at success, 2 at an exact cycle" : "0 never, 1 at success");
 }
 
 static void declare(const Model *m, ProgramSpec *s, const Bounded *how)
@@ -265,7 +269,7 @@ static void declare(const Model *m, ProgramSpec *s, const Bounded *how)
     if (!how->once)
         spec_hyper(s, "keep", DT_I32, 0, 0, 2, "0 last iterate, 1 best loss, 2 first that fools");
     if (how->momentum) spec_hyper(s, "mu", m->dtype, 1, 0, 1, "decay of the gradients' sum");
-    s->step_forwards = s->step_backwards = s->judge_forwards = 1;
+    attack_passes(m, s, 1);
 }
 
 void bounded_build(const Model *m, ProgramSpec *s, const Bounded *how)

@@ -2,6 +2,8 @@
 /* What program builders share: the table, splicing a model into a graph, declaring tensors. */
 #include "compiler/programs.h"
 
+#include "compiler/random.h"
+
 #include <string.h>
 
 #define PROGRAM(name, builder, help) void program_##builder(const Model *, ProgramSpec *);
@@ -22,19 +24,34 @@ const ProgramRow *program_find(const char *name)
     return NULL;
 }
 
-Ref model_apply(Graph *g, const Model *m, Ref x)
+/* What stands for an input of the model, or NOREF: it is one of the program's too. */
+static Ref stand_in(Graph *g, const Model *m, Ref r, Ref x, Ref draw)
+{
+    const Node *n = &m->g->node[r];
+    const char *name = n->op == OP_input ? node_attr(n, "name")->s : "";
+    if (r == m->x) return x;
+    if (!strcmp(name, RNG_SEED)) return b_input(g, "seed", n->type);
+    if (!strcmp(name, RNG_ID)) return b_input(g, "id", n->type);
+    return strcmp(name, RNG_DRAW) ? NOREF : draw;
+}
+
+Ref *model_copy(Graph *g, const Model *m, Ref x, Ref draw)
 {
     Ref *map = NEW_N(m->arena, Ref, m->g->n + 1);
     for (Ref r = 0; r < m->g->n; r++) {
-        if (r == m->x) {
-            map[r] = x;
-            continue;
-        }
+        map[r] = stand_in(g, m, r, x, draw);
+        if (map[r] != NOREF) continue;
         graph_take_origin(g, m->g, r);
         map[r] = graph_copy(g, m->g, r, map);
     }
     graph_set_origin(g, NULL);
-    return map[m->logits];
+    return map;
+}
+
+Ref model_apply(Graph *g, const Model *m, Ref x)
+{
+    Ref draw = m->random ? sample_input(g, "t", DT_I32, m->b) : NOREF;
+    return model_copy(g, m, x, draw)[m->logits];
 }
 
 int64_t model_classes(const Model *m)
@@ -89,7 +106,7 @@ void spec_other_inputs(ProgramSpec *s, const Model *m)
 {
     for (Ref r = 0; r < m->g->n; r++) {
         const Node *n = &m->g->node[r];
-        if (n->op != OP_input || r == m->x) continue;
+        if (n->op != OP_input || r == m->x || rng_input(n)) continue;
         const char *name = node_attr(n, "name")->s;
         if (n->type.rank < 1 || n->type.dim[0] != m->b)
             err(name, "this input has no batch axis; give it a constant (--const %s=FILE)", name);
@@ -112,6 +129,13 @@ void spec_hyper(ProgramSpec *s, const char *name, DType d, double value, double 
 {
     check(s->nhyper < MAX_HYPER);
     s->hyper[s->nhyper++] = (ProgHyper){name, d, value, lo, hi, help};
+}
+
+const ProgHyper *spec_hyper_find(const ProgramSpec *s, const char *name)
+{
+    for (int i = 0; i < s->nhyper; i++)
+        if (!strcmp(s->hyper[i].name, name)) return &s->hyper[i];
+    return NULL;
 }
 
 Ref sample_input(Graph *g, const char *name, DType d, int64_t b)

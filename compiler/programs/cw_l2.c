@@ -16,7 +16,6 @@
 #include <math.h>
 
 #include "compiler/programs/attack.h"
-#include "passes/passes.h"
 
 typedef struct Step {
     Ref d, grad;       /* images */
@@ -203,7 +202,7 @@ static void build_step(const Model *m, ProgramSpec *s)
     Ref ok = b_binary(g, OP_and, fools_by(&a, z, y), b_unary(g, OP_not, k.aborted));
     k.found = b_binary(g, OP_max2, int_in(&a, "state.found"), b_cast(g, ok, DT_I32));
     nearest_note(&a, ok, point, norm_l2(g, b_binary(g, OP_sub, point, x)));
-    grad_append(g, 1, &loss, NULL, 1, &k.d, &k.grad);
+    k.grad = attack_gradient(&a, loss, k.d);
     adam(&a, &k);
     next_search(&a, &k);
 }
@@ -217,7 +216,7 @@ void program_cw_l2(const Model *m, ProgramSpec *s)
     spec_hyper(s, "searches", DT_I32, 9, 1, 1000, "searches for c");
     spec_hyper(s, "abort", DT_I32, 1, 0, 1, "1: end a search that makes no progress");
     spec_hyper(s, "targeted", DT_I32, 0, 0, 1, "1: y is the class to reach");
-    s->step_forwards = s->step_backwards = 1;
+    attack_passes(m, s, 0);
     build_init(m, s);
     build_step(m, s);
     Attack a = attack_phase(m, s, &s->finish, "finish");

@@ -13,7 +13,6 @@
 #include <float.h>
 
 #include "compiler/programs/attack.h"
-#include "passes/passes.h"
 
 static Ref delta_zero(Attack *a)
 {
@@ -74,7 +73,7 @@ static void build_step(const Model *m, ProgramSpec *s)
 {
     Attack a = attack_phase(m, s, &s->step, "step");
     Graph *g = a.g;
-    Ref x = image_in(&a, "x"), delta = image_in(&a, "state.delta"), grad;
+    Ref x = image_in(&a, "x"), delta = image_in(&a, "state.delta");
     Ref y = sample_input(g, "y", DT_I64, m->b), here = b_binary(g, OP_add, x, delta);
     Ref z = model_apply(g, m, here);
     graph_set_origin(g, arena_printf(m->arena, "%s update", s->name));
@@ -82,7 +81,7 @@ static void build_step(const Model *m, ProgramSpec *s)
     nearest_note(&a, ok, here, norm_l2(g, delta));
     Ref radius = next_radius(&a, x, ok);
     by = b_binary(g, OP_mul, by, ascent(&a));
-    grad_append(g, 1, &loss, NULL, 1, &delta, &grad);
+    Ref grad = attack_gradient(&a, loss, delta);
     Ref moved = b_binary(g, OP_add, delta, lengthen(g, grad, by));
     Ref there = b_binary(g, OP_add, x, lengthen(g, moved, radius));
     there = quantised(&a, to_pixels(g, there));
@@ -103,7 +102,7 @@ void program_ddn(const Model *m, ProgramSpec *s)
     spec_hyper(s, "gamma", m->dtype, 0.05, 0, 1, "relative change of the radius a step");
     spec_hyper(s, "levels", DT_I32, 256, 0, 65536, "values of a pixel; 0: any");
     spec_hyper(s, "targeted", DT_I32, 0, 0, 1, "1: y is the class to reach");
-    s->step_forwards = s->step_backwards = 1;
+    attack_passes(m, s, 0);
     build_init(m, s);
     build_step(m, s);
     build_finish(m, s);

@@ -13,7 +13,6 @@
 #include <math.h>
 
 #include "compiler/programs/attack.h"
-#include "passes/passes.h"
 
 static Type order_type(const Model *m)
 {
@@ -96,14 +95,14 @@ static void build_step(const Model *m, ProgramSpec *s, bool linf)
 {
     Attack a = attack_phase(m, s, &s->step, "step");
     Graph *g = a.g;
-    Ref xk = image_in(&a, "state.x"), z = model_apply(g, m, xk), grad;
+    Ref xk = image_in(&a, "state.x"), z = model_apply(g, m, xk);
     Ref y = sample_input(g, "y", DT_I64, m->b);
     graph_set_origin(g, arena_printf(m->arena, "%s update", s->name));
     Ref others = b_binary(g, OP_sub, knob(&a, "candidates", 0), ints(&a, 1));
     Ref k = which_candidate(&a, others), loss = border(&a, z, k);
     Ref hit = b_cast(g, fooled(&a, z, y), DT_I32), near = column_in(&a, "state.near");
     graph_output(g, "state.hit", hit);
-    grad_append(g, 1, &loss, NULL, 1, &xk, &grad);
+    Ref grad = attack_gradient(&a, loss, xk);
     Ref n = plus(g, linf ? norm_l1(g, grad) : norm_l2(g, grad), 1e-8);
     Ref d = b_binary(g, OP_div, b_unary(g, OP_abs, to_vector(g, loss)), n);
     Ref better = b_binary(g, OP_or, b_binary(g, OP_lt, d, near), is_value(g, k, 1));
@@ -139,7 +138,7 @@ static void build(const Model *m, ProgramSpec *s, bool linf)
     spec_hyper(s, "overshoot", m->dtype, 0.02, 0, 10, "added to the perturbation, as a share");
     spec_hyper(s, "candidates", DT_I32, classes < 10 ? classes : 10, 2, classes,
                "classes considered, the predicted one among them");
-    s->step_forwards = s->step_backwards = s->judge_forwards = 1;
+    attack_passes(m, s, 1);
     build_init(m, s);
     build_step(m, s, linf);
     build_judge(m, s);

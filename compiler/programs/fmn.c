@@ -16,7 +16,6 @@
 #include <math.h>
 
 #include "compiler/programs/attack.h"
-#include "passes/passes.h"
 
 typedef struct Norms {
     Ref (*p)(Graph *, Ref), (*dual)(Graph *, Ref);
@@ -68,7 +67,7 @@ static void build_step(const Model *m, ProgramSpec *s, const Norms *norm)
 {
     Attack a = attack_phase(m, s, &s->step, "step");
     Graph *g = a.g;
-    Ref x = image_in(&a, "x"), delta = image_in(&a, "state.delta"), grad, ramp = cosine_ramp(&a);
+    Ref x = image_in(&a, "x"), delta = image_in(&a, "state.delta"), ramp = cosine_ramp(&a);
     Ref y = sample_input(g, "y", DT_I64, m->b), here = b_binary(g, OP_add, x, delta);
     Ref z = model_apply(g, m, here);
     graph_set_origin(g, arena_printf(m->arena, "%s update", s->name));
@@ -79,7 +78,7 @@ static void build_step(const Model *m, ProgramSpec *s, const Norms *norm)
     f.gamma = between(&a, number(&a, 0.001), knob(&a, "gamma", 0), ramp);
     Ref least = b_binary(g, OP_mul, most, number(&a, 0.01));
     Ref by = b_binary(g, OP_mul, between(&a, least, most, ramp), ascent(&a));
-    grad_append(g, 1, &loss, NULL, 1, &delta, &grad);
+    Ref grad = attack_gradient(&a, loss, delta);
     Ref dual = at_least_tiny(g, norm->dual(g, grad));
     Ref eps = next_eps(&a, &f, dual);
     Ref factor = b_binary(g, OP_div, by, at_least_tiny(g, norm_l2(g, grad)));
@@ -94,7 +93,7 @@ static void build(const Model *m, ProgramSpec *s, const Norms *norm, double step
     spec_hyper(s, "step", m->dtype, step, 0, 1e4, "step size at first, L2 whatever the norm");
     spec_hyper(s, "gamma", m->dtype, 0.05, 0.001, 1, "relative change of the radius at first");
     spec_hyper(s, "targeted", DT_I32, 0, 0, 1, "1: y is the class to reach");
-    s->step_forwards = s->step_backwards = 1;
+    attack_passes(m, s, 0);
     build_init(m, s);
     build_step(m, s, norm);
     Attack a = attack_phase(m, s, &s->finish, "finish");

@@ -13,12 +13,10 @@ static const char *output_name(const Model *m, uint32_t i)
 void program_forward(const Model *m, ProgramSpec *s)
 {
     Graph *g = s->step = graph_new(m->arena, "forward");
-    Ref *map = NEW_N(m->arena, Ref, m->g->n + 1);
     spec_input(s, "x", m->g->node[m->x].type, -1, "pixels");
-    for (Ref r = 0; r < m->g->n; r++) {
-        graph_take_origin(g, m->g, r);
-        map[r] = graph_copy(g, m->g, r, map);
-    }
+    Ref x = b_input(g, "x", m->g->node[m->x].type);
+    Ref draw = m->random ? sample_input(g, "t", DT_I32, m->b) : NOREF;
+    Ref *map = model_copy(g, m, x, draw);
     for (uint32_t i = 0; i < m->g->nout; i++) {
         Type t = m->g->node[m->g->out[i].ref].type;
         if (t.rank < 1 || t.dim[0] != m->b) err(m->g->out[i].name, "has no batch axis");

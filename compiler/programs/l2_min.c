@@ -16,7 +16,6 @@
 #include <math.h>
 
 #include "compiler/programs/attack.h"
-#include "passes/passes.h"
 
 enum { NEVER = 1000000000 };
 typedef enum Goal { GOAL_FOOL, GOAL_CHANCE, GOAL_SIZE } Goal;
@@ -114,14 +113,14 @@ static void build_step(const Model *m, ProgramSpec *s, Goal goal)
 {
     Attack a = attack_phase(m, s, &s->step, "step");
     Graph *g = a.g;
-    Ref delta = image_in(&a, "state.delta"), y = sample_input(g, "y", DT_I64, m->b), grad;
+    Ref delta = image_in(&a, "state.delta"), y = sample_input(g, "y", DT_I64, m->b);
     Ref z = model_apply(g, m, b_binary(g, OP_add, image_in(&a, "x"), delta));
     graph_set_origin(g, arena_printf(m->arena, "%s update", s->name));
     Ref loss = loss_cross_entropy(g, z, y), size = mean_square(g, delta);
     Ref ok = criterion(&a, goal, z, y, size), by = stride(&a);
     Ref sign = per_sample(g, ascent(&a), a.image), back = b_unary(g, OP_neg, delta);
     note(&a, goal, ok, delta, size);
-    grad_append(g, 1, &loss, NULL, 1, &delta, &grad);
+    Ref grad = attack_gradient(&a, loss, delta);
     Ref way = pick(&a, ok, back, b_binary(g, OP_mul, grad, sign));
     Ref v = momentum(&a, unit_rms(&a, way));
     Ref next = b_binary(g, OP_add, delta, scaled(g, v, by));
@@ -174,7 +173,7 @@ static void build(const Model *m, ProgramSpec *s, Goal goal)
     spec_hyper(s, "mu", m->dtype, goal == GOAL_SIZE ? 0 : 0.9, 0, 1, "momentum");
     spec_hyper(s, "targeted", DT_I32, goal == GOAL_SIZE, 0, 1, "1: y is the class to reach");
     spec_hyper(s, "box", DT_I32, 0, 0, 1, "1: keep x + delta in [0,1]");
-    s->step_forwards = s->step_backwards = s->judge_forwards = 1;
+    attack_passes(m, s, 1);
     build_init(m, s, goal);
     build_step(m, s, goal);
     build_judge(m, s, goal);

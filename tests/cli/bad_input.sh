@@ -65,6 +65,14 @@ expect "png folder" 1 good.onnx "$adjoint" attack good.onnx images.npy --labels 
     --png good.onnx
 expect "good run, weights apart" 0 "" "$adjoint" run good.onnx images.npy --weights file
 expect "good attack" 0 "" attack images.npy --labels labels.npy
+expect "good eot" 0 "" attack images.npy --labels labels.npy --eot 3
+expect "eot below 1" 2 "--eot: 0" attack images.npy --labels labels.npy --eot 0
+expect "eot no number" 2 "--eot" attack images.npy --labels labels.npy --eot many
+expect "eot without gradients" 1 "--eot: no entry takes steps along gradients" \
+    attack images.npy --labels labels.npy --attack square-linf --eot 2
+expect "eot, entry without steps" 1 "--eot" "$adjoint" compile good.onnx -o out/m --eot 2
+expect "eot not compiled in" 2 "pgd-linf has no parameter eot" \
+    attack images.npy --labels labels.npy --set eot=2
 expect "good help" 0 "" "$adjoint" attack --help
 
 # 1-5: the model

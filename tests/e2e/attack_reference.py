@@ -6,6 +6,7 @@ Writes the iterates that test_attack_iterates compares (attacks.golden), and com
 attack --precision f64` on any network by hand:
 
     attack_reference.py golden tools/demo/fashion.onnx > tests/e2e/attacks.golden
+    attack_reference.py golden-random tests/e2e/random.onnx > tests/e2e/random.golden
     attack_reference.py compare BUILD/tools/adjoint model.onnx x.npy y.npy [case...]
 
 Tests need neither this script nor Python. Every rule is written after the authors' code (or the
@@ -35,6 +36,8 @@ class Net:
     def __init__(self, path):
         self.graph = onnx.load(path).graph
         self.weights = {t.name: self.tensor(t) for t in self.graph.initializer}
+        self.draw = 0  # of its random numbers
+        self.eot = self.last = None  # gradients of a step; the pass that judges the last iterate
 
     @staticmethod
     def tensor(t):
@@ -43,12 +46,22 @@ class Net:
 
     def __call__(self, x):
         v = dict(self.weights)
-        names = {t.name for t in self.graph.initializer}
+        names, stream = {t.name for t in self.graph.initializer}, 128
         v[[i.name for i in self.graph.input if i.name not in names][0]] = x
         for n in self.graph.node:
             attr = {a.name: onnx.helper.get_attribute_value(a) for a in n.attribute}
-            v[n.output[0]] = OPS[n.op_type](attr, *[v[i] if i else None for i in n.input])
+            args = [v[i] if i else None for i in n.input]
+            if n.op_type in RANDOM:
+                args.insert(0, self.uniforms(stream, attr.get("shape") or args[0].shape, len(x)))
+                stream += 1
+            v[n.output[0]] = {**OPS, **RANDOM}[n.op_type](attr, *args)
         return v[self.graph.output[0].name]
+
+
+    def uniforms(self, stream, shape, n):
+        each = int(np.prod(shape[1:]))
+        rows = [philox(SEED, i, stream, self.draw, each) for i in range(n)]
+        return torch.from_numpy(np.stack(rows)).reshape(n, *shape[1:])
 
 
 def conv(a, x, w, b=None):
@@ -76,12 +89,39 @@ OPS = {
     "Pad": lambda a, x, p, *v: x,
     "AveragePool": lambda a, x: F.avg_pool2d(x, a["kernel_shape"], a["strides"]),
     "GlobalAveragePool": lambda a, x: x.mean((2, 3), keepdim=True),
+    "Shape": lambda a, x: torch.tensor(x.shape),
+    "Expand": lambda a, x, s: x.expand([int(d) for d in s]),
     "Flatten": lambda a, x: x.flatten(1),
     "Gemm": lambda a, x, w, b: x @ (w.T if a.get("transB") else w) + b,
 }
 
 
+# Their first argument is a tensor of uniforms in [0,1).
+RANDOM = {
+    "RandomNormalLike": lambda a, u, x: torch.from_numpy(normal(u.numpy())) * single(a["scale"]),
+    "RandomUniform": lambda a, u: u * single(a["high"] - a["low"]) + single(a["low"]),
+    "Dropout": lambda a, u, x, ratio, training: torch.where(u >= ratio, x * (1 / (1 - ratio)), 0.0),
+    "Bernoulli": lambda a, u, p: (u < p).double(),
+}
+
+
+def single(v):
+    return float(np.float32(v))
+
+
 def grad_of(net, loss, x):
+    """Under EOT: a gradient is the mean of several, logits and losses are the last one's."""
+    if not net.eot or net.draw == net.last:
+        return one_grad(net, loss, x)
+    total = 0
+    for _ in range(net.eot):
+        z, value, g = one_grad(net, loss, x)
+        total = total + g
+        net.draw += 1
+    return z, value, total / net.eot
+
+
+def one_grad(net, loss, x):
     """Logits, losses and gradients, sample by sample."""
     x = x.detach().requires_grad_()
     z = net(x)
@@ -250,6 +290,22 @@ def cw_l2(net, x, y, steps, searches=9, c0=1e-3, kappa=0.0, lr=0.01, abort=True)
         outs.append(best)
         flags.append(not math.isinf(size))
     return torch.cat(outs), torch.tensor(flags)
+
+
+# ---- projected gradient descent from the image ----
+
+
+def pgd(net, x, y, steps, eps, step, norm):
+    xk = x.clone()
+    for _ in range(steps):
+        _, _, g = grad_of(net, ce(y), xk)
+        if norm == "linf":
+            xk = torch.minimum(torch.maximum(xk + step * g.sign(), x - eps), x + eps)
+        else:
+            d = xk + step * g / (wide(l2(g)) + 1e-10) - x
+            xk = x + d * (eps / wide(l2(d))).clamp(max=1)
+        xk = xk.clamp(0, 1)
+    return xk, net(xk).detach().argmax(1) != y
 
 
 # ---- L1 ----
@@ -429,6 +485,19 @@ case("integrated-gradients", "integrated-gradients", 7, {"baseline": 0.25},
 case("smoothgrad", "smoothgrad", 5, {"sigma": 0.2},
      lambda net, x, y, steps, s: smoothgrad(net, x, y, steps, s["sigma"]))
 
+# Of a network that draws random numbers.
+RANDOM_CASES = {}
+for entry, steps, k, more in (("pgd-linf", 6, 1, {"eps": 0.1, "step": 0.03}),
+                              ("pgd-linf", 6, 3, {"eps": 0.02, "step": 0.006}),
+                              ("pgd-l2", 5, 4, {"eps": 2, "step": 0.7})):
+    RANDOM_CASES[f"{entry}-{k}"] = (
+        entry, steps, {"random": 0, **more, "eot": k},
+        lambda net, x, y, steps, s, norm=entry[4:]: pgd(net, x, y, steps, s["eps"], s["step"], norm))
+for entry, steps, k, norm, eps in (("apgd-ce", 20, 3, "linf", 0.1), ("apgd-ce-l2", 8, 2, "l2", 0.5)):
+    RANDOM_CASES[entry] = (entry, steps, {"random": 0, "eps": eps, "eot": k},
+                           lambda net, x, y, steps, s, norm=norm: apgd(net, x, y, steps, s["eps"],
+                                                                       norm))
+
 # ---- golden file ----
 
 IMAGES, PROBES = 6, 4
@@ -450,10 +519,12 @@ def blobs(n):
     return torch.from_numpy(level / 255)[:, None]
 
 
-def golden(net):
+def golden(net, cases):
     x = blobs(IMAGES)
     y = net(x).argmax(1)
-    for entry, steps, settings, run in CASES.values():
+    for entry, steps, settings, run in cases.values():
+        net.draw, net.eot = 0, settings.get("eot")
+        net.last = steps * net.eot if net.eot else None
         adv, ok = run(net, x, y, steps, settings)
         text = " ".join(f"{k}={v}" for k, v in settings.items())
         print(f"case {entry} {steps} {text}".rstrip())
@@ -493,7 +564,7 @@ def compare(adjoint, model, xs, ys, names):
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "golden":
-        golden(Net(sys.argv[2]))
+    if sys.argv[1].startswith("golden"):
+        golden(Net(sys.argv[2]), RANDOM_CASES if sys.argv[1] == "golden-random" else CASES)
     else:
         compare(sys.argv[2], sys.argv[3], sys.argv[4], sys.argv[5], sys.argv[6:])

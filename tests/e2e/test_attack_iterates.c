@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attacks on the example network in f64 against iterates of independent transcriptions, stored in
- * attacks.golden by attack_reference.py: for each case the entry, its steps and settings, then for
+ * attacks.golden and random.golden by attack_reference.py: for each case the entry, its steps and settings, then for
  * each image whether it fools and a few weighted sums of its pixels. A third argument picks cases. */
 #include <math.h>
 #include <stdio.h>
@@ -28,7 +28,7 @@ static void fill(void)
 static void classify(const Net *net)
 {
     double z[IMAGES * CLASSES];
-    Run r = {.n = IMAGES};
+    Run r = {.n = IMAGES, .seed = 7};
     run_bind(net, "forward", &r, "x", x);
     run_bind(net, "forward", &r, "logits", z);
     net_run(net, "forward", &r);
@@ -73,7 +73,9 @@ static void check_case(Count *c, const AdjOptions *o, char *text, FILE *golden)
     int wrong = 0;
     snprintf(entries, sizeof entries, "forward,%.*s", (int)strcspn(text, " "), text);
     AdjOptions own = *o;
+    const char *eot = strstr(text, " eot=");
     own.entries = entries;
+    own.eot = eot ? atoi(eot + 5) : 0;
     Net net = net_open(&own);
     run_case(&net, text, entry, adv, success);
     for (int i = 0; i < IMAGES && fgets(line, sizeof line, golden); i++) {
