@@ -405,6 +405,72 @@ def square_linf(net, x, y, steps, eps, p0=0.8, seed=SEED):
     return torch.cat(outs), torch.tensor(flags)
 
 
+def patch(s, turned):
+    """The L2 pattern of side s: both halves of one norm, the lower one negative."""
+    out, half = torch.zeros(s, s), s // 2
+    for rows, top, sign in ((half, 0, 1.0), (s - half, half, -1.0)):
+        part = torch.zeros(rows, s)
+        for k in range(max(rows, s) // 2 + 1):
+            r, c = rows // 2 - k, s // 2 - k
+            part[max(r, 0):r + 2 * k + 1, max(c, 0):c + 2 * k + 1] += 1 / (k + 1)**2
+        if rows:
+            out[top:top + rows] = sign * part / part.norm()
+    out = out / out.norm()
+    return out.T if turned else out
+
+
+def norms(v):
+    return v.square().sum((-2, -1), keepdim=True).sqrt()
+
+
+def square_l2(net, x, y, steps, eps, p0=0.8, seed=SEED):
+    outs, flags = [], []
+    _, ch, h, w = x.shape
+    tile, tiny = h // 5, 1e-12
+    at0 = (h - 5 * tile) // 2
+    nr, nc = (h - at0) // tile, (w - at0) // tile
+    for ident, (x0, label) in enumerate(zip(x.split(1), y.split(1))):
+        uniform = lambda stream, t, n: philox(seed, ident, stream, t, n)  # noqa: E731
+        sign = lambda u, *s: torch.from_numpy(np.where(u < 0.5, -1.0, 1.0)).reshape(s)  # noqa
+        best, least = x0, math.inf
+        for t in range(steps):
+            if t == 0:
+                signs, turns = sign(uniform(0, 0, ch * nr * nc), ch, nr, nc), uniform(4, 0, nr * nc)
+                d = torch.zeros_like(x0)
+                for i in range(nr):
+                    for j in range(nc):
+                        r, c = at0 + i * tile, at0 + j * tile
+                        d[0, :, r:r + tile, c:c + tile] = patch(
+                            tile, turns[i * nc + j] > 0.5) * signs[:, i, j, None, None]
+            else:
+                late = sum(t - 1 > k for k in (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000))
+                s = max(int(round(math.sqrt(p0 / 2**late * h * w))), 3)
+                s = min(s + 1 - s % 2, h, w)
+                u = uniform(1, t, 4)
+                r, c, r2, c2 = (int(v * (n - s)) for v, n in zip(u, (h, w, h, w)))
+                d = best - x0
+                one, two = torch.zeros(h, w), torch.zeros(h, w)
+                one[r:r + s, c:c + s] = 1
+                two[r2:r2 + s, c2:c2 + s] = 1
+                room = (eps**2 - d.square().sum()).clamp(min=0)
+                weight = (room / ch + norms(d * torch.maximum(one, two))**2).sqrt()
+                inner = d[:, :, r:r + s, c:c + s]
+                e = patch(s, uniform(3, t, 1)[0] > 0.5) * sign(uniform(2, t, ch), 1, ch, 1, 1)
+                e = e + inner / (tiny + norms(inner))
+                d = d * (1 - two)
+                d[:, :, r:r + s, c:c + s] = e / (tiny + norms(e)) * weight
+            v = (x0 + d / (d.norm() + tiny) * eps).clamp(0, 1)
+            z = net(v).detach()
+            margin = float(at(z, label) - best_other(z, label))
+            if margin < least or margin <= 0:
+                best, least = v, margin
+            if least <= 0:
+                break
+        outs.append(best)
+        flags.append(least <= 0)
+    return torch.cat(outs), torch.tensor(flags)
+
+
 # ---- explanations ----
 
 
@@ -478,6 +544,10 @@ case("square-linf", "square-linf", 60, {"eps": 0.06},
      lambda net, x, y, steps, s: square_linf(net, x, y, steps, s["eps"]))
 case("square-linf-long", "square-linf", 90, {"eps": 0.012},
      lambda net, x, y, steps, s: square_linf(net, x, y, steps, s["eps"]))
+case("square-l2", "square-l2", 70, {"eps": 1.5},
+     lambda net, x, y, steps, s: square_l2(net, x, y, steps, s["eps"]))
+case("square-l2-long", "square-l2", 120, {"eps": 0.4},
+     lambda net, x, y, steps, s: square_l2(net, x, y, steps, s["eps"]))
 case("saliency", "saliency", 1, {}, once(lambda x, g: g.abs()))
 case("input-gradient", "input-gradient", 1, {}, once(lambda x, g: x * g))
 case("integrated-gradients", "integrated-gradients", 7, {"baseline": 0.25},

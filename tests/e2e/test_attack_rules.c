@@ -46,6 +46,7 @@ static const Attack attacks[] = {
     {"fmn-l2", 0, 0, true, 1, 1, 0, STEPS, false},
     {"fmn-linf", 0, 0, true, 1, 1, 0, STEPS, false},
     {"square-linf", 8.0 / 255, 0, true, 1, 0, 0, 0, false},
+    {"square-l2", 0, 0.5, true, 1, 0, 0, 0, false},
     {"noise-uniform", 8.0 / 255, 0, true, 1, 0, 0, 0, false},
     {"noise-gaussian", 0, 0, true, 1, 0, 0, 0, false},
 };
