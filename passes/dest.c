@@ -101,6 +101,13 @@ static void check_output(const Lowering *l, const GraphOutput *o, int buffer)
         die("%s: %s is stored with another element type", l->prog->name, o->name);
 }
 
+/* Can later groups read r there, with the halo that their claims want? */
+static bool serves_readers(const Lowering *l, int buffer, Ref r)
+{
+    Layout need = value_layout(l, r);
+    return layout_covers(&l->prog->buffer[buffer].layout, &need);
+}
+
 static void place_output(Lowering *l, uint32_t i, Dests *dests, StateCopy *late, int *nlate)
 {
     const GraphOutput *o = &l->g->out[i];
@@ -112,7 +119,8 @@ static void place_output(Lowering *l, uint32_t i, Dests *dests, StateCopy *late,
     if (!state || in_place(l, group, graph_find_input(l->g, o->name))) {
         fix_layout(l, to, o->ref);
         add_dest(l, &dests[group], o->ref, to);
-        if (state && l->group_of[o->ref] == group && l->buffer_of[o->ref] < 0)
+        if (state && l->group_of[o->ref] == group && l->buffer_of[o->ref] < 0 &&
+            serves_readers(l, to, o->ref))
             l->buffer_of[o->ref] = to; /* later readers find the new value there */
         return;
     }

@@ -53,9 +53,23 @@ static void bind_inputs(Lowering *l)
     }
 }
 
+/* A state's old and new value share a buffer, so what readers of either want around it. */
+static void share_halos(Lowering *l)
+{
+    for (uint32_t i = 0; i < l->g->nout; i++) {
+        Ref before = graph_find_input(l->g, l->g->out[i].name);
+        if (before == NOREF) continue;
+        for (int k = 0; k < 6; k++) {
+            int64_t wide = l->halo[l->g->out[i].ref][k];
+            if (l->halo[before][k] < wide) l->halo[before][k] = wide;
+        }
+    }
+}
+
 /* A state whose layout is open takes the one that its reader here prefers. */
 static void fix_states(Lowering *l)
 {
+    share_halos(l);
     for (Ref r = 0; r < l->g->n; r++) {
         if (l->bound[r] < 0) continue;
         Buffer *b = &l->prog->buffer[l->bound[r]];

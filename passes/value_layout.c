@@ -98,11 +98,19 @@ bool layout_covers(const Layout *have, const Layout *need)
 
 /* ---- the rule ---- */
 
+/* A map of one pixel is the same in memory either way, until a claim wants a halo around it. */
+static bool is_map(const Lowering *l, Ref r, Type t)
+{
+    for (int i = 0; i < 6; i++)
+        if (l->halo[r][i]) return true;
+    return t.dim[2] * t.dim[3] > 1;
+}
+
 static bool blocked_by(const Lowering *l, Ref r, int lanes)
 {
     Type t = l->g->node[r].type;
-    return lanes > 1 && l->batched[r] && t.rank == 4 && t.dim[1] % lanes == 0 &&
-           t.dim[2] * t.dim[3] > 1 && (dtype_is_float(t.dtype) || t.dtype == DT_BOOL);
+    return lanes > 1 && l->batched[r] && t.rank == 4 && t.dim[1] % lanes == 0 && is_map(l, r, t) &&
+           (dtype_is_float(t.dtype) || t.dtype == DT_BOOL);
 }
 
 Layout value_layout(const Lowering *l, Ref r)

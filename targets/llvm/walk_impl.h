@@ -86,6 +86,11 @@ bool bits_together(const Address *, int lanes); /* whether lanes are so placed *
 LLVMValueRef bits_load(Walk *, LLVMValueRef base, LLVMValueRef element, int lanes);
 void bits_store(Walk *, LLVMValueRef base, LLVMValueRef element, LLVMValueRef, int lanes);
 
+/* ---- walk_masked.c ---- */
+/* Elements of `bytes` from ptr on, zero where the mask is false. */
+LLVMValueRef masked_load(Walk *, LLVMTypeRef element, int bytes, LLVMValueRef ptr,
+                         LLVMValueRef mask);
+
 /* ---- math*.c: on f64 scalars or vectors, straight-line, no calls ---- */
 LLVMValueRef math_exp(Walk *, LLVMValueRef);
 LLVMValueRef math_log(Walk *, LLVMValueRef);

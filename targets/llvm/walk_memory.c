@@ -100,21 +100,14 @@ static LLVMValueRef load_lanes(Walk *w, const Place *c)
     return v;
 }
 
+/* Lanes that the mask forbids may have any address: not "in bounds". */
 static LLVMValueRef load_masked(Walk *w, const Place *c)
 {
-    LLVMTypeRef t = LLVMVectorType(c->storage, (unsigned)w->lanes);
     Place first = lane_of(w, c, 0);
     first.guard = NULL;
-    LLVMValueRef ptr = cell_ptr(w, &first);
-    unsigned id = LLVMLookupIntrinsicID("llvm.masked.load", 16);
-    LLVMTypeRef over[2] = {t, LLVMTypeOf(ptr)};
-    LLVMValueRef fn = LLVMGetIntrinsicDeclaration(w->mod, id, over, 2);
-    LLVMValueRef arg[3] = {ptr, c->guard, LLVMConstNull(t)};
-    LLVMValueRef v =
-        LLVMBuildCall2(w->b, LLVMIntrinsicGetType(w->ctx, id, over, 2), fn, arg, 3, "");
-    unsigned align = LLVMGetEnumAttributeKindForName("align", 5);
-    LLVMAddCallSiteAttribute(v, 1, LLVMCreateEnumAttribute(w->ctx, align, cell_align(w, c)));
-    return v;
+    LLVMValueRef base = base_of(w, &first);
+    LLVMValueRef ptr = LLVMBuildGEP2(w->b, c->storage, base, &first.element, 1, "");
+    return masked_load(w, c->storage, (int)cell_align(w, c), ptr, c->guard);
 }
 
 static LLVMValueRef load_together(Walk *w, const Place *c)
