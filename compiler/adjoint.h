@@ -41,6 +41,7 @@ typedef struct AdjOptions {
     const char *cpu;     /* CPU row; NULL: this machine's, or the target's baseline */
     int64_t batch;       /* slots a worker; 0: 8; -1: the file's own shape, no proof needed */
     const char *dims;    /* extents of symbolic dimensions: "H=224,W=224", "x.2=224"; or NULL */
+    const char *layer;   /* ONNX node of entry grad-cam; NULL: the last convolution */
     int nconsts;         /* inputs of the file that are given a constant and are no inputs then */
     const AdjArray *consts; /* read during adj_compile only */
     int32_t eot; /* gradients whose mean a step of an attack takes, as the default of its parameter

@@ -115,6 +115,7 @@ static void prepare_model(AdjCompiled *c)
     const Graph *g = c->imported;
     DType d = c->opt.f64 ? DT_F64 : DT_F32;
     if (d == DT_F64) g = stage(c, "retype", pass_retype(c->arena, g, DT_F32, DT_F64));
+    const Graph *file = g;
     int64_t b = c->opt.batch;
     /* The proof is of what the file says: in one sample, simplify takes a mean over samples for the
      * sample. */
@@ -125,8 +126,14 @@ static void prepare_model(AdjCompiled *c)
     else
         g = stage(c, "batch", pass_simplify(c->arena, pass_batch(c->arena, g, b)));
     if (!g->nout) err(c->opt.model, "the model has no output");
-    c->model = (Model){
-        .g = g, .b = b, .dtype = d, .x = find_image(g), .logits = g->out[0].ref, .arena = c->arena};
+    c->model = (Model){.g = g,
+                       .b = b,
+                       .dtype = d,
+                       .x = find_image(g),
+                       .logits = g->out[0].ref,
+                       .file = file,
+                       .layer = c->opt.layer,
+                       .arena = c->arena};
     c->model.random = graph_find_input(g, RNG_DRAW) != NOREF;
     c->model.eot = c->opt.eot;
     if (g->node[c->model.x].type.dtype != d)
@@ -277,6 +284,7 @@ static void copy_options(AdjCompiled *c, const AdjOptions *o)
     c->opt.model = keep(a, o->model);
     c->opt.entries = keep(a, o->entries ? o->entries : "forward");
     c->opt.dims = keep(a, o->dims);
+    c->opt.layer = keep(a, o->layer);
     c->opt.target = keep(a, o->target);
     c->opt.cpu = keep(a, o->cpu);
     c->opt.print_after = keep(a, o->print_after);

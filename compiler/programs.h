@@ -16,6 +16,8 @@ typedef struct Model { /* an imported, retyped, simplified network with batch ex
     Ref logits;  /* its first output */
     bool random; /* it draws random numbers: each evaluation is another */
     int eot;     /* gradients that an attack averages, its default; 0: it takes each as it is */
+    const Graph *file; /* as the file has it, for one sample: no node merged with its neighbours */
+    const char *layer; /* --layer: an ONNX node, or NULL */
     Arena *arena;
 } Model;
 
@@ -32,7 +34,10 @@ const ProgramRow *program_find(const char *name); /* or NULL */
 /* The model's values as a function of x, in g, by their refs in the model. Its random numbers are
  * those of that draw: i32 [b]. */
 Ref *model_copy(Graph *g, const Model *, Ref x, Ref draw);
-/* The same; returns the logits. Draws are the slot's steps. */
+/* The same; draws are the slot's steps. What `seen` (or NULL) returns for a value takes its place. */
+typedef Ref ModelSeen(void *user, Graph *g, Ref value);
+const Ref *model_values(Graph *g, const Model *, Ref x, ModelSeen *, void *user);
+/* The same; returns the logits. */
 Ref model_apply(Graph *g, const Model *, Ref x);
 /* The model needs [b, classes] logits; err()s otherwise. Returns classes. */
 int64_t model_classes(const Model *);

@@ -20,7 +20,7 @@ static struct {
     char **consts, **inputs;
     char *preset;
     int generic;
-    char *entry, *target, *prefix;
+    char *entry, *target, *prefix, *layer;
     char *labels, *limit, *first;
     char *threads, *seed, *eot;
 } given;
@@ -67,6 +67,9 @@ struct poptOption artefact_table[] = {
     TEXT("entry", entry, "programs to compile, with commas (default forward)", "NAMES"),
     TEXT("target", target, "target triple (default: this machine's)", "TRIPLE"),
     TEXT("prefix", prefix, "of the exported symbols (default: from the file's name)", "NAME"),
+    TEXT("layer", layer,
+         "the ONNX node that entry grad-cam looks at (default: the last convolution over places)",
+         "NODE"),
     POPT_TABLEEND};
 
 struct poptOption data_table[] = {
@@ -174,6 +177,12 @@ int options_entries(const char *list)
             return fail_usage("--entry: '%s' is none of:%s", name, program_names);
     }
     return 0;
+}
+
+static int check_layer(const char *layer, const char *entries)
+{
+    const char *at = entries ? strstr(entries, "grad-cam") : NULL;
+    return !layer || at ? 0 : fail_usage("--layer: is for --entry grad-cam");
 }
 
 static int check_prefix(const char *p)
@@ -303,10 +312,12 @@ int options_model(const char *model, AdjOptions *o)
                       .target = given.target,
                       .cpu = given.cpu,
                       .dims = given.dim,
+                      .layer = given.layer,
                       .generic = given.generic,
                       .print_after = given.print_after};
     if ((e = options_entries(given.entry)) || (e = check_prefix(given.prefix)) ||
-        (e = take_batch(o)) || (e = take_words(o)) || (e = take_consts(o)) || (e = take_eot(o)))
+        (e = check_layer(given.layer, given.entry)) || (e = take_batch(o)) || (e = take_words(o)) ||
+        (e = take_consts(o)) || (e = take_eot(o)))
         return e;
     return take_preprocessing(o);
 }

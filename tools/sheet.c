@@ -55,7 +55,7 @@ static int64_t cell_width(const Sheet *s)
 
 static int64_t cell_height(const Sheet *s)
 {
-    return s->height * factor(s) + 2 * LINE + GAP;
+    return s->height * factor(s) + 3 * LINE + GAP;
 }
 
 /* ---- drawing ---- */
@@ -104,7 +104,7 @@ static void draw_cell(cairo_t *c, const Sheet *s, int row, int column)
     double y = (double)(TITLE + row * cell_height(s));
     if (cell->rgb) draw_picture(c, s, x, y, cell->rgb);
     y += (double)(s->height * factor(s));
-    for (int i = 0; i < 2; i++) draw_text(c, x, y + (i + 1) * LINE - 2, cell->caption[i]);
+    for (int i = 0; i < 3; i++) draw_text(c, x, y + (i + 1) * LINE - 2, cell->caption[i]);
 }
 
 static void draw(cairo_t *c, const Sheet *s)

@@ -7,7 +7,7 @@
 
 typedef struct SheetCell {
     uint8_t *rgb; /* [height][width][3]; NULL: only the caption */
-    char caption[2][40];
+    char caption[3][40];
 } SheetCell;
 
 typedef struct Sheet {

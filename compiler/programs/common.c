@@ -35,7 +35,7 @@ static Ref stand_in(Graph *g, const Model *m, Ref r, Ref x, Ref draw)
     return strcmp(name, RNG_DRAW) ? NOREF : draw;
 }
 
-Ref *model_copy(Graph *g, const Model *m, Ref x, Ref draw)
+static Ref *copy(Graph *g, const Model *m, Ref x, Ref draw, ModelSeen *seen, void *user)
 {
     Ref *map = NEW_N(m->arena, Ref, m->g->n + 1);
     for (Ref r = 0; r < m->g->n; r++) {
@@ -43,15 +43,26 @@ Ref *model_copy(Graph *g, const Model *m, Ref x, Ref draw)
         if (map[r] != NOREF) continue;
         graph_take_origin(g, m->g, r);
         map[r] = graph_copy(g, m->g, r, map);
+        if (seen) map[r] = seen(user, g, map[r]);
     }
     graph_set_origin(g, NULL);
     return map;
 }
 
-Ref model_apply(Graph *g, const Model *m, Ref x)
+Ref *model_copy(Graph *g, const Model *m, Ref x, Ref draw)
+{
+    return copy(g, m, x, draw, NULL, NULL);
+}
+
+const Ref *model_values(Graph *g, const Model *m, Ref x, ModelSeen *seen, void *user)
 {
     Ref draw = m->random ? sample_input(g, "t", DT_I32, m->b) : NOREF;
-    return model_copy(g, m, x, draw)[m->logits];
+    return copy(g, m, x, draw, seen, user);
+}
+
+Ref model_apply(Graph *g, const Model *m, Ref x)
+{
+    return model_values(g, m, x, NULL, NULL)[m->logits];
 }
 
 int64_t model_classes(const Model *m)

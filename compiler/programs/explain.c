@@ -7,18 +7,24 @@
  *                         rule in the call's T steps (Sundararajan, Taly, Yan 2017); b: `baseline`
  *   smoothgrad            mean of T gradients at x + sigma n_t, n_t normal (Smilkov et al. 2017)
  *
- * Signs are kept but for saliency. y is the class to explain. */
-#include "compiler/programs/attack.h"
+ * Signs are kept but for saliency. y is the class to explain. Others: grad_cam.c,
+ * guided_backprop.c. */
+#include "compiler/programs/explain.h"
 #include "passes/passes.h"
 
-static void tensors(const Model *m, ProgramSpec *s, const char *map)
+void explain_tensors(const Model *m, ProgramSpec *s, Type map, const char *help)
 {
     Type image = m->g->node[m->x].type, label = type_of(DT_I64, 1, &m->b);
     model_classes(m);
     spec_input(s, "x", image, -1, "pixels in [0,1]");
     spec_input(s, "y", label, -1, "the classes to explain, 0-based");
-    spec_output(s, "map", image, map);
+    spec_output(s, "map", map, help);
     s->step_forwards = s->step_backwards = 1;
+}
+
+static void tensors(const Model *m, ProgramSpec *s, const char *map)
+{
+    explain_tensors(m, s, m->g->node[m->x].type, map);
 }
 
 static Ref logit_gradient(Attack *a, Ref point)

@@ -7,10 +7,10 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 "$2" "$dir"
 cd "$dir"
-for method in saliency gradient-x-input integrated-gradients smoothgrad; do
+for method in saliency input-gradient integrated-gradients smoothgrad; do
     "$1" explain good.onnx images.npy --limit 1 --to 1 --method "$method" --samples 3 \
         --sigma 0.01 -o "$method.png"
 done
 "$1" explain good.onnx images.npy -o adversarial.png --to all
 [ -s adversarial.png ]
-"$3" 1 saliency.png gradient-x-input.png integrated-gradients.png smoothgrad.png
+"$3" 1 saliency.png input-gradient.png integrated-gradients.png smoothgrad.png

@@ -45,6 +45,9 @@ class Net:
         return a.double() if a.is_floating_point() else a
 
     def __call__(self, x):
+        return self.values(x)[self.graph.output[0].name]
+
+    def values(self, x):
         v = dict(self.weights)
         names, stream = {t.name for t in self.graph.initializer}, 128
         v[[i.name for i in self.graph.input if i.name not in names][0]] = x
@@ -55,7 +58,7 @@ class Net:
                 args.insert(0, self.uniforms(stream, attr.get("shape") or args[0].shape, len(x)))
                 stream += 1
             v[n.output[0]] = {**OPS, **RANDOM}[n.op_type](attr, *args)
-        return v[self.graph.output[0].name]
+        return v
 
 
     def uniforms(self, stream, shape, n):
@@ -505,6 +508,35 @@ def smoothgrad(net, x, y, steps, sigma, seed=SEED):
     return total / steps, torch.zeros(len(x), dtype=bool)
 
 
+class Guided(torch.autograd.Function):
+    """ReLU whose backward pass hands on what is positive."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx, c):
+        return torch.where(ctx.saved_tensors[0] > 0, c.clamp(min=0), 0.0)
+
+
+def guided(net, x, y, steps, s):
+    plain, OPS["Relu"] = OPS["Relu"], lambda a, v: Guided.apply(v)
+    g = logit_map(net, y, x)
+    OPS["Relu"] = plain
+    return g, torch.zeros(len(x), dtype=bool)
+
+
+def grad_cam(net, x, y, steps, s):
+    """Of the last convolution, which is over places in the example network."""
+    name = [n.output[0] for n in net.graph.node if n.op_type == "Conv"][-1]
+    v = net.values(x.detach().requires_grad_())
+    a, z = v[name], v[net.graph.output[0].name]
+    by = torch.autograd.grad(at(z, y).sum(), a)[0].mean((2, 3), keepdim=True)
+    return F.relu((a * by).sum(1)).detach(), torch.zeros(len(x), dtype=bool)
+
+
 def once(rule):
     return lambda net, x, y, steps, s: (rule(x, logit_map(net, y, x)),
                                         torch.zeros(len(x), dtype=bool))
@@ -550,6 +582,8 @@ case("square-l2-long", "square-l2", 120, {"eps": 0.4},
      lambda net, x, y, steps, s: square_l2(net, x, y, steps, s["eps"]))
 case("saliency", "saliency", 1, {}, once(lambda x, g: g.abs()))
 case("input-gradient", "input-gradient", 1, {}, once(lambda x, g: x * g))
+case("guided-backprop", "guided-backprop", 1, {}, guided)
+case("grad-cam", "grad-cam", 1, {}, grad_cam)
 case("integrated-gradients", "integrated-gradients", 7, {"baseline": 0.25},
      lambda net, x, y, steps, s: integrated(net, x, y, steps, s["baseline"]))
 case("smoothgrad", "smoothgrad", 5, {"sigma": 0.2},

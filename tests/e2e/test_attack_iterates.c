@@ -37,22 +37,24 @@ static void classify(const Net *net)
             if (z[i * CLASSES + k] > z[i * CLASSES + y[i]]) y[i] = k;
 }
 
-static double probe(const double *image, int k)
+static double probe(const double *image, int n, int k)
 {
     double sum = 0;
-    for (int p = 0; p < PIXELS; p++) sum += image[p] * cos((k + 1) * 0.37 * p + k);
+    for (int p = 0; p < n; p++) sum += image[p] * cos((k + 1) * 0.37 * p + k);
     return sum;
 }
 
-/* "entry steps name=value ..." */
-static void run_case(const Net *net, char *text, char *entry, double *adv, int32_t *success)
+/* "entry steps name=value ..."; returns the elements of a result. */
+static int run_case(const Net *net, char *text, char *entry, double *adv, int32_t *success)
 {
     char *save, *word = strtok_r(text, " \n", &save);
     strcpy(entry, word);
     Run r = {.n = IMAGES, .workers = 2, .steps = atoi(strtok_r(NULL, " \n", &save)), .seed = 7};
     run_bind(net, entry, &r, "x", x);
     run_bind(net, entry, &r, "y", y);
-    bool maps = adj_io(adj_entry(net->model, entry), "map") >= 0;
+    const AdjEntry *e = adj_entry(net->model, entry);
+    int map = adj_io(e, "map");
+    bool maps = map >= 0;
     memset(success, 0, sizeof *success * IMAGES);
     run_bind(net, entry, &r, maps ? "map" : "adv", adv);
     if (!maps) run_bind(net, entry, &r, "success", success);
@@ -62,6 +64,7 @@ static void run_case(const Net *net, char *text, char *entry, double *adv, int32
         run_set(net, entry, &r, word, strtod(eq + 1, NULL));
     }
     net_run(net, entry, &r);
+    return maps ? (int)(adj_tensor_bytes(&e->io[map]) / sizeof *adv) : PIXELS;
 }
 
 static void check_case(Count *c, const AdjOptions *o, char *text, FILE *golden)
@@ -77,12 +80,12 @@ static void check_case(Count *c, const AdjOptions *o, char *text, FILE *golden)
     own.entries = entries;
     own.eot = eot ? atoi(eot + 5) : 0;
     Net net = net_open(&own);
-    run_case(&net, text, entry, adv, success);
+    int n = run_case(&net, text, entry, adv, success);
     for (int i = 0; i < IMAGES && fgets(line, sizeof line, golden); i++) {
         char *at = line;
         wrong += success[i] != strtol(at, &at, 10);
         for (int k = 0; k < PROBES; k++)
-            worst = fmax(worst, fabs(probe(adv + i * PIXELS, k) - strtod(at, &at)));
+            worst = fmax(worst, fabs(probe(adv + i * n, n, k) - strtod(at, &at)));
     }
     count_check(c, worst <= 1e-8 && !wrong, "%s: sums off by %.1e, %d judged differently", entry,
                 worst, wrong);
