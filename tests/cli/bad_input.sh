@@ -169,6 +169,19 @@ expect "explain: class" 2 --to explain --to 3
 expect "explain: no class" 2 --to explain --to -1
 expect "explain: which" 2 --to explain --to third
 expect "explain: method" 2 --method explain --method nosuch
+expect "explain: method twice" 2 "'saliency' twice" explain --method saliency,saliency
+expect "explain: second method" 2 "'nosuch'" explain --method saliency,nosuch
+expect "explain: layer of nothing" 2 --layer explain --layer Gemm
+expect "explain: no convolution" 1 "good.onnx: has no convolution" explain --method grad-cam
+expect "explain: no such layer" 1 "the nearest name is Gemm" explain --method grad-cam --layer Gem
+expect "explain: layer without places" 1 "Gemm (Gemm) is f32[8,3]" explain --method grad-cam \
+    --layer Gemm
+expect "explain: labels of several sets" 2 --labels explain images.npy --labels labels.npy
+expect "explain: second set" 1 absent.png explain absent.png
+expect "explain: second set's size" 1 "[1,5,5]" explain wide.npy
+expect "explain: too many" 2 --limit explain $(yes images.npy | head -n 33)
+expect "explain: no folder for JSON" 1 out/no/s.json explain --json out/no/s.json
+expect "compile: layer" 2 --layer "$adjoint" compile good.onnx -o out/m --layer Gemm
 expect "explain: rmse" 2 --rmse explain --rmse -1
 expect "explain: steps" 2 --steps explain --steps 0
 expect "explain: samples" 2 --samples explain --samples 0

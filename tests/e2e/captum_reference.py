@@ -119,7 +119,8 @@ def main(adjoint, path, images, layer=None):
         "input-gradient": lambda: InputXGradient(model).attribute(x, y),
         "integrated-gradients": lambda: riemann(model, x, y),
         "smoothgrad": lambda: smooth(model, x, y),
-        "grad-cam": lambda: LayerGradCam(model, where).attribute(x, y, relu_attributions=True)[:, 0],
+        "grad-cam": lambda: LayerGradCam(model, where).attribute(
+            x, y, relu_attributions=True)[:, 0],
         "guided-backprop": lambda: GuidedBackprop(model).attribute(x, y),
     }
     library = ctypes.CDLL(compiled(adjoint, path, cases, layer))
