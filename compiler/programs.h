@@ -34,7 +34,7 @@ const ProgramRow *program_find(const char *name); /* or NULL */
 /* The model's values as a function of x, in g, by their refs in the model. Its random numbers are
  * those of that draw: i32 [b]. */
 Ref *model_copy(Graph *g, const Model *, Ref x, Ref draw);
-/* The same; draws are the slot's steps. What `seen` (or NULL) returns for a value takes its place. */
+/* The same; draws are the steps. What `seen` (or NULL) returns for a value takes its place. */
 typedef Ref ModelSeen(void *user, Graph *g, Ref value);
 const Ref *model_values(Graph *g, const Model *, Ref x, ModelSeen *, void *user);
 /* The same; returns the logits. */
