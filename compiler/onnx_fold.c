@@ -166,7 +166,9 @@ int onnx_ints_in(const OnnxNode *n, int i, int64_t *out, int max)
     if (is_absent(n, i)) return -1;
     if (!onnx_const_ints(n, n->in[i], out, &count))
         onnx_fail(n,
-                  "input %d must be constant: at most %d integers that do not depend on the data",
+                  "input %d must be constant: at most %d integers that do not depend on the data; "
+                  "an input "
+                  "of the model becomes constant by --const",
                   i, max);
     return count;
 }
@@ -178,7 +180,10 @@ int onnx_numbers_in(const OnnxNode *n, int i, double *out, int max)
     const Const *c = onnx_constant(n, n->in[i]);
     int64_t count = c ? type_count(c->type) : 0;
     if (!c || count > max)
-        onnx_fail(n, "input %d must be constant: at most %d numbers that do not depend on the data",
+        onnx_fail(n,
+                  "input %d must be constant: at most %d numbers that do not depend on the data; "
+                  "an input "
+                  "of the model becomes constant by --const",
                   i, max);
     for (int64_t k = 0; k < count; k++) out[k] = elem_get(c->type.dtype, c->data, c->splat ? 0 : k);
     return (int)count;

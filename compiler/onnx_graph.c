@@ -312,8 +312,8 @@ static void check_opset(int64_t opset)
 {
     if (opset < 1) err(NULL, "the model says no opset of the default domain");
     if (opset > ONNX_OPSET_LAST)
-        err(NULL, "opset %lld is newer than %d, the last that is known here", (long long)opset,
-            ONNX_OPSET_LAST);
+        err(NULL, "opset %lld is newer than %d, the last that is known here: export with that",
+            (long long)opset, ONNX_OPSET_LAST);
 }
 
 static void import(void *arg, Arena *scratch)

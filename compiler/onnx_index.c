@@ -330,7 +330,11 @@ void build_cum_sum(OnnxNode *n)
 static const Const *literal(const OnnxNode *n, int i)
 {
     const Const *c = onnx_constant(n, onnx_in(n, i));
-    if (!c) onnx_fail(n, "input %d must be constant: the result's shape depends on it", i);
+    if (!c)
+        onnx_fail(n,
+                  "input %d must be constant, since the result's shape depends on it: cut the "
+                  "model before",
+                  i);
     return c;
 }
 

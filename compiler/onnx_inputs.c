@@ -24,6 +24,8 @@ static int64_t input_dim(OnnxWalk *w, const char *input, const Onnx__TensorShape
     bool has = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
     bool named = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
     int64_t literal = has && d->dim_value > 0 ? d->dim_value : 0;
+    if (has && d->dim_value < -1) /* some exporters write -1 for an open one */
+        err(NULL, "input \"%.200s\": dimension %d is %lld", input, i, (long long)d->dim_value);
     if (i == 0) {
         if (w->opts->keep_batch) return literal ? literal : 1;
         if (!w->batch) w->batch = literal;
@@ -48,13 +50,17 @@ static Type input_type(OnnxWalk *w, const char *name, const Onnx__ValueInfoProto
         err(NULL, "input \"%.200s\" is not a tensor", name);
     const Onnx__TypeProto__Tensor *tensor = t->tensor_type;
     if (!onnx_dtype_of(tensor->elem_type, &dtype))
-        err(NULL, "input \"%.200s\": element type %s is not supported", name,
-            onnx_dtype_name(tensor->elem_type));
+        err(NULL, "input \"%.200s\": element type %s is not supported; cut the model behind it",
+            name, onnx_dtype_name(tensor->elem_type));
     if (!tensor->shape) err(NULL, "input \"%.200s\" has no shape", name);
     if (tensor->shape->n_dim > MAX_RANK) err(NULL, "input \"%.200s\" has rank above 8", name);
     for (int i = 0; i < (int)tensor->shape->n_dim; i++)
         dim[i] = input_dim(w, name, tensor->shape, i);
-    return type_of(dtype, (int)tensor->shape->n_dim, dim);
+    Type type = {.dtype = dtype, .rank = (int)tensor->shape->n_dim};
+    memcpy(type.dim, dim, sizeof *dim * tensor->shape->n_dim);
+    const char *fault = type_check(type);
+    if (fault) err(NULL, "input \"%.200s\": %s", name, fault);
+    return type;
 }
 
 static Ref copy_const(Graph *g, const Const *c)

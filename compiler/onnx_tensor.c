@@ -131,7 +131,7 @@ static FILE *open_beside(const Source *s, const char *location)
     if (escapes(location)) BAD(s, "external data outside the model's folder: %s", location);
     char *path = beside(s, location);
     FILE *f = onnx_open(path);
-    if (!f) BAD(s, "external data: cannot open %s beside the model", location);
+    if (!f) BAD(s, "external data: cannot open %s beside the model; put that file there", location);
     if (!links_inside(path, strlen(path) - strlen(location)))
         BAD(s, "external data outside the model's folder: %s is a link", location);
     return f;

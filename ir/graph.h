@@ -161,6 +161,7 @@ int dtype_bytes(DType);
 const char *dtype_name(DType);
 bool dtype_by_name(const char *, DType *);
 bool dtype_is_float(DType);
+const char *type_check(Type); /* NULL, or why no such tensor can be held */
 Type type_of(DType, int rank, const int64_t *dim);
 Type type_scalar(DType);
 Type type_with(Type, DType);

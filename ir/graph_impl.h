@@ -7,13 +7,12 @@
 
 enum { SMALL_CONST = 16 }; /* elements: constants up to here print whole */
 
-const char *type_check(Type);                       /* NULL, or why no such tensor can be held */
 void graph_fresh_origin(Graph *, const char *name); /* as graph_set_origin, known to be new */
 void origin_join(Graph *, Ref, Origin);             /* node's origin := union */
 Ref graph_lookup(const Graph *, const Node *);      /* the equal node, or NOREF */
 Ref graph_splat_bits(Graph *, Type, void *element); /* as graph_splat, the element as stored */
 uint64_t const_hash(Type, bool splat, const void *data);
-uint64_t const_key(const Const *); /* what its hash must be */
+uint64_t const_key(const Const *);    /* what its hash must be */
 bool const_is_large(const Const *);   /* prints as a hash */
 void quote_text(Str *, const char *); /* "..." with escapes the reader knows */
 bool is_bare_name(const char *);      /* needs no quotes */

@@ -53,11 +53,8 @@ int named_file(const char *option, const char *text, char **name, const char **f
 
 static bool is_npy(const char *path)
 {
-    char head[6] = "";
-    FILE *f = fopen(path, "rb");
-    size_t n = f ? fread(head, 1, sizeof head, f) : 0;
-    if (f) fclose(f);
-    return n == 6 && !memcmp(head, "\x93NUMPY", 6);
+    char head[6];
+    return file_head(path, head, sizeof head) == sizeof head && !memcmp(head, "\x93NUMPY", 6);
 }
 
 static int take_npy(const NpyArray *from, AdjArray *out)

@@ -72,7 +72,7 @@ refused many "$bad too many fields at byte 8388617"
 refused nested "$bad nested too deeply at byte 264"
 
 # ---- graphs ----
-refused opset99 "opset 99 is newer than 27, the last that is known here"
+refused opset99 "opset 99 is newer than 27, the last that is known here: export with that"
 refused opset0 "the model says no opset of the default domain"
 refused twice 'value "y" is defined twice'
 refused weights_twice 'value "w" is defined twice'
@@ -87,9 +87,9 @@ for model in negative huge overflow; do
 done
 refused short 'tensor "w": 252 bytes for the 256 of its dimensions'
 refused long 'tensor "w": 260 bytes for the 256 of its dimensions'
-refused input_negative 'input "x": dimension 2 is open; it needs a value (--dim x.2=N)'
-refused input_huge 'a tensor type does not work: larger than 2^40 bytes'
-refused input_overflow 'a tensor type does not work: larger than 2^40 bytes'
+refused input_negative 'input "x": dimension 2 is -4'
+refused input_huge 'input "x": larger than 2^40 bytes'
+refused input_overflow 'input "x": larger than 2^40 bytes'
 
 # ---- bombs ----
 refused constant 'a tensor type does not work: larger than 2^40 bytes'
@@ -108,7 +108,7 @@ refused ext_link_folder "$outside folder/secret.bin is a link"
 refused ext_device "$outside zero.bin is a link"
 refused ext_fifo "$w: not a regular file"
 refused ext_folder "$w: not a regular file"
-refused ext_absent "$w: cannot open absent.bin beside the model"
+refused ext_absent "$w: cannot open absent.bin beside the model; put that file there"
 refused ext_few "$w: the file ends before the tensor does"
 "$adjoint" compile ext_inside.onnx -o out/m >/dev/null 2>stderr
 verdict "a link within the folder" "$([ -s out/m.o ] || echo 'does not compile')"

@@ -132,6 +132,16 @@ static bool map(const char *path, int fd, Bytes *out, DataError *e)
     return true;
 }
 
+size_t file_head(const char *path, void *head, size_t n)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) return 0;
+    ssize_t got = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? read(fd, head, n) : 0;
+    close(fd);
+    return got < 0 ? 0 : (size_t)got;
+}
+
 typedef bool Decompress(const Bytes *in, Growing *g, const char *path, DataError *e);
 
 static Decompress *decompressor(const Bytes *b)

@@ -29,6 +29,8 @@ bool npy_write(const char *path, NpyType type, int rank, const int64_t *shape, c
 /* ---- .npz: arrays by name in a zip file, each a member NAME.npy ---- */
 
 bool npz_probe(const char *path);
+/* The first n bytes of a regular file; fewer if it is shorter, 0 if it is none. */
+size_t file_head(const char *path, void *head, size_t n);
 /* The array of that name; if there is none and the file holds one array only, that. */
 bool npz_read(const char *path, const char *name, NpyArray *out, DataError *e);
 

@@ -11,11 +11,9 @@
 
 bool npz_probe(const char *path)
 {
-    unsigned char head[4] = {0};
-    FILE *f = fopen(path, "rb");
-    size_t n = f ? fread(head, 1, sizeof head, f) : 0;
-    if (f) fclose(f);
-    return n == 4 && (!memcmp(head, "PK\3\4", 4) || !memcmp(head, "PK\5\6", 4));
+    char head[4];
+    return file_head(path, head, sizeof head) == sizeof head &&
+           (!memcmp(head, "PK\3\4", 4) || !memcmp(head, "PK\5\6", 4));
 }
 
 static zip_t *open_zip(const char *path, int flags, DataError *e)
