@@ -41,6 +41,8 @@ const Ref *model_values(Graph *g, const Model *, Ref x, ModelSeen *, void *user)
 Ref model_apply(Graph *g, const Model *, Ref x);
 /* The model needs [b, classes] logits; err()s otherwise. Returns classes. */
 int64_t model_classes(const Model *);
+/* d <out, cot> / d wrt, cot NOREF for ones; err()s with the ONNX node where there is none. */
+Ref model_gradient(Graph *, Ref out, Ref cot, Ref wrt);
 void spec_input(ProgramSpec *, const char *name, Type with_batch, int alias, const char *help);
 /* The model's inputs besides its image, by their names; after everything else is declared. */
 void spec_other_inputs(ProgramSpec *, const Model *);

@@ -68,6 +68,46 @@ static bool *find_wanted(const Graph *g, int nwrt, const Ref *wrt)
     return wanted;
 }
 
+/* ---- no derivative at all ---- */
+
+/* Where what depends on wrt stops doing so with a derivative, in a node of the user's: rows without
+ * a rule that gradients brought along, masks say, are theirs. */
+static bool blocks(const Graph *g, Ref r, const bool *wanted)
+{
+    const Node *n = &g->node[r];
+    Origin o = g->origin[r];
+    if (wanted[r] || n->op == OP_stop || !any_wanted(n, wanted)) return false;
+    for (uint32_t i = 0; i < o.n; i++)
+        if (o.id[i] & ORIGIN_GRAD) return false;
+    return o.n > 0;
+}
+
+_Noreturn static void refuse(const Graph *g, Ref r)
+{
+    Str s = {0};
+    graph_origin_text(g, r, &s);
+    const char *name = arena_strdup(g->arena, s.s);
+    str_free(&s);
+    err(name,
+        "has no derivative (%s: zero almost everywhere, or no number), and there is no way from "
+        "the input to the result but through such nodes",
+        op_info[g->node[r].op].name);
+}
+
+void grad_check(const Graph *g, Ref out, Ref wrt)
+{
+    const bool *wanted = find_wanted(g, 1, &wrt);
+    bool *leads = NEW_N(g->arena, bool, g->n + 1);
+    Ref first = NOREF;
+    leads[out] = true;
+    for (Ref r = wanted[out] ? 0 : g->n; r-- > 0;) {
+        if (!leads[r]) continue;
+        for (int i = 0; i < g->node[r].nargs; i++) leads[g->node[r].args[i]] = true;
+        if (blocks(g, r, wanted)) first = r;
+    }
+    if (first != NOREF) refuse(g, first);
+}
+
 static void seed(Graph *g, const bool *wanted, Ref *adjoint, Ref out, Ref cot)
 {
     if (!wanted[out] || (cot != NOREF && is_splat_of(g, cot, 0))) return;

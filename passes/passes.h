@@ -30,6 +30,9 @@ Graph *pass_batch(Arena *a, const Graph *, int64_t b);
  * never NOREF: where nothing depends on wrt[j] it is a zero splat. */
 void grad_append(Graph *g, int nout, const Ref *out, const Ref *cot, int nwrt, const Ref *wrt,
                  Ref *result);
+/* err()s with the first node of the user's that has no derivative, if every way from wrt to out
+ * goes through one: a zero that nobody asked for. */
+void grad_check(const Graph *, Ref out, Ref wrt);
 
 /* ---- passes by name, for adjopt and adjtest (table.c) ---- */
 typedef struct PassRow {

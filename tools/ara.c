@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The run of an ARA: chunks of as many images as the workers hold at once. A signal is heeded
- * between chunks; a second one ends the process at once, and the checkpoint is whole then too. */
+/* The run of an ARA: rounds, in each of which a rank attacks as many images as its workers hold at
+ * once. A signal is heeded between rounds; a second one ends the process at once, and the
+ * checkpoint is whole then too. */
 #define _POSIX_C_SOURCE 200809L
 #include "tools/ara.h"
 
@@ -17,6 +18,7 @@
 #include "tools/chunk.h"
 #include "tools/data/format.h"
 #include "tools/progress.h"
+#include "tools/ranks.h"
 #include "tools/say.h"
 
 typedef struct Ara {
@@ -26,6 +28,7 @@ typedef struct Ara {
     Images s;
     Buffers clean, b; /* of forward and of the attack, one chunk */
     uint64_t *ids;    /* of a chunk: indices in the data set */
+    int64_t round;    /* images of all ranks at once */
     char key[512];
     bool warned;
 } Ara;
@@ -38,6 +41,7 @@ static void on_signal(int number)
 {
     static const char text[] = "\nadjoint: stopping after the images in work (again: at once)\n";
     signal_seen = number;
+    if (ranks_index()) return;
     if (write(STDERR_FILENO, text, sizeof text - 1) < 0) return;
 }
 
@@ -49,13 +53,13 @@ static void heed_signals(void)
     sigaction(SIGTERM, &action, NULL);
 }
 
-static int say_stopped(const Ara *a)
+static int say_stopped(const Ara *a, int number)
 {
     const AraResult *r = a->r;
     const char *how = a->plan->checkpoint ? "the same command with --resume goes on from there"
                                           : "nothing is kept without -o or --checkpoint";
     fail_input("stopped after %" PRId64 " of %" PRId64 " images; %s", r->done, r->total, how);
-    return 128 + (int)signal_seen;
+    return 128 + number;
 }
 
 /* ---- the list of images ---- */
@@ -277,39 +281,85 @@ static int check_images(Ara *a)
     return 0;
 }
 
-static int resume(Ara *a)
+static int load(Ara *a)
 {
     const AraPlan *p = a->plan;
     int e;
-    ara_key(p, a->r, a->key, sizeof a->key);
     if (!p->checkpoint) return 0;
     if (!p->resume && access(p->checkpoint, F_OK) == 0)
         return fail_input(
             "%s: is there from an earlier run; --resume goes on from it, or remove it",
             p->checkpoint);
-    if ((e = ara_load(p->checkpoint, a->key, a->r)) || (e = check_images(a))) return e;
-    a->r->resumed = a->r->done;
-    return guard(a, a->r->row, a->r->done);
+    e = ara_load(p->checkpoint, a->key, a->r);
+    return e ? e : check_images(a);
+}
+
+/* Ranks that were compiled for different CPUs would not give the same bits. */
+static int check_ranks(const Ara *a)
+{
+    uint64_t first = a->r->hash;
+    ranks_spread(&first, sizeof first);
+    if (first == a->r->hash) return 0;
+    return fail_input("%s: compiled for %s here, to other code than on rank 0; give --cpu",
+                      a->h.path, a->h.model->cpu);
+}
+
+/* All ranks go on from where rank 0 finds the checkpoint. */
+static int resume(Ara *a)
+{
+    AraResult *r = a->r;
+    int e = ranks_agree(check_ranks(a));
+    if (e) return e;
+    ara_key(a->plan, r, a->key, sizeof a->key);
+    if ((e = ranks_agree(ranks_index() ? 0 : load(a)))) return e;
+    ranks_spread(&r->done, sizeof r->done);
+    ranks_spread(r->row, (size_t)r->done * sizeof *r->row);
+    r->resumed = r->done;
+    return guard(a, r->row, r->done);
+}
+
+/* This rank's share of the next n images, then everybody's. */
+static int run_round(Ara *a, AraRow *row, int64_t n)
+{
+    int64_t share = a->b.samples, at = share * ranks_index(), mine = n - at;
+    int e = mine > 0 ? run_chunk(a, row + at, mine < share ? mine : share) : 0;
+    if ((e = ranks_agree(e))) return e;
+    ranks_gather(row, (size_t)share * sizeof *row, (size_t)n * sizeof *row);
+    return 0;
+}
+
+static int keep(const Ara *a)
+{
+    const char *path = a->plan->checkpoint;
+    return ranks_agree(path && !ranks_index() ? ara_save(path, a->key, a->r) : 0);
 }
 
 static int run_all(Ara *a)
 {
     AraResult *r = a->r;
-    const AraPlan *p = a->plan;
-    int e = 0;
-    Progress progress = progress_resume(p->attack, r->total, r->done);
+    int e = 0, number = 0;
+    Progress progress = progress_resume(a->plan->attack, r->total, r->done);
     heed_signals();
-    while (r->done < r->total && !e && !signal_seen) {
+    while (r->done < r->total && !e && !(number = (int)ranks_most(signal_seen))) {
         AraRow *row = &r->row[r->done];
-        int64_t left = r->total - r->done, n = left < a->b.samples ? left : a->b.samples;
-        if ((e = run_chunk(a, row, n))) break;
+        int64_t left = r->total - r->done, n = left < a->round ? left : a->round;
+        if ((e = run_round(a, row, n))) break;
         r->done += n;
-        if (p->checkpoint && (e = ara_save(p->checkpoint, a->key, r))) break;
+        if ((e = keep(a))) break;
         progress_show(&progress, r->done);
         e = guard(a, row, n);
     }
     progress_clear(&progress);
-    return !e && r->done < r->total ? say_stopped(a) : e;
+    return !e && r->done < r->total ? say_stopped(a, number) : e;
+}
+
+static int write_files(const AraPlan *p, const AraResult *r)
+{
+    int e;
+    if (p->out && (e = ara_write_csv(p->out, p, r))) return e;
+    if (p->json && (e = ara_write_json(p->json, p, r))) return e;
+    if (p->checkpoint) remove(p->checkpoint);
+    return 0;
 }
 
 static int finish(Ara *a)
@@ -317,15 +367,15 @@ static int finish(Ara *a)
     const AraPlan *p = a->plan;
     AraResult *r = a->r;
     int e;
+    r->seconds = ranks_slowest(r->seconds);
+    r->forwards = (uint64_t)ranks_sum((int64_t)r->forwards);
+    r->backwards = (uint64_t)ranks_sum((int64_t)r->backwards);
     r->compile_seconds = a->h.compile_seconds;
     snprintf(r->target, sizeof r->target, "%s", a->h.model->target);
     snprintf(r->cpu, sizeof r->cpu, "%s", a->h.model->cpu);
     if ((e = ara_summarise(p, r))) return e;
     warn_late(a);
-    if (p->out && (e = ara_write_csv(p->out, p, r))) return e;
-    if (p->json && (e = ara_write_json(p->json, p, r))) return e;
-    if (p->checkpoint) remove(p->checkpoint);
-    return 0;
+    return ranks_agree(ranks_index() ? 0 : write_files(p, r));
 }
 
 int ara_run(const AraPlan *plan, const AdjOptions *o, AraResult *r)
@@ -333,9 +383,13 @@ int ara_run(const AraPlan *plan, const AdjOptions *o, AraResult *r)
     Ara a = {.plan = plan, .r = r};
     int e;
     *r = (AraResult){0};
-    if (!(e = open_images(&a)) && !(e = harness_open(&a.h, o, plan->run.threads)) &&
-        !(e = prepare(&a)) && !(e = resume(&a)) && !(e = run_all(&a)))
-        e = finish(&a);
+    if (!(e = open_images(&a)) && !(e = harness_open(&a.h, o, plan->run.threads))) e = prepare(&a);
+    e = ranks_agree(e);
+    if (!e) {
+        a.b.samples = a.clean.samples = ranks_least(a.b.samples);
+        a.round = a.b.samples * ranks_count();
+    }
+    if (!e && !(e = resume(&a)) && !(e = run_all(&a))) e = finish(&a);
     buffers_free(&a.b);
     buffers_free(&a.clean);
     images_close(&a.s);

@@ -7,6 +7,7 @@
 
 #include "tools/ara.h"
 #include "tools/data/format.h"
+#include "tools/ranks.h"
 #include "tools/say.h"
 
 enum { CURVE_LINES = 10 };
@@ -54,6 +55,13 @@ static void print_curve(const AraResult *r)
     }
 }
 
+static const char *ranks_text(void)
+{
+    static char text[40];
+    if (ranks_count() > 1) snprintf(text, sizeof text, " in each of %d ranks", ranks_count());
+    return text;
+}
+
 void ara_print(const AraPlan *p, const AraResult *r)
 {
     printf("%-16s %s, eps %.6g, mu %.6g, %d steps%s\n", "attack", p->attack, p->eps, p->mu,
@@ -67,9 +75,9 @@ void ara_print(const AraPlan *p, const AraResult *r)
            r->area.published, r->area.exact, r->classes);
     if (r->done > r->resumed && r->seconds > 0)
         printf("%-16s %.0f image-steps/s (%" PRId64
-               " images in %.2f s, %d threads; compiled in %.2f s)\n",
+               " images in %.2f s, %d threads%s; compiled in %.2f s)\n",
                "speed", (double)r->backwards / r->seconds, r->done - r->resumed, r->seconds,
-               p->run.threads, r->compile_seconds);
+               p->run.threads, ranks_text(), r->compile_seconds);
 }
 
 /* ---- JSON ---- */
@@ -110,10 +118,10 @@ static json_t *results_json(const AraResult *r)
 
 static json_t *timings_json(const AraPlan *p, const AraResult *r)
 {
-    return json_pack("{s:f, s:I, s:I, s:I, s:f, s:i}", "attack_seconds", r->seconds, "images",
+    return json_pack("{s:f, s:I, s:I, s:I, s:f, s:i, s:i}", "attack_seconds", r->seconds, "images",
                      (json_int_t)(r->done - r->resumed), "forwards", (json_int_t)r->forwards,
                      "backwards", (json_int_t)r->backwards, "compile_seconds", r->compile_seconds,
-                     "threads", p->run.threads);
+                     "threads", p->run.threads, "ranks", ranks_count());
 }
 
 int ara_write_json(const char *path, const AraPlan *p, const AraResult *r)

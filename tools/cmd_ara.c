@@ -6,11 +6,12 @@
 #include "tools/ara.h"
 #include "tools/commands.h"
 #include "tools/numbers.h"
+#include "tools/ranks.h"
 #include "tools/say.h"
 
 static struct {
     char *attack, *indices, *eps, *mu, *steps, *guard, *out, *json, *checkpoint;
-    int resume, box;
+    int resume, box, mpi;
 } given;
 
 static struct poptOption table[] = {
@@ -38,6 +39,8 @@ static struct poptOption table[] = {
      "keep what is done there until all is (default: ARA.csv.part)", "FILE"},
     {"resume", 0, POPT_ARG_NONE, &given.resume, 0,
      "go on from the checkpoint; from the beginning if there is none", NULL},
+    {"mpi", 0, POPT_ARG_NONE, &given.mpi, 0,
+     "share the images among the ranks of mpirun; by itself where mpirun started several", NULL},
     DATA_OPTIONS,
     RUN_OPTIONS,
     MODEL_OPTIONS,
@@ -57,7 +60,8 @@ static const Syntax syntax = {
     "Examples:\n"
     "  adjoint ara model.onnx test_batch.bin --limit 1000 -o ara.csv\n"
     "  adjoint ara model.onnx test_batch.bin --indices order.txt --limit 1000 --attack btr \\\n"
-    "      -o btr.csv --json btr.json --resume\n",
+    "      -o btr.csv --json btr.json --resume\n"
+    "  mpirun -n 8 adjoint ara model.onnx test_batch.bin --threads 1 -o ara.csv --resume\n",
     table};
 
 static int take_words(AraPlan *p)
@@ -106,25 +110,32 @@ static int take_files(AraPlan *p)
     return output_check(p->checkpoint);
 }
 
+static int take_all(AraPlan *p, AdjOptions *o, int argc, const char **argv)
+{
+    static char entries[32];
+    const char *argument[2];
+    int e;
+    if ((e = options_parse(&syntax, argc, argv, argument)) || (e = ranks_join(given.mpi))) return e;
+    p->resume = given.resume;
+    p->box = given.box;
+    p->indices = given.indices;
+    p->model = argument[0];
+    p->images = argument[1];
+    if ((e = options_model(argument[0], o)) || (e = take_words(p)) || (e = take_numbers(p)) ||
+        (e = options_data(&p->range)) || (e = options_run(&p->run)) || (e = take_files(p)))
+        return e;
+    snprintf(entries, sizeof entries, "forward,%s", p->attack);
+    o->entries = entries;
+    return 0;
+}
+
 int cmd_ara(int argc, const char **argv)
 {
-    const char *argument[2];
-    char entries[32];
     AdjOptions o;
     AraPlan p = {0};
     AraResult r;
-    int e;
-    if ((e = options_parse(&syntax, argc, argv, argument))) return e;
-    p.resume = given.resume;
-    p.box = given.box;
-    p.indices = given.indices;
-    p.model = argument[0];
-    p.images = argument[1];
-    if ((e = options_model(argument[0], &o)) || (e = take_words(&p)) || (e = take_numbers(&p)) ||
-        (e = options_data(&p.range)) || (e = options_run(&p.run)) || (e = take_files(&p)))
-        return e;
-    snprintf(entries, sizeof entries, "forward,%s", p.attack);
-    o.entries = entries;
+    int e = ranks_join(0);
+    if (e || (e = ranks_agree(take_all(&p, &o, argc, argv)))) return e;
     e = ara_run(&p, &o, &r);
     if (!e) ara_print(&p, &r);
     ara_release(&r);

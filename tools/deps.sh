@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Installs the Debian packages that are missing: tools/deps.sh [build] [demo] [test]
+# Installs the Debian packages that are missing: tools/deps.sh [build] [demo] [mpi] [test]
 # Without a group: build. Says and does nothing when all are there. Asks before it uses sudo.
 set -eu
 
 usage() {
-    echo "usage: tools/deps.sh [build] [demo] [test]" >&2
+    echo "usage: tools/deps.sh [build] [demo] [mpi] [test]" >&2
     exit 2
 }
 
@@ -20,6 +20,7 @@ packages_of() {
             libcairo2-dev fonts-dejavu-core
         ;;
     demo) echo dataset-fashion-mnist ;;
+    mpi) echo libopenmpi-dev openmpi-bin ;; # optional: ranks of adjoint ara
     test)
         echo python3-numpy qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
             gcc-riscv64-linux-gnu libc6-dev-riscv64-cross gcc-arm-linux-gnueabihf \

@@ -10,6 +10,7 @@
 
 #include "tools/array.h"
 #include "tools/numbers.h"
+#include "tools/ranks.h"
 #include "tools/say.h"
 
 /* ---- tables ---- */
@@ -85,7 +86,8 @@ struct poptOption input_table[] = {
     POPT_TABLEEND};
 
 struct poptOption run_table[] = {
-    TEXT("threads", threads, "threads (default: one for each CPU online)", "N"), POPT_TABLEEND};
+    TEXT("threads", threads, "threads (default: one for each CPU online; shared among ranks)", "N"),
+    POPT_TABLEEND};
 
 struct poptOption seed_table[] = {TEXT("seed", seed, "of the random numbers (default 0)", "N"),
                                   POPT_TABLEEND};
@@ -341,7 +343,7 @@ char *const *options_inputs(void)
 int options_run(RunChoice *r)
 {
     int e;
-    int64_t threads = sysconf(_SC_NPROCESSORS_ONLN), seed = 0;
+    int64_t threads = sysconf(_SC_NPROCESSORS_ONLN) / ranks_here(), seed = 0;
     if (threads < 1) threads = 1;
     if ((e = option_integer("--threads", given.threads, 1, 1024, &threads)) ||
         (e = option_integer("--seed", given.seed, 0, INT64_MAX, &seed)))

@@ -7,6 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tools/ranks.h"
+
 enum { LOG_SECONDS = 30 };
 
 double seconds_now(void)
@@ -32,7 +34,7 @@ Progress progress_start(const char *what, int64_t total)
 void progress_show(Progress *p, int64_t done)
 {
     double now = seconds_now(), spent = now - p->start, fresh = (double)(done - p->before);
-    if (!p->terminal && now - p->said < LOG_SECONDS) return;
+    if (ranks_index() || (!p->terminal && now - p->said < LOG_SECONDS)) return;
     p->said = now;
     fprintf(stderr, "%s%s %lld/%lld", p->terminal ? "\r\033[K" : "adjoint: ", p->what,
             (long long)done, (long long)p->total);
@@ -45,5 +47,5 @@ void progress_show(Progress *p, int64_t done)
 
 void progress_clear(const Progress *p)
 {
-    if (p->terminal) fputs("\r\033[K", stderr);
+    if (p->terminal && !ranks_index()) fputs("\r\033[K", stderr);
 }

@@ -3,15 +3,32 @@
 #include "tools/say.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
+
+static bool keep;
+static char kept[SAY_LINE];
+
+void say_keep(void)
+{
+    keep = true;
+}
+
+const char *say_kept(void)
+{
+    return kept;
+}
 
 static void say(const char *kind, const char *format, va_list args)
 {
-    char line[2048];
+    char line[SAY_LINE];
     vsnprintf(line, sizeof line, format, args);
     for (char *p = line; *p; p++)
         if (*p == '\n' || *p == '\r') *p = ' ';
-    fprintf(stderr, "adjoint: %s%s\n", kind, line);
+    if (keep)
+        snprintf(kept, sizeof kept, "%s%s", kind, line);
+    else
+        fprintf(stderr, "adjoint: %s%s\n", kind, line);
 }
 
 int fail_input(const char *format, ...)

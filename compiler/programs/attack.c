@@ -5,8 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "passes/passes.h"
-
 /* ---- declaring ---- */
 
 void attack_tensors(const Model *m, ProgramSpec *s, bool start, const char *adv)
@@ -121,8 +119,7 @@ Ref ascent(Attack *a)
 
 Ref attack_gradient(Attack *a, Ref loss, Ref at)
 {
-    Ref grad;
-    grad_append(a->g, 1, &loss, NULL, 1, &at, &grad);
+    Ref grad = model_gradient(a->g, loss, NOREF, at);
     return expects(a) ? expect_mean(a, grad) : grad;
 }
 

@@ -3,6 +3,7 @@
 #include "compiler/programs.h"
 
 #include "compiler/random.h"
+#include "passes/passes.h"
 
 #include <string.h>
 
@@ -79,6 +80,14 @@ int64_t model_classes(const Model *m)
             text);
     }
     return t.dim[1];
+}
+
+Ref model_gradient(Graph *g, Ref out, Ref cot, Ref wrt)
+{
+    Ref grad;
+    grad_check(g, out, wrt);
+    grad_append(g, 1, &out, cot == NOREF ? NULL : &cot, 1, &wrt, &grad);
+    return grad;
 }
 
 static ProgIO *add_io(ProgramSpec *s, const char *name, Type t, bool output, const char *help)

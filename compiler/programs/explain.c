@@ -10,7 +10,6 @@
  * Signs are kept but for saliency. y is the class to explain. Others: grad_cam.c,
  * guided_backprop.c. */
 #include "compiler/programs/explain.h"
-#include "passes/passes.h"
 
 void explain_tensors(const Model *m, ProgramSpec *s, Type map, const char *help)
 {
@@ -30,11 +29,10 @@ static void tensors(const Model *m, ProgramSpec *s, const char *map)
 static Ref logit_gradient(Attack *a, Ref point)
 {
     Graph *g = a->g;
-    Ref y = sample_input(g, "y", DT_I64, a->m->b), z = model_apply(g, a->m, point), grad;
+    Ref y = sample_input(g, "y", DT_I64, a->m->b), z = model_apply(g, a->m, point);
     graph_set_origin(g, arena_printf(a->m->arena, "%s map", a->s->name));
     Ref loss = loss_label_logit(g, z, y);
-    grad_append(g, 1, &loss, NULL, 1, &point, &grad);
-    return grad;
+    return model_gradient(g, loss, NOREF, point);
 }
 
 /* ---- of one gradient ---- */

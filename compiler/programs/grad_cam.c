@@ -115,7 +115,7 @@ static Ref weighted(Graph *g, Ref layer, Ref grad)
 void program_grad_cam(const Model *m, ProgramSpec *s)
 {
     Model f = model_of_file(m);
-    Ref at = find_layer(&f), grad;
+    Ref at = find_layer(&f);
     Type t = f.g->node[at].type;
     int64_t dim[] = {t.dim[0], t.dim[2], t.dim[3]};
     explain_tensors(m, s, type_of(t.dtype, 3, dim), "places of the layer that speak for y");
@@ -123,6 +123,6 @@ void program_grad_cam(const Model *m, ProgramSpec *s)
     Ref x = image_in(&a, "x"), y = sample_input(a.g, "y", DT_I64, m->b);
     const Ref *value = model_values(a.g, &f, x, NULL, NULL);
     Ref loss = loss_label_logit(a.g, value[f.logits], y);
-    grad_append(a.g, 1, &loss, NULL, 1, &value[at], &grad);
+    Ref grad = model_gradient(a.g, loss, NOREF, value[at]);
     graph_output(a.g, "map", weighted(a.g, value[at], grad));
 }

@@ -3,7 +3,6 @@
  * one backward pass; the gradient in the pixels of a per-sample loss of the logits. Sums over
  * samples, so each sample's gradient is its own. A caller's own cotangent: products.c. */
 #include "compiler/programs.h"
-#include "passes/passes.h"
 
 typedef Ref LossFn(Graph *, Ref logits, Ref label);
 
@@ -11,8 +10,7 @@ static void finish(const Model *m, ProgramSpec *s, Ref x, Ref z, Ref loss, const
 {
     Graph *g = s->step;
     Type image = m->g->node[m->x].type;
-    Ref grad;
-    grad_append(g, 1, &loss, NULL, 1, &x, &grad);
+    Ref grad = model_gradient(g, loss, NOREF, x);
     graph_output(g, "logits", z);
     graph_output(g, "loss", to_vector(g, loss));
     graph_output(g, "grad", grad);

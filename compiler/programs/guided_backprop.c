@@ -42,6 +42,7 @@ static Ref pull_back(Arena *a, Graph *g, Ref loss, const Relus *all, Ref x)
 {
     Ref *out = NEW_N(a, Ref, all->n + 1), *cot = NEW_N(a, Ref, all->n + 1), c;
     int n = 1;
+    grad_check(g, loss, x);
     out[0] = loss;
     cot[0] = NOREF;
     for (uint32_t i = all->n; i-- > 0;) {

@@ -4,7 +4,6 @@
  * evaluates for u = the unit vector of class t. Between them lie the residuals: what the second
  * part reads of the first. They are states, so a slot keeps its own. */
 #include "compiler/programs/attack.h"
-#include "passes/passes.h"
 
 #include <string.h>
 
@@ -99,7 +98,7 @@ static void build_split(const Model *m, ProgramSpec *s, Split *p)
     x = b_input(p->whole, "x", image);
     u = b_input(p->whole, "cotangent", scores);
     z = model_apply(p->whole, m, x);
-    grad_append(p->whole, 1, &z, &u, 1, &x, &row);
+    row = model_gradient(p->whole, z, u, x);
     Ref hot = b_onehot(p->step, now, scores);
     p->u = b_cast(p->step, hot, m->dtype);
     split(p, x, u);

@@ -7,7 +7,6 @@
  *   hvp   H v, H the Hessian of cross-entropy in the pixels: the gradient in x of <dCE/dx, v>
  *         (Pearlmutter 1994, computed here by reverse over reverse) */
 #include "compiler/programs.h"
-#include "passes/passes.h"
 
 typedef struct Parts {
     Graph *g;
@@ -34,19 +33,12 @@ static Ref inner(Graph *g, Ref a, Ref b)
     return b_sum_samples(g, b_binary(g, OP_mul, a, b));
 }
 
-static Ref pull(Graph *g, Ref out, Ref cot, Ref wrt)
-{
-    Ref grad;
-    grad_append(g, 1, &out, cot == NOREF ? NULL : &cot, 1, &wrt, &grad);
-    return grad;
-}
-
 void program_vjp(const Model *m, ProgramSpec *s)
 {
     Parts p = open_graph(m, s, "vjp");
     Ref u = b_input(p.g, "cotangent", p.scores);
     graph_output(p.g, "logits", p.z);
-    graph_output(p.g, "grad", pull(p.g, p.z, u, p.x));
+    graph_output(p.g, "grad", model_gradient(p.g, p.z, u, p.x));
     spec_input(s, "cotangent", p.scores, -1, "weights of the logits");
     spec_output(s, "logits", p.scores, "scores");
     spec_output(s, "grad", p.image, "cotangent times d logits / d x");
@@ -57,9 +49,9 @@ void program_jvp(const Model *m, ProgramSpec *s)
     Parts p = open_graph(m, s, "jvp");
     Ref v = b_input(p.g, "tangent", p.image);
     Ref u = b_like(p.g, p.z, 0.7182818284590452); /* any value that no other constant has */
-    Ref row = pull(p.g, p.z, u, p.x);
+    Ref row = model_gradient(p.g, p.z, u, p.x);
     graph_output(p.g, "logits", p.z);
-    graph_output(p.g, "dlogits", pull(p.g, inner(p.g, row, v), NOREF, u));
+    graph_output(p.g, "dlogits", model_gradient(p.g, inner(p.g, row, v), NOREF, u));
     spec_input(s, "tangent", p.image, -1, "direction in pixels");
     spec_output(s, "logits", p.scores, "scores");
     spec_output(s, "dlogits", p.scores, "derivative of the logits along the direction");
@@ -71,9 +63,9 @@ void program_hvp(const Model *m, ProgramSpec *s)
     Parts p = open_graph(m, s, "hvp");
     Type column = type_of(DT_I64, 1, &m->b);
     Ref y = b_input(p.g, "y", column), v = b_input(p.g, "tangent", p.image);
-    Ref grad = pull(p.g, loss_cross_entropy(p.g, p.z, y), NOREF, p.x);
+    Ref grad = model_gradient(p.g, loss_cross_entropy(p.g, p.z, y), NOREF, p.x);
     graph_output(p.g, "grad", grad);
-    graph_output(p.g, "hvp", pull(p.g, inner(p.g, grad, v), NOREF, p.x));
+    graph_output(p.g, "hvp", model_gradient(p.g, inner(p.g, grad, v), NOREF, p.x));
     spec_input(s, "y", column, -1, "labels, 0-based");
     spec_input(s, "tangent", p.image, -1, "direction in pixels");
     spec_output(s, "grad", p.image, "d cross-entropy / d x");

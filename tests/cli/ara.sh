@@ -8,6 +8,7 @@ set -u
 adjoint=$1
 model=$2
 kills=${KILLS:-4}
+here=$(cd "${0%/*}" && pwd)
 
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
@@ -27,13 +28,7 @@ verdict() { # NAME STATUS
     fi
 }
 
-# Pixels that are all different and never change: bytes of the network. 160 images of 28 x 28.
-{
-    printf '\000\000\010\003\000\000\000\240\000\000\000\034\000\000\000\034'
-    tail -c +1001 net.onnx | head -c $((160 * 784))
-} >images.idx
-awk 'BEGIN { for (i = 0; i < 160; i++) print 8 }' >labels.txt
-awk 'BEGIN { for (i = 0; i < 150; i++) print (i * 37 + 5) % 160 }' >order.txt
+. "$here/ara_images.sh"
 
 ara() {
     "$adjoint" ara net.onnx images.idx --labels labels.txt --indices order.txt --steps 24 \
@@ -71,23 +66,12 @@ ara -o again.csv --threads 3 --batch 8
 same "three threads" again.csv
 
 # ---- kills ----
-# A number of milliseconds in [0, n), from a generator of its own.
-state=12345
-random() {
-    state=$(((state * 1103515245 + 12345) % 2147483648))
-    echo $((state / 65536 * $1 / 32768))
-}
-seconds() {
-    printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000))
-}
-
 stopped=0
 i=0
 while [ "$i" -lt "$kills" ]; do
-    moment=$(random "$whole") # in a shell of its own, where the state does not move on
-    state=$(((state * 7 + moment) % 2147483648))
+    random "$whole"
     signal=$([ $((i % 2)) = 0 ] && echo INT || echo KILL)
-    after=$(seconds $((whole / 4 + moment * 3 / 4 + 1)))
+    after=$(seconds $((whole / 4 + number * 3 / 4 + 1)))
     timeout -s "$signal" "$after" "$adjoint" ara net.onnx images.idx --labels labels.txt \
         --indices order.txt --steps 24 --guard warn -o part.csv --resume >stdout 2>stderr
     status=$?

@@ -83,6 +83,13 @@ done
 expect "unknown operator is named" 1 Frobnicate "$adjoint" inspect operator.onnx
 expect "missing input is named" 1 nowhere "$adjoint" inspect missing.onnx
 expect "samples that depend on each other" 1 ReduceMean "$adjoint" compile coupled.onnx -o out/m
+expect "a node without a derivative" 1 "rounded.onnx: Round (Round): has no derivative" \
+    "$adjoint" compile rounded.onnx --entry gradient -o out/m
+expect "no derivative, attacked" 1 "Round (Round): has no derivative" \
+    "$adjoint" attack rounded.onnx images.npy --labels labels.npy
+expect "no derivative, none needed" 0 "" \
+    "$adjoint" compile rounded.onnx --entry forward,square-linf -o out/m
+expect "no derivative, a way past it" 0 "" "$adjoint" compile beside.onnx --entry gradient -o out/m
 expect "no model" 1 absent.onnx "$adjoint" compile absent.onnx -o out/m
 
 # 6, 7: the data

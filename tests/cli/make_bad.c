@@ -14,8 +14,10 @@ typedef enum {
     MISSING_INPUT,
     OVERFLOW,
     COUPLED,
-    SHAPED, /* none: an input `shape` says what x is reshaped to */
-    TWO     /* none: inputs x and shift, outputs logits and moved = x + shift */
+    ROUNDED, /* no derivative */
+    BESIDE,  /* none: x + round(x), whose derivative is that of x */
+    SHAPED,  /* none: an input `shape` says what x is reshaped to */
+    TWO      /* none: inputs x and shift, outputs logits and moved = x + shift */
 } Fault;
 
 typedef struct {
@@ -124,17 +126,22 @@ static void put_shape_value(Message *graph, const char *name, uint64_t n)
 static Message make_graph(Fault fault)
 {
     Message graph = {.n = 0};
-    const char *image = fault == COUPLED ? "centred" : fault == TWO ? "moved" : "x";
+    static const char *const images[TWO + 1] = {
+        [COUPLED] = "centred", [TWO] = "moved", [ROUNDED] = "rounded", [BESIDE] = "both"};
+    const char *image = images[fault] ? images[fault] : "x";
     const char *flatten[] = {image, fault == SHAPED ? "shape" : NULL, NULL};
     const char *add[] = {"x", "shift", NULL};
     const char *flat = fault == SHAPED ? "Reshape" : "Flatten";
     const char *mean[] = {"x", NULL}, *less[] = {"x", "mean", NULL};
+    const char *both[] = {"x", "rounded", NULL};
     const char *gemm[] = {"flat", fault == MISSING_INPUT ? "nowhere" : "w", "b", NULL};
     if (fault == COUPLED) {
         put_node(&graph, "ReduceMean", mean, "mean"); /* over all axes */
         put_node(&graph, "Sub", less, "centred");
     }
     if (fault == TWO) put_node(&graph, "Add", add, "moved");
+    if (fault == ROUNDED || fault == BESIDE) put_node(&graph, "Round", mean, "rounded");
+    if (fault == BESIDE) put_node(&graph, "Add", both, "both");
     put_node(&graph, fault == UNKNOWN_OPERATOR ? "Frobnicate" : flat, flatten, "flat");
     put_node(&graph, "Gemm", gemm, "logits");
     put_text(&graph, 2, "small");
@@ -232,6 +239,8 @@ int main(int argc, char **argv)
     write_model(argv[1], "operator.onnx", UNKNOWN_OPERATOR);
     write_model(argv[1], "missing.onnx", MISSING_INPUT);
     write_model(argv[1], "overflow.onnx", OVERFLOW);
+    write_model(argv[1], "rounded.onnx", ROUNDED);
+    write_model(argv[1], "beside.onnx", BESIDE);
     write_model(argv[1], "coupled.onnx", COUPLED);
     write_model(argv[1], "shaped.onnx", SHAPED);
     write_model(argv[1], "two.onnx", TWO);
