@@ -102,6 +102,29 @@ bool adj_verify(AdjCompiled *, const AdjSamples *in, int nin, int64_t n, bool ea
 /* The file's name of an entry's tensor ("x", "logits"); NULL for one that is not the model's. */
 const char *adj_file_name(const AdjCompiled *, const char *tensor);
 
+/* ---- training ---- */
+
+/* Parameters and running statistics of the entries train-..., each kind in one vector. Those of
+ * rank 2 and up come first: `decayed` elements of `params`. Of a model compiled with such an
+ * entry. */
+typedef struct AdjTrainTensor {
+    const char *name; /* of the ONNX initializer */
+    int64_t offset, count;
+    int32_t rank, statistic; /* 1: of the running statistics; 0: of the parameters */
+    int64_t dim[8];
+} AdjTrainTensor;
+typedef struct AdjTrain {
+    int n;
+    const AdjTrainTensor *tensor; /* lives with the model */
+    int64_t params, decayed, stats;
+} AdjTrain;
+bool adj_train(AdjCompiled *, AdjTrain *out, AdjError *);
+/* The file's values, in the element type of the entry. */
+bool adj_train_start(AdjCompiled *, void *params, void *stats, AdjError *);
+/* The model with these values, as an ONNX file; its batch normalisations stay nodes. */
+bool adj_train_save(AdjCompiled *, const void *params, const void *stats, const char *path,
+                    AdjError *);
+
 /* A new residual network as an ONNX file; the head of onnx_resnet.c says which. */
 typedef struct AdjResnet {
     int depth;         /* 2 and a multiple of 2 nstage */

@@ -10,6 +10,7 @@
 
 #include "compiler/compiled.h"
 #include "compiler/random.h"
+#include "compiler/trainable.h"
 #include "passes/passes.h"
 
 double wall_seconds(void)
@@ -67,7 +68,7 @@ static void take_dims(AdjCompiled *c, OnnxOptions *oo)
 }
 
 /* Constants of the caller's, copied. */
-static void take_consts(AdjCompiled *c, OnnxOptions *oo)
+static void take_consts(AdjCompiled *c)
 {
     OnnxFixed *fixed = NEW_N(c->arena, OnnxFixed, c->opt.nconsts + 1);
     for (int i = 0; i < c->opt.nconsts; i++) {
@@ -79,12 +80,11 @@ static void take_consts(AdjCompiled *c, OnnxOptions *oo)
         Ref r = graph_const(one, t, a->data);
         fixed[i].value = one->node[r].value;
     }
-    oo->fixed = fixed;
-    oo->nfixed = c->opt.nconsts;
+    c->fixed = fixed;
     c->opt.consts = NULL;
 }
 
-static void import(AdjCompiled *c)
+static OnnxOptions import_options(AdjCompiled *c)
 {
     const AdjOptions *o = &c->opt;
     OnnxOptions oo = {.nmean = o->nmean,
@@ -93,11 +93,20 @@ static void import(AdjCompiled *c)
                       .nhwc = o->nhwc,
                       .weights = o->weights_file,
                       .image = &c->image,
-                      .keep_batch = o->batch == BATCH_NONE};
+                      .keep_batch = o->batch == BATCH_NONE,
+                      .fixed = c->fixed,
+                      .nfixed = o->nconsts};
     memcpy(oo.mean, o->mean, sizeof oo.mean);
     memcpy(oo.std, o->std, sizeof oo.std);
     take_dims(c, &oo);
-    take_consts(c, &oo);
+    return oo;
+}
+
+static void import(AdjCompiled *c)
+{
+    const AdjOptions *o = &c->opt;
+    take_consts(c);
+    OnnxOptions oo = import_options(c);
     double start = wall_seconds();
     c->imported = stage(c, "import", onnx_import(c->arena, o->model, &oo));
     c->times.import = wall_seconds() - start;
@@ -133,12 +142,22 @@ static void prepare_model(AdjCompiled *c)
                        .logits = g->out[0].ref,
                        .file = file,
                        .layer = c->opt.layer,
-                       .arena = c->arena};
+                       .arena = c->arena,
+                       .owner = c};
     c->model.random = graph_find_input(g, RNG_DRAW) != NOREF;
     c->model.eot = c->opt.eot;
     if (g->node[c->model.x].type.dtype != d)
         err(c->opt.model, "the image input is %s; f32 is what can be compiled",
             dtype_name(g->node[c->model.x].type.dtype));
+}
+
+/* A model is imported once more where its weights are arguments. */
+const Trainable *model_trainable(const Model *m)
+{
+    AdjCompiled *c = m->owner;
+    OnnxOptions oo = import_options(c);
+    if (!c->trainable) c->trainable = trainable_new(m, c->opt.model, &oo, c->opt.batch);
+    return c->trainable;
 }
 
 /* ---- programs ---- */

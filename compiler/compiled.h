@@ -21,10 +21,12 @@ struct AdjCompiled {
     AdjOptions opt; /* strings copied into the arena */
     int nvariant;
     CpuVariant variant[MAX_VARIANTS];
-    const Target *target;  /* of the variant that runs here, or of the first, as is module */
-    const char *cpus;      /* names of all, with commas */
-    const Graph *imported; /* as the file has it, batch 1 */
-    const char *image;     /* the file's name of its input x; NULL: it has none */
+    const Target *target;   /* of the variant that runs here, or of the first, as is module */
+    const char *cpus;       /* names of all, with commas */
+    const OnnxFixed *fixed; /* opt.nconsts of them */
+    const struct Trainable *trainable; /* NULL: nobody has asked yet */
+    const Graph *imported;             /* as the file has it, batch 1 */
+    const char *image;                 /* the file's name of its input x; NULL: it has none */
     Model model;
     int nspec;
     ProgramSpec spec[MAX_ENTRIES];

@@ -30,10 +30,20 @@ typedef struct OnnxParam {
     const Const *value;
 } OnnxParam;
 
+typedef struct OnnxNorm {   /* a batch normalisation, whose input is the graph's output "norm.i" */
+    const char *mean, *var; /* the params that hold its running statistics */
+    double momentum;        /* of which it keeps so much a step */
+} OnnxNorm;
+
 typedef struct OnnxParams {
     Arena *arena; /* the caller's: names and values live there */
     uint32_t n, cap;
     OnnxParam *param;
+    /* Only what training changes becomes a param (onnx_train.c has the table), and batch
+     * normalisations are listed. */
+    bool trainable;
+    uint32_t nnorm, norm_cap;
+    OnnxNorm *norm;
 } OnnxParams;
 
 typedef struct OnnxOptions {

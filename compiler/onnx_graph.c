@@ -332,6 +332,7 @@ static void import(void *arg, Arena *scratch)
     walk_inputs(w, p);
     make_nodes(w, p->n_node, p->node);
     make_outputs(w, p);
+    walk_norms(w);
     w->result = copy_live(w->result_arena, w->g);
 }
 

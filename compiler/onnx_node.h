@@ -107,6 +107,9 @@ typedef struct Spatial { /* k axes, those from 2 on */
 /* kernel: extents of the window if they are known from elsewhere (weights), else NULL. */
 Spatial onnx_spatial(const OnnxNode *, Type x, const int64_t *kernel);
 
+/* ---- training (onnx_train.c) ---- */
+void onnx_note_norm(const OnnxNode *, Ref x, Ref mean, Ref var);
+
 /* ---- builders' own, shared ---- */
 Ref onnx_conv(const OnnxNode *, Ref x, Ref w, Ref bias); /* with the node's attributes */
 Ref onnx_matmul(const OnnxNode *, Ref, Ref);             /* numpy's */

@@ -25,6 +25,7 @@ void build_batch_norm(OnnxNode *n)
     if (n->opset < 7 && !onnx_int(n, "is_test", 0))
         onnx_fail(n, "is_test is 0; export the model for inference");
     if (!onnx_int(n, "spatial", 1)) onnx_fail(n, "spatial 0 is not supported");
+    onnx_note_norm(n, x, mean, var);
     gamma = b_cast(n->g, gamma, work); /* since opset 15 the two halves may differ in type */
     beta = b_cast(n->g, beta, work);
     Ref s = over_deviation(n, gamma, var);

@@ -65,6 +65,7 @@ static Ref as_param(OnnxWalk *w, const Value *v)
     OnnxParams *p = w->opts->params;
     const Node *n = &w->g->node[v->ref];
     if (n->op != OP_const || !dtype_is_float(n->type.dtype) || n->type.rank < 1) return v->ref;
+    if (p->trainable && !onnx_trains(w->model, v->name)) return v->ref;
     GROW(p->arena, p->param, p->n, p->cap);
     p->param[p->n++] = (OnnxParam){arena_strdup(p->arena, v->name), keep_value(p->arena, n->value)};
     return b_param(w->g, v->name, n->type);

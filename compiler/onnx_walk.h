@@ -39,7 +39,9 @@ typedef struct OnnxWalk {
     bool single;      /* f16, bf16 and f64 become f32: see onnx_inputs.c */
     uint64_t weights; /* numbered so far */
     int random;       /* operators that draw, so far */
-    int depth;        /* of calls and branches */
+    uint32_t norm_cap;
+    Ref *norm; /* what the batch normalisations of opts->params read */
+    int depth; /* of calls and branches */
     int64_t nodes_left;
 } OnnxWalk;
 
@@ -50,6 +52,10 @@ Value *scope_find(const Scope *, const char *name);     /* NULL if nothing defin
 /* The value for the node called `label`, or for nobody (NULL); err()s if there is none. */
 Ref scope_value(OnnxWalk *, const char *label, const char *name);
 void scope_initializers(OnnxWalk *, const Onnx__GraphProto *);
+
+/* onnx_train.c: is it a weight that training changes? */
+bool onnx_trains(const Onnx__ModelProto *, const char *initializer);
+void walk_norms(OnnxWalk *); /* the outputs "norm.i" */
 
 /* onnx_inputs.c */
 void walk_inputs(OnnxWalk *, const Onnx__GraphProto *);

@@ -19,6 +19,7 @@ typedef struct Model { /* an imported, retyped, simplified network with batch ex
     const Graph *file; /* as the file has it, for one sample: no node merged with its neighbours */
     const char *layer; /* --layer: an ONNX node, or NULL */
     Arena *arena;
+    struct AdjCompiled *owner;
 } Model;
 
 typedef struct ProgramRow {

@@ -55,8 +55,31 @@ static const AdjSamples *find_samples(const AdjSamples *in, int nin, const char 
     return NULL;
 }
 
-/* Inputs of a program's own, such as a direction, are no larger than the image. */
-static void set_inputs(Env *e, const ProgramSpec *s, const AdjSamples *in, int nin, int64_t n)
+/* A sample larger than those that there are, such as a batch: these again and again. */
+static void fill_round(void *to, Type t, const void *data, int64_t n)
+{
+    for (int64_t i = 0; i < type_count(t); i++) {
+        if (dtype_is_float(t.dtype))
+            elem_set(t.dtype, to, i, ((const double *)data)[i % n]);
+        else
+            elem_set_int(t.dtype, to, i, ((const int64_t *)data)[i % n]);
+    }
+}
+
+/* Inputs of a program's own get the numbers of x, or of y, whatever their size. */
+static void fill_own(void *to, Type t, const AdjSamples *from, const AdjCompiled *c, int64_t n)
+{
+    Type image = c->model.g->node[c->model.x].type;
+    bool real = dtype_is_float(t.dtype);
+    int64_t each = real ? type_count(image) / image.dim[0] : 1;
+    if (type_count(t) / t.dim[0] > each)
+        fill_round(to, t, from->data, n * each);
+    else
+        fill_samples(to, t, from->data, n);
+}
+
+static void set_inputs(Env *e, const AdjCompiled *c, const ProgramSpec *s, const AdjSamples *in,
+                       int nin, int64_t n)
 {
     for (int k = 0; k < s->nio; k++) {
         if (s->io[k].output) continue;
@@ -64,7 +87,7 @@ static void set_inputs(Env *e, const ProgramSpec *s, const AdjSamples *in, int n
         void *data = env_set(e, s->io[k].name, t, NULL);
         const AdjSamples *from = find_samples(in, nin, s->io[k].name);
         if (!from) from = find_samples(in, nin, dtype_is_float(t.dtype) ? "x" : "y");
-        if (from) fill_samples(data, t, from->data, n);
+        if (from) fill_own(data, t, from, c, n);
     }
 }
 
@@ -79,7 +102,7 @@ void reference_env(Env *e, const AdjCompiled *c, const ProgramSpec *s, const Adj
 {
     int64_t b = s->slots, seed = 0;
     *e = (Env){.arena = c->arena};
-    set_inputs(e, s, in, nin, n);
+    set_inputs(e, c, s, in, nin, n);
     for (int k = 0; k < s->nhyper; k++)
         set_vector(e, s->hyper[k].name, s->hyper[k].dtype, b, s->hyper[k].value, 0);
     env_set(e, "seed", type_scalar(DT_I64), &seed);

@@ -248,13 +248,13 @@ static void call_entry(Verify *v, const AdjModel *m, int steps, int64_t n)
     if (rc) err(v->p->name, "the compiled entry returned %d", rc);
 }
 
-static void verify_outputs(Verify *v, const ProgramSpec *s)
+static void verify_outputs(Verify *v, const ProgramSpec *s, int64_t n)
 {
     reference_run(&v->env, s);
     for (int k = 0; k < s->nio; k++) {
         Named *ref = env_find(&v->env, s->io[k].name);
         if (!s->io[k].output || !ref) continue;
-        int64_t count = type_count(ref->type) / s->slots * v->n;
+        int64_t count = type_count(ref->type) / s->slots * n;
         double d = difference(ref->type, v->io[k], ref->data, count,
                               s->loop || ref->type.dtype != v->c->model.dtype, v->base);
         record(v, s->io[k].name, s->io[k].name, k, d, v->base);
@@ -265,7 +265,7 @@ static void verify_program(Verify *v, const AdjModel *m, int i)
 {
     const ProgramSpec *s = &v->c->spec[i];
     v->p = &v->c->module->program[i];
-    int64_t n = v->each ? s->slots : v->n; /* each: whole buffers are compared */
+    int64_t n = v->each || v->n > s->slots ? s->slots : v->n; /* each: whole buffers are compared */
     int steps = v->each ? 1 : VERIFY_STEPS;
     reference_env(&v->env, v->c, s, v->in, v->nin, v->n, steps);
     for (int f = 0; f < 4; f++) {
@@ -275,7 +275,7 @@ static void verify_program(Verify *v, const AdjModel *m, int i)
     }
     bind_io(v, s);
     call_entry(v, m, steps, n);
-    if (!v->each) verify_outputs(v, s);
+    if (!v->each) verify_outputs(v, s, n);
 }
 
 static void verify(void *arg)

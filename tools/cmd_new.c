@@ -46,8 +46,8 @@ static const Syntax syntax = {
     1,
     1,
     "Writes an untrained residual network as an ONNX file: random weights (He et al. 2015), batch\n"
-    "normalisations as they begin. `adjoint train` trains it. The same options write the same\n"
-    "bytes.\n\n"
+    "normalisations as they begin. docs/train.md says how it is trained. The same options write\n"
+    "the same bytes.\n\n"
     "Examples:\n"
     "  adjoint new resnet --depth 20 --preact --activation hhrelu -o net.onnx\n"
     "  adjoint new resnet --depth 14 --widths 8,16 --input 1x28x28 --seed 7 -o small.onnx\n",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* docs/attacks.md against the compiled entries: every attack has a section whose heading names it,
+/* docs/attacks.md and docs/train.md against the compiled entries: every one with parameters has a section whose heading names it,
  * and in it a row for each of its parameters whose default is the compiled one. A cell that says
  * `entry`: VALUE gives that entry's default; its first number is everyone else's. */
 #include <math.h>
@@ -16,7 +16,8 @@ static void read_docs(const char *path)
 {
     FILE *f = fopen(path, "r");
     if (!f) exit(fprintf(stderr, "%s: cannot be read\n", path));
-    text[fread(text, 1, sizeof text - 1, f)] = 0;
+    size_t n = strlen(text);
+    text[n + fread(text + n, 1, sizeof text - 1 - n, f)] = 0;
     fclose(f);
 }
 
@@ -69,8 +70,8 @@ static void check_entry(Count *c, const ProgramSpec *e)
 int main(int argc, char **argv)
 {
     Count c = {.name = "attack docs"};
-    if (argc != 3) return 2;
-    read_docs(argv[2]);
+    if (argc < 3) return 2;
+    for (int i = 2; i < argc; i++) read_docs(argv[i]);
     for (int i = 0; i < nprogram_rows; i++) {
         AdjOptions o = {.model = argv[1], .batch = 1, .entries = program_rows[i].name};
         AdjError e;
