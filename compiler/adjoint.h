@@ -76,7 +76,8 @@ bool adj_pack(const char *manifest, const char *model, const char *out, AdjError
 
 /* The same object bytes, loaded here. Valid until adj_compiled_free. */
 const AdjModel *adj_load_here(AdjCompiled *, AdjError *);
-const void *adj_weights(const AdjCompiled *, uint64_t *bytes); /* NULL if embedded */
+/* What code that is loaded here is called with; NULL if embedded. */
+const void *adj_weights(const AdjCompiled *, uint64_t *bytes);
 
 /* Compiled against the evaluator on n samples. */
 typedef struct AdjVerify {
@@ -145,6 +146,14 @@ char *adj_inspect_json(AdjCompiled *, AdjError *);
 /* The model's ONNX nodes as a Graphviz graph on the heap: boxes are nodes with their
  * multiply-adds a sample, edges are tensors with their type. */
 char *adj_inspect_dot(AdjCompiled *, AdjError *);
+/* Bytes of packed weights by what reads them, alignment not counted: the number of rows, or -1. */
+typedef struct AdjPacked {
+    const char *face; /* "conv", "conv_dx"; "other": biases, matrices and all else */
+    const char *by;   /* "winograd", "tapconv", "dxplanar" (direct), "generic"; "" for other */
+    int64_t bytes;
+} AdjPacked;
+enum { ADJ_PACKED_ROWS = 32 };
+int adj_packed(AdjCompiled *, AdjPacked row[ADJ_PACKED_ROWS], AdjError *);
 /* Seconds spent in import, passes, lowering, code generation. */
 typedef struct AdjTimes {
     double import, passes, lower, emit;

@@ -42,15 +42,40 @@ static const char *new_file(Writing *w, const char *suffix)
     return w->temp[w->n++];
 }
 
-static void write_file(Writing *w, const char *suffix, const void *data, size_t size)
+static void close_file(void *f)
+{
+    fclose(f);
+}
+
+static bool put(void *f, const void *data, size_t size)
+{
+    return fwrite(data, 1, size, f) == size;
+}
+
+/* The blob of `m` follows the data, unless m is NULL. */
+static void write_parts(Writing *w, const char *suffix, const void *data, size_t size,
+                        const Module *m)
 {
     const char *path = new_file(w, suffix);
     const char *final = w->final[w->n - 1];
     FILE *f = fopen(path, "wb");
     if (!f) err(final, "cannot be written: %s", strerror(errno));
-    bool ok = fwrite(data, 1, size, f) == size;
+    err_defer(close_file, f);
+    bool ok = put(f, data, size) && (!m || module_stream(m, put, f));
     int why = errno;
+    err_keep(f);
     if (fclose(f) || !ok) err(final, "cannot be written: %s", strerror(why));
+}
+
+static void write_file(Writing *w, const char *suffix, const void *data, size_t size)
+{
+    write_parts(w, suffix, data, size, NULL);
+}
+
+static void write_object(Writing *w)
+{
+    const Bytes *o = compiled_object(w->c);
+    write_parts(w, ".o", o->data, o->size, w->c->module->embed ? w->c->module : NULL);
 }
 
 static void run_tool(char *const argv[])
@@ -64,8 +89,7 @@ static void run_tool(char *const argv[])
 
 static void write_lib(Writing *w)
 {
-    const Bytes *o = compiled_object(w->c);
-    write_file(w, ".o", o->data, o->size);
+    write_object(w);
     const char *object = w->temp[w->n - 1], *lib = new_file(w, ".a");
     run_tool((char *[]){"ar", "rcsD", (char *)lib, (char *)object, NULL});
     w->final[w->n - 2] = NULL; /* the object lives on in the archive only */
@@ -73,8 +97,7 @@ static void write_lib(Writing *w)
 
 static void write_so(Writing *w)
 {
-    const Bytes *o = compiled_object(w->c);
-    write_file(w, ".o", o->data, o->size);
+    write_object(w);
     const char *object = w->temp[w->n - 1], *so = new_file(w, ".so");
     run_tool((char *[]){"cc", "-shared", "-nostartfiles", "-Wl,--build-id=none", "-o", (char *)so,
                         (char *)object, NULL});
@@ -86,12 +109,6 @@ static void write_emitted(Writing *w, EmitKind kind, const char *suffix)
     Bytes b = variants_emit(w->c, kind, NULL);
     write_file(w, suffix, b.data, b.size);
     bytes_free(&b);
-}
-
-static void write_object(Writing *w)
-{
-    const Bytes *o = compiled_object(w->c);
-    write_file(w, ".o", o->data, o->size);
 }
 
 static void write_text(Writing *w, const char *suffix, Str *s)
@@ -156,8 +173,7 @@ static void write_companions(Writing *w)
     char *json = manifest_text(w->c, false);
     write_file(w, ".json", json, strlen(json));
     free(json);
-    if (!w->c->module->embed)
-        write_file(w, ".weights", w->c->module->consts, (size_t)w->c->module->const_bytes);
+    if (!w->c->module->embed) write_parts(w, ".weights", "", 0, w->c->module);
 }
 
 static void rename_all(Writing *w)

@@ -392,13 +392,43 @@ const Bytes *compiled_object(AdjCompiled *c)
     return &c->object;
 }
 
+int64_t compiled_object_bytes(AdjCompiled *c)
+{
+    return (int64_t)compiled_object(c)->size + (c->module->embed ? c->module->const_bytes : 0);
+}
+
+static void free_bytes(void *b)
+{
+    bytes_free(b);
+}
+
+static void *load_whole(AdjCompiled *c, const char *symbol)
+{
+    Bytes whole = *compiled_object(c);
+    void *address = NULL;
+    whole.data = malloc(whole.size);
+    if (!whole.data) err(NULL, "out of memory (%zu bytes wanted)", whole.size);
+    err_defer(free_bytes, &whole);
+    memcpy(whole.data, c->object.data, whole.size);
+    weights_append(&whole, c->module);
+    c->loaded = object_load(&whole, symbol, &address);
+    err_keep(&whole);
+    bytes_free(&whole);
+    return address;
+}
+
 static void load(void *arg)
 {
     AdjCompiled *c = arg;
     if (c->target->gpu) err("--target", "%s code cannot be loaded here", c->target->triple);
     void *address = NULL;
     const char *symbol = arena_printf(c->arena, "%s_model", c->opt.prefix);
-    c->loaded = object_load(compiled_object(c), symbol, &address);
+    if (c->module->embed) {
+        address = load_whole(c, symbol);
+    } else {
+        module_hold(c->module);
+        c->loaded = object_load(compiled_object(c), symbol, &address);
+    }
     c->here = address;
 }
 

@@ -34,7 +34,7 @@ struct AdjCompiled {
     AdjTimes times;
     Str stages; /* names that --print-after could have had */
     bool printed;
-    Bytes object;               /* emitted on first use */
+    Bytes object;               /* emitted on first use, without the blob that follows it */
     int64_t stack[MAX_ENTRIES]; /* of each entry; known with the object */
     Loaded *loaded;
     const AdjModel *here;
@@ -45,8 +45,9 @@ double wall_seconds(void);
 void variants_open(AdjCompiled *);
 void variants_join(AdjCompiled *);
 Bytes variants_emit(const AdjCompiled *, EmitKind, int64_t *stack);
-uint64_t model_hash(const AdjCompiled *);    /* structure.c; after the lowering */
-const Bytes *compiled_object(AdjCompiled *); /* err()s on failure */
+uint64_t model_hash(const AdjCompiled *);     /* structure.c; after the lowering */
+const Bytes *compiled_object(AdjCompiled *);  /* err()s on failure */
+int64_t compiled_object_bytes(AdjCompiled *); /* of the file: with the blob, if embedded */
 const char *compiled_c_name(AdjCompiled *, const char *program); /* "pgd-linf" -> "pgd_linf" */
 /* Text of the generated header; manifest as JSON (heap). */
 void header_text(AdjCompiled *, Str *, const char *base_name);

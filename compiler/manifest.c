@@ -154,17 +154,29 @@ static json_t *imports_json(Arena *a, const Bytes *object)
     return j;
 }
 
+static json_t *packed_json(AdjCompiled *c)
+{
+    AdjPacked row[ADJ_PACKED_ROWS];
+    int n = adj_packed(c, row, NULL);
+    json_t *a = json_array();
+    for (int i = 0; i < n; i++)
+        json_array_append_new(a, json_pack("{s:s, s:s, s:I}", "face", row[i].face, "by", row[i].by,
+                                           "bytes", (json_int_t)row[i].bytes));
+    return a;
+}
+
 char *manifest_text(AdjCompiled *c, bool with_graph)
 {
     const Module *m = c->module;
     const Bytes *code = c->target->gpu ? NULL : compiled_object(c);
-    json_t *j =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:i}", "model", m->source,
-                  "prefix", m->prefix, "target", c->target->triple, "cpu", c->cpus, "precision",
-                  dtype_name(m->precision), "hash",
-                  arena_printf(c->arena, "%016llx", (unsigned long long)m->hash),
-                  "weights_embedded", m->embed, "weights_bytes", (json_int_t)m->const_bytes,
-                  "object_bytes", (json_int_t)(code ? code->size : 0), "kernels", m->nkernel);
+    json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:i}", "model", m->source,
+                          "prefix", m->prefix, "target", c->target->triple, "cpu", c->cpus,
+                          "precision", dtype_name(m->precision), "hash",
+                          arena_printf(c->arena, "%016llx", (unsigned long long)m->hash),
+                          "weights_embedded", m->embed, "weights_bytes", (json_int_t)m->const_bytes,
+                          "object_bytes", (json_int_t)(code ? compiled_object_bytes(c) : 0),
+                          "kernels", m->nkernel);
+    json_object_set_new(j, "packed", packed_json(c));
     if (code) json_object_set_new(j, "imports", imports_json(c->arena, code));
     if (!m->embed) json_object_set_new(j, "options", options_json(c));
     if (with_graph) json_object_set_new(j, "graph", model_json(c));

@@ -66,10 +66,12 @@ static void read_tensor(void *arg, Arena *scratch)
 {
     TensorJob *j = arg;
     const Onnx__TensorProto *t = onnx_load_tensor(scratch, j->path);
-    Graph *g = graph_new(j->a, "tensor");
+    Graph *g = graph_new(scratch, "tensor"), *kept = graph_new(j->a, "tensor");
     Ref r = onnx_tensor(g, j->path, t);
     j->name = text(j->a, t->name);
-    j->value = r == ONNX_EMPTY ? NULL : g->node[r].value;
+    if (r == ONNX_EMPTY) return;
+    r = graph_copy(kept, g, r, NULL);
+    j->value = kept->node[r].value;
 }
 
 const Const *onnx_read_tensor(Arena *a, const char *path, const char **name)

@@ -172,10 +172,21 @@ static void *unpack(Arena *a, const ProtobufCMessageDescriptor *d, size_t n, con
     return m;
 }
 
+static void free_arena(void *a)
+{
+    arena_free(a);
+}
+
+/* What is unpacked has copies of all it needs. */
 static void *load(Arena *a, const char *path, const ProtobufCMessageDescriptor *d)
 {
-    Bytes b = read_file(a, path);
-    return unpack(a, d, b.n, b.p);
+    Arena *file = arena_new();
+    err_defer(free_arena, file);
+    Bytes b = read_file(file, path);
+    void *m = unpack(a, d, b.n, b.p);
+    err_keep(file);
+    arena_free(file);
+    return m;
 }
 
 Onnx__ModelProto *onnx_load(Arena *a, const char *path)
@@ -214,11 +225,6 @@ typedef struct Within {
     void (*fn)(void *, Arena *);
     void *arg;
 } Within;
-
-static void free_arena(void *a)
-{
-    arena_free(a);
-}
 
 static void within(void *arg)
 {

@@ -24,7 +24,7 @@ int64_t onnx_model_opset(const Onnx__ModelProto *); /* of the default domain; 0:
 int64_t onnx_default_opset(size_t n, Onnx__OperatorSetIdProto *const *);
 
 /* onnx_tensor.c: a constant of the graph, or ONNX_EMPTY. External data is looked for beside
- * `path`. */
+ * `path`. The message must live as long as the graph, which refers to its data. */
 Ref onnx_tensor(Graph *, const char *path, const Onnx__TensorProto *);
 bool onnx_dtype_of(int64_t number, DType *);
 const char *onnx_dtype_name(int64_t number); /* "uint16", for messages */

@@ -85,7 +85,7 @@ static Ref as_weight(OnnxWalk *w, Ref r)
         for (int64_t i = 0; i < count; i++) memcpy(all + i * size, data, (size_t)size);
         data = all;
     }
-    return graph_weight(w->g, n.type, data, ++w->weights);
+    return graph_weight_at(w->g, n.type, data, ++w->weights);
 }
 
 static Ref load_initializer(OnnxWalk *w, Value *v)

@@ -224,5 +224,5 @@ Ref onnx_tensor(Graph *g, const char *path, const Onnx__TensorProto *t)
     if (t->segment) BAD(&s, "segments are not supported");
     if (!read_type(&s)) return ONNX_EMPTY;
     bool away = t->has_data_location && t->data_location != 0;
-    return graph_const(g, s.type, away ? from_bytes(&s, external(&s)) : inside(&s));
+    return graph_const_at(g, s.type, away ? from_bytes(&s, external(&s)) : inside(&s));
 }

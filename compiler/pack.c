@@ -113,6 +113,16 @@ static void drop_temporary(void *arg)
     remove(((Pack *)arg)->temp);
 }
 
+static void close_file(void *f)
+{
+    fclose(f);
+}
+
+static bool put(void *f, const void *data, size_t size)
+{
+    return fwrite(data, 1, size, f) == size;
+}
+
 static void write_weights(void *arg)
 {
     Pack *p = arg;
@@ -122,7 +132,9 @@ static void write_weights(void *arg)
     err_defer(drop_temporary, p);
     FILE *f = fopen(p->temp, "wb");
     if (!f) err(p->out, "cannot be written: %s", strerror(errno));
-    bool ok = fwrite(m->consts, 1, (size_t)m->const_bytes, f) == (size_t)m->const_bytes;
+    err_defer(close_file, f);
+    bool ok = module_stream(m, put, f);
+    err_keep(f);
     ok = fclose(f) == 0 && ok;
     if (!ok || rename(p->temp, p->out)) err(p->out, "cannot be written: %s", strerror(errno));
     err_keep(p);

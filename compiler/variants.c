@@ -54,18 +54,18 @@ void variants_open(AdjCompiled *c)
 /* ---- constants ---- */
 
 typedef struct Blob {
-    Arena *arena;
+    Arena *arena, *scratch;
     uint32_t n, cap;
     const ModConst **part; /* with their place in the blob */
-    const uint8_t **bytes;
-    uint64_t *hash;
-    uint32_t bytes_cap, hash_cap;
+    uint64_t *hash;        /* of the packed bytes */
+    uint32_t hash_cap;
     int64_t size;
+    uint8_t *bytes[2]; /* packed for comparing: the one to be placed, one that has its place */
 } Blob;
 
 /* May they share a place? Weights may not for their bytes: those may be exchanged. What a target
  * packs, it packs in its own way. */
-static bool same_part(const ModConst *a, const ModConst *b)
+static bool may_share(const ModConst *a, const ModConst *b)
 {
     if (a->bytes != b->bytes || (a->value->id != 0) != (b->value->id != 0)) return false;
     if (!a->value->id) return true;
@@ -73,23 +73,27 @@ static bool same_part(const ModConst *a, const ModConst *b)
            layout_eq(&a->layout, &b->layout);
 }
 
-/* The place of equal bytes, or a new one at the end. */
-static int64_t place(Blob *b, const ModConst *c, const uint8_t *bytes)
+static bool same_bytes(Blob *b, const ModConst *placed)
 {
-    uint64_t hash = hash_bytes(bytes, (size_t)c->bytes, 1);
+    const_pack(placed, b->bytes[1]);
+    return !memcmp(b->bytes[0], b->bytes[1], (size_t)placed->bytes);
+}
+
+/* The place of equal bytes, or a new one at the end. */
+static int64_t place(Blob *b, const ModConst *c)
+{
+    const_pack(c, b->bytes[0]);
+    uint64_t hash = hash_bytes(b->bytes[0], (size_t)c->bytes, 1);
     for (uint32_t i = 0; i < b->n; i++)
-        if (b->hash[i] == hash && same_part(b->part[i], c) &&
-            !memcmp(b->bytes[i], bytes, (size_t)c->bytes))
+        if (b->hash[i] == hash && may_share(b->part[i], c) && same_bytes(b, b->part[i]))
             return b->part[i]->offset;
     GROW(b->arena, b->part, b->n, b->cap);
-    GROW(b->arena, b->bytes, b->n, b->bytes_cap);
-    GROW(b->arena, b->hash, b->n, b->hash_cap);
+    GROW(b->scratch, b->hash, b->n, b->hash_cap);
     ModConst *own = arena_dup(b->arena, c, sizeof *own);
     own->offset = b->size;
     b->part[b->n] = own;
-    b->bytes[b->n] = bytes;
     b->hash[b->n++] = hash;
-    b->size += (c->bytes + 63) / 64 * 64;
+    b->size += (c->bytes + CONST_ALIGN - 1) / CONST_ALIGN * CONST_ALIGN;
     return own->offset;
 }
 
@@ -99,42 +103,54 @@ static void move_buffers(Module *m, const int64_t *moved)
         Program *p = &m->program[i];
         for (int k = 0; k < p->nbuffer; k++)
             if (p->buffer[k].kind == BUF_CONST && !p->buffer[k].definition)
-                p->buffer[k].offset = moved[p->buffer[k].offset / 64];
+                p->buffer[k].offset = moved[p->buffer[k].offset / CONST_ALIGN];
     }
 }
 
 static void move_constants(Blob *b, Module *m)
 {
-    int64_t *moved = NEW_N(b->arena, int64_t, m->const_bytes / 64 + 1);
+    int64_t *moved = NEW_N(b->scratch, int64_t, m->const_bytes / CONST_ALIGN + 1);
     for (uint32_t i = 0; i < m->nconst; i++) {
         ModConst *c = &m->constant[i];
         if (c->definition) continue; /* no part of the object */
-        int64_t to = place(b, c, m->consts + c->offset);
-        check(c->offset % 64 == 0);
-        moved[c->offset / 64] = to;
+        int64_t to = place(b, c);
+        check(c->offset % CONST_ALIGN == 0);
+        moved[c->offset / CONST_ALIGN] = to;
         c->offset = to;
     }
     move_buffers(m, moved);
 }
 
-static uint8_t *blob_bytes(const Blob *b)
+static void free_scratch(void *scratch)
 {
-    uintptr_t at = (uintptr_t)arena_alloc(b->arena, (size_t)b->size + 64);
-    uint8_t *all = (uint8_t *)((at + 63) / 64 * 64);
-    for (uint32_t i = 0; i < b->n; i++)
-        memcpy(all + b->part[i]->offset, b->bytes[i], (size_t)b->part[i]->bytes);
-    return all;
+    arena_free(scratch);
+}
+
+static Blob blob_open(const AdjCompiled *c)
+{
+    Blob b = {.arena = c->arena, .scratch = arena_new()};
+    int64_t most = 0;
+    err_defer(free_scratch, b.scratch);
+    for (int i = 0; i < c->nvariant; i++) {
+        const Module *m = c->variant[i].module;
+        for (uint32_t k = 0; k < m->npart; k++)
+            if (m->part[k]->bytes > most) most = m->part[k]->bytes;
+    }
+    for (int i = 0; i < COUNT(b.bytes); i++) b.bytes[i] = arena_alloc(b.scratch, (size_t)most);
+    return b;
 }
 
 static void join_constants(AdjCompiled *c)
 {
-    Blob b = {.arena = c->arena};
+    Blob b = blob_open(c);
     for (int i = 0; i < c->nvariant; i++) move_constants(&b, c->variant[i].module);
-    uint8_t *all = blob_bytes(&b);
     for (int i = 0; i < c->nvariant; i++) {
-        c->variant[i].module->consts = all;
+        c->variant[i].module->part = b.part;
+        c->variant[i].module->npart = b.n;
         c->variant[i].module->const_bytes = b.size;
     }
+    err_keep(b.scratch);
+    arena_free(b.scratch);
 }
 
 /* ---- arenas ---- */

@@ -252,14 +252,14 @@ static Ref put_const(Graph *g, Const *c, bool owned)
     return put_node(g, &n, owned);
 }
 
-Ref graph_const(Graph *g, Type t, const void *dense)
+static Ref add_const(Graph *g, Type t, const void *dense, bool owned)
 {
     const char *fault = type_check(t);
     if (fault) fail(g, OP_const, fault);
     t = type_of(t.dtype, t.rank, t.dim);
     int64_t n = type_count(t);
-    bool owned = n <= SMALL_CONST || t.dtype == DT_BOOL;
-    if (owned) {
+    if (n <= SMALL_CONST || t.dtype == DT_BOOL) {
+        owned = true;
         void *copy = arena_dup(g->arena, dense, (size_t)type_bytes(t));
         normalise(t, copy, n);
         dense = copy;
@@ -271,13 +271,33 @@ Ref graph_const(Graph *g, Type t, const void *dense)
     return graph_splat_bits(g, t, one);
 }
 
-Ref graph_weight(Graph *g, Type t, const void *dense, uint64_t id)
+Ref graph_const(Graph *g, Type t, const void *dense)
+{
+    return add_const(g, t, dense, false);
+}
+
+Ref graph_const_at(Graph *g, Type t, const void *dense)
+{
+    return add_const(g, t, dense, true);
+}
+
+static Ref add_weight(Graph *g, Type t, const void *dense, uint64_t id, bool owned)
 {
     const char *fault = type_check(t);
     if (fault) fail(g, OP_const, fault);
     check(id);
     Const c = {.type = type_of(t.dtype, t.rank, t.dim), .id = id, .data = dense};
-    return put_const(g, &c, false);
+    return put_const(g, &c, owned);
+}
+
+Ref graph_weight(Graph *g, Type t, const void *dense, uint64_t id)
+{
+    return add_weight(g, t, dense, id, false);
+}
+
+Ref graph_weight_at(Graph *g, Type t, const void *dense, uint64_t id)
+{
+    return add_weight(g, t, dense, id, true);
 }
 
 Ref graph_splat_bits(Graph *g, Type t, void *one)

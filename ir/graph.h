@@ -138,6 +138,9 @@ Ref graph_splat(Graph *, Type, double value);      /* value converted to the dty
 /* A constant whose contents may be exchanged later: never a splat, and equal only to one of the
  * same type and id (not 0), so what is made of the graph depends on no value of it. */
 Ref graph_weight(Graph *, Type, const void *dense, uint64_t id);
+/* The same, of data that lives as long as the graph and stays as it is: if large, not copied. */
+Ref graph_const_at(Graph *, Type, const void *dense);
+Ref graph_weight_at(Graph *, Type, const void *dense, uint64_t id);
 uint64_t node_attrs_hash(const Node *, uint64_t seed);
 void graph_output(Graph *, const char *name, Ref);
 Ref graph_find_input(const Graph *, const char *name);  /* OP_input or OP_param by name, or NOREF */

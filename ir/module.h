@@ -124,15 +124,29 @@ typedef struct Module {
     uint32_t nconst, const_cap;
     ModConst *constant;
     uint32_t kernel_cap, program_cap;
-    uint8_t *shadow; /* constants that only definitions read */
-    int64_t shadow_bytes;
-    uint8_t *consts; /* the packed constant blob, 64-byte aligned offsets */
-    int64_t const_bytes;
+    /* The blob: packed constants, each at a multiple of CONST_ALIGN. part: those in it, in its
+     * order (variants of an object share one). */
+    uint32_t npart;
+    const ModConst **part;
+    int64_t const_bytes, shadow_bytes;
+    uint8_t *consts, *shadow; /* their bytes; NULL until module_hold */
 } Module;
 
+/* The bytes of the blob, for whoever wants them: with Winograd they are several times the model's
+ * weights, so compiling never holds them all. const_pack writes c->bytes bytes. module_stream hands
+ * the blob to `put` from its first byte to its last, one constant at a time; false as soon as put
+ * is. module_fill writes it whole. module_hold keeps blob and shadow with the module, for
+ * interpreters and for code that is called with its weights beside it. */
+enum { CONST_ALIGN = 64 };
+void const_pack(const ModConst *, void *to);
+bool module_stream(const Module *, bool (*put)(void *user, const void *, size_t), void *user);
+void module_fill(const Module *, uint8_t *to);
+void module_hold(Module *);
+
 void module_print(Str *, const Module *); /* programs, buffers, calls, kernels */
-/* Runs a phase over slots [lo, hi) with the kernel interpreter. base: arena of one worker;
- * io/hyper as in the call, with strides. After each call, on(user, call index) if not NULL. */
+/* Runs a phase over slots [lo, hi) with the kernel interpreter; the module is held. base: arena of
+ * one worker; io/hyper as in the call, with strides. After each call, on(user, call index) if not
+ * NULL. */
 typedef struct PhaseMem {
     uint8_t *arena;
     void *const *io;

@@ -132,36 +132,9 @@ void lower_program(Module *m, const Target *t, const ProgramSpec *s)
     lower_plan(m, p);
 }
 
-/* Row-major, splats written out. */
-static const void *dense_const(Module *m, const Const *c)
-{
-    size_t size = (size_t)dtype_bytes(c->type.dtype);
-    if (!c->splat) return c->data;
-    uint8_t *all = arena_alloc(m->arena, (size_t)type_bytes(c->type) + 1);
-    for (int64_t i = 0; i < type_count(c->type); i++) memcpy(all + (size_t)i * size, c->data, size);
-    return all;
-}
-
-static void pack_const(Module *m, const ModConst *c)
-{
-    const void *dense = dense_const(m, c->value);
-    uint8_t *to = (c->definition ? m->shadow : m->consts) + c->offset;
-    if (c->target)
-        c->target->pack(c->target, c->contract, c->offer, dense, to);
-    else
-        layout_pack(&c->layout, c->value->type, dense, to);
-}
-
-/* Aligned as callers must align weights. */
-static uint8_t *blob_new(Module *m, int64_t bytes)
-{
-    uintptr_t at = (uintptr_t)arena_alloc(m->arena, (size_t)bytes + 64);
-    return (uint8_t *)((at + 63) / 64 * 64);
-}
-
 void module_finish(Module *m)
 {
-    m->consts = blob_new(m, m->const_bytes);
-    m->shadow = blob_new(m, m->shadow_bytes);
-    for (uint32_t i = 0; i < m->nconst; i++) pack_const(m, &m->constant[i]);
+    m->part = NEW_N(m->arena, const ModConst *, m->nconst + 1);
+    for (uint32_t i = 0; i < m->nconst; i++)
+        if (!m->constant[i].definition) m->part[m->npart++] = &m->constant[i];
 }

@@ -25,7 +25,7 @@ typedef struct ProgramSpec {
 
 Module *module_new(Arena *, const char *prefix);
 void lower_program(Module *, const Target *, const ProgramSpec *);
-/* After the last program: packs the constants, names and orders the kernels. */
+/* After the last program: the blob of constants is complete. */
 void module_finish(Module *);
 
 #endif

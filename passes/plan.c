@@ -12,7 +12,7 @@
 
 #include "lowering.h"
 
-enum { ALIGN = 64 };
+enum { ALIGN = CONST_ALIGN };
 
 static int64_t align_up(int64_t n)
 {

@@ -54,8 +54,8 @@ static void add_imports(Loaded *l)
 
 static void add_object(Loaded *l, const Bytes *object)
 {
-    LLVMMemoryBufferRef buffer = LLVMCreateMemoryBufferWithMemoryRangeCopy(
-        (const char *)object->data, object->size, "object");
+    LLVMMemoryBufferRef buffer = LLVMCreateMemoryBufferWithMemoryRange(
+        (const char *)object->data, object->size, "object", false);
     LLVMOrcJITDylibRef main = LLVMOrcLLJITGetMainJITDylib(l->jit);
     succeed(LLVMOrcLLJITAddObjectFile(l->jit, main, buffer), "loading the object");
 }

@@ -44,6 +44,12 @@ static void pack_cpu(const Target *t, const Contract *c, const Offer *o, const v
     cpu_claims[o->claim].pack(t, c, o, dense, packed);
 }
 
+const char *target_claim_name(int claim)
+{
+    check(claim < cpu_nclaims);
+    return claim < 0 ? "generic" : cpu_claims[claim].name;
+}
+
 static bool offer_none(const Target *t, const Contract *c, Offer *o)
 {
     (void)t, (void)c, (void)o;

@@ -21,11 +21,14 @@ void bytes_free(Bytes *);
 
 /* The whole module: kernels, entry loops, constants, <prefix>_model. For a GPU target, PTX text. */
 Bytes target_emit(const Module *, const Target *, EmitKind);
+/* Puts the blob that target_emit_variants leaves to others behind an object. */
+void weights_append(Bytes *object, const Module *);
 
 /* One object for several CPUs of a family. Every variant is a module of its own, lowered for its
  * target; programs agree in all that a caller sees, arena sizes included, and constants are in one
- * blob. An entry runs the last variant that the machine can run. stack, if not NULL, gets
- * AdjEntry's stack_bytes of each program; 0 where no machine code is made. */
+ * blob. An entry runs the last variant that the machine can run. An object with embedded constants
+ * (Module.embed) ends where its blob must follow, whoever writes it: module_stream. stack, if not
+ * NULL, gets AdjEntry's stack_bytes of each program; 0 where no machine code is made. */
 enum { MAX_VARIANTS = 8 };
 typedef struct Variant {
     const Module *m;
@@ -33,13 +36,16 @@ typedef struct Variant {
 } Variant;
 Bytes target_emit_variants(const Variant *, int n, EmitKind, int64_t *stack);
 
+/* Offer.claim by name: "winograd"; "generic" for -1. */
+const char *target_claim_name(int claim);
+
 /* This machine runs the target's code; entries ask the same. */
 bool target_runs_here(const Target *);
 
 /* Names that the object leaves to the linker, sorted; the count. */
 int object_imports(Arena *, const Bytes *object, const char ***names);
 
-/* In-process loading of object bytes (ORC); returns the address of the symbol. */
+/* In-process loading of object bytes (ORC), which may go then; returns the symbol's address. */
 typedef struct Loaded Loaded;
 Loaded *object_load(const Bytes *object, const char *symbol, void **address);
 void object_unload(Loaded *);

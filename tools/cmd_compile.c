@@ -20,7 +20,8 @@ static struct poptOption table[] = {
     {NULL, 'o', POPT_ARG_STRING, &given.out, 0, "files to write, without their endings", "OUT"},
     {"emit", 0, POPT_ARG_STRING, &given.emit, 0,
      "obj (default), lib, so, asm, llvm, ir, kernels or ptx", "KIND"},
-    {"verbose", 'v', POPT_ARG_NONE, &given.verbose, 0, "say where the time went", NULL},
+    {"verbose", 'v', POPT_ARG_NONE, &given.verbose, 0,
+     "say where the time and the bytes of the weights went", NULL},
     EOT_OPTION,
     ARTEFACT_OPTIONS,
     MODEL_OPTIONS,
@@ -89,13 +90,25 @@ static void print_times(const AdjCompiled *c)
            t.lower, t.emit);
 }
 
+static void print_packed(AdjCompiled *c)
+{
+    AdjPacked row[ADJ_PACKED_ROWS];
+    int n = adj_packed(c, row, NULL);
+    for (int i = 0; i < n; i++)
+        printf("packed %s%s%s %lld bytes\n", row[i].face, *row[i].by ? " by " : "", row[i].by,
+               (long long)row[i].bytes);
+}
+
 static int compile(const AdjOptions *o, int emit)
 {
     AdjError e;
     AdjCompiled *c = adj_compile(o, &e);
     if (!c) return fail_input("%s", e.msg);
     int status = write_files(c, emit);
-    if (!status && given.verbose) print_times(c);
+    if (!status && given.verbose) {
+        print_packed(c);
+        print_times(c);
+    }
     adj_compiled_free(c);
     return status;
 }

@@ -87,16 +87,40 @@ static Emitter *emitter_open(const Target *t, const char *name)
 
 /* ---- constants ---- */
 
-static void emit_weights(Emitter *e, const Module *m)
+static void free_arena(void *a)
 {
-    LLVMValueRef data =
-        LLVMConstStringInContext2(e->ctx, (const char *)m->consts, (size_t)m->const_bytes, true);
-    const char *name = arena_printf(m->arena, "%s_weights", m->prefix);
-    LLVMValueRef g = LLVMAddGlobal(e->mod, LLVMTypeOf(data), name);
-    LLVMSetInitializer(g, data);
-    LLVMSetGlobalConstant(g, true);
+    arena_free(a);
+}
+
+static LLVMValueRef add_weights(Emitter *e, const Module *m)
+{
+    LLVMTypeRef bytes = LLVMArrayType2(LLVMInt8TypeInContext(e->ctx), (uint64_t)m->const_bytes);
+    LLVMValueRef g = LLVMAddGlobal(e->mod, bytes, arena_printf(m->arena, "%s_weights", m->prefix));
     LLVMSetLinkage(g, LLVMInternalLinkage);
-    LLVMSetAlignment(g, 64);
+    LLVMSetAlignment(g, CONST_ALIGN);
+    return g;
+}
+
+/* Text holds the weights; an object gets them behind its end (weights.c), so that LLVM never sees
+ * them. It must not take their place for zeros. */
+static void emit_weights(Emitter *e, const Module *m, bool behind)
+{
+    LLVMValueRef g = add_weights(e, m);
+    if (behind) {
+        LLVMSetSection(g, WEIGHTS_PLACE);
+        LLVMSetInitializer(g, LLVMConstNull(LLVMGlobalGetValueType(g)));
+        LLVMSetExternallyInitialized(g, true);
+        return;
+    }
+    Arena *scratch = arena_new();
+    err_defer(free_arena, scratch);
+    uint8_t *all = arena_alloc(scratch, (size_t)m->const_bytes);
+    module_fill(m, all);
+    LLVMSetInitializer(
+        g, LLVMConstStringInContext2(e->ctx, (const char *)all, (size_t)m->const_bytes, true));
+    LLVMSetGlobalConstant(g, true);
+    err_keep(scratch);
+    arena_free(scratch);
 }
 
 /* ---- code ---- */
@@ -196,10 +220,12 @@ Bytes target_emit_variants(const Variant *v, int n, EmitKind kind, int64_t *stac
     bool gpu = v[0].target->gpu;
     check(n > 0 && n <= MAX_VARIANTS);
     Emitter *e = emitter_open(v[0].target, m->source ? m->source : m->prefix);
-    if (m->embed && !gpu) emit_weights(e, m);
+    bool embed = m->embed && !gpu, behind = kind == EMIT_OBJ && m->const_bytes > 0;
+    if (embed) emit_weights(e, m, behind);
     for (int i = 0; i < n; i++) fn[i] = variant_kernels(e, &v[i], n > 1);
     if (!gpu) emit_variants(e->mod, v, n, fn);
     Bytes b = emitter_run(e, v[0].target, kind);
+    if (embed && behind) weights_place(&b, m->const_bytes);
     for (int i = 0; stack && i < m->nprogram; i++) stack[i] = stack_of_row(e->mod, i);
     err_keep(e);
     emitter_close(e);
@@ -208,7 +234,9 @@ Bytes target_emit_variants(const Variant *v, int n, EmitKind kind, int64_t *stac
 
 Bytes target_emit(const Module *m, const Target *t, EmitKind kind)
 {
-    return target_emit_variants(&(Variant){m, t}, 1, kind, NULL);
+    Bytes b = target_emit_variants(&(Variant){m, t}, 1, kind, NULL);
+    if (kind == EMIT_OBJ && m->embed && !t->gpu) weights_append(&b, m);
+    return b;
 }
 
 Bytes emit_kernels(const Kernel *const *k, int n, const Target *t, EmitKind kind)

@@ -45,6 +45,11 @@ void emit_variants(LLVMModuleRef, const Variant *, int n, LLVMValueRef **kernel_
 #define ENTRY_TABLE "adj.entries"
 enum { ENTRY_TABLE_FN = 1 };
 
+/* weights.c: the section of an object in which emit.c reserves room for the weights, and what makes
+ * it one of bytes that begin where the object ends. */
+#define WEIGHTS_PLACE ".bss.adjweights"
+void weights_place(Bytes *object, int64_t bytes);
+
 /* stack.c: from stack_open until stack_close, code generation tells the frames of the module's
  * functions, and each row of the entry table gets its stack_bytes. */
 typedef struct Stack Stack;

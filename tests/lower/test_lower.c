@@ -191,6 +191,7 @@ static double run_case(Case *c, const char *text, const Target *t, int batch)
     c->m->precision = DT_F64;
     lower_program(c->m, t, &s);
     module_finish(c->m);
+    module_hold(c->m);
     for (int i = 0; i < c->m->nkernel; i++) kernel_verify(c->m->kernel[i]);
     c->p = &c->m->program[0];
     c->arena = arena_alloc(c->a, (size_t)c->p->worker_bytes + 64);

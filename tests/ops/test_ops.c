@@ -253,6 +253,7 @@ static Programs lower_all(const Subjects *all, const Machine *machine, DType pre
             if (add_program(&b)) p.s[at] = s;
         }
     module_finish(p.m);
+    module_hold(p.m);
     for (int i = 0; i < p.m->nkernel; i++) kernel_verify(p.m->kernel[i]);
     return p;
 }

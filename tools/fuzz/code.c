@@ -131,6 +131,7 @@ void check_code(Check *c, const Graph *one, DType d)
     m->precision = d;
     lower_program(m, t, &s);
     module_finish(m);
+    module_hold(m);
     for (int i = 0; i < m->nkernel; i++) kernel_verify(m->kernel[i]);
     const char *with =
         arena_printf(c->a, "%s, %s%s", dtype_name(d), t->cpu, t->offer ? "" : ", generic");
