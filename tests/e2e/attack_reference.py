@@ -82,7 +82,7 @@ OPS = {
     "Mul": lambda a, x, y: x * y,
     "Div": lambda a, x, y: x / y,
     "Constant": lambda a: Net.tensor(a["value"]),
-    "Cast": lambda a, x: x.double(),
+    "Cast": lambda a, x: x.to(torch.get_default_dtype()),
     "Clip": lambda a, x, lo, hi: torch.minimum(torch.maximum(x, lo), hi),
     "BatchNormalization": lambda a, x, s, b, m, v: F.batch_norm(x, m, v, s, b, False, 0,
                                                               a.get("epsilon", 1e-5)),

@@ -1,0 +1,739 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Compares each attack with the libraries themselves, on the ResNet-44 of the paper.
+
+    library_attacks.py run ADJOINT RESULTS.json [--only ENTRY,..] [--kinds iterates,steps,rates]
+    library_attacks.py table RESULTS.json > docs/attacks-results.md
+
+ADJ_SHARED names the folder of models and data. Needs torch, foolbox, torchattacks, adv-lib,
+adversarial-robustness-toolbox and pyautoattack from PyPI. A run goes on where RESULTS.json ends.
+
+A row of `rows()` is one call of a library, its text as Python, with what makes the compiled entry
+do the same. The network that a library gets records every batch it is asked about: these are the
+library's iterates. A compiled entry's iterates are read from its arena between steps (the tick of
+its environment), at the places that `compile --emit kernels` prints; writing them there as well
+makes it take each step from the library's iterate.
+
+    iterates   f64, 64 images, from the library's start: the distance of all iterates
+    steps      f32, 64 images, each step from the library's iterate: the distance of what follows
+    rates      f32, 200 images, from the library's start: how many are fooled, at what distance
+"""
+import argparse
+import ctypes
+import datetime
+import functools
+import importlib.metadata
+import json
+import lzma
+import math
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import unittest.mock
+
+import numpy as np
+import torch
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "../../tools/examples/numpy")]
+import adjoint_numpy as abi  # noqa: E402
+import attack_reference as own  # noqa: E402
+
+COUNT = {"iterates": 64, "steps": 64, "rates": 200}
+CHUNK = {"iterates": 16, "steps": 16, "rates": 40}
+DTYPE = {"iterates": torch.float64, "steps": torch.float32, "rates": torch.float32}
+
+# ---- the rows ----
+
+
+class Row:
+    """entry: the compiled one; call: the library's, with `net x y steps ids` and the settings.
+
+    settings    hyperparameters of both, by the entry's names
+    few, many   steps to compare iterates, and success
+    seen        how the entry's state gives the iterate; every: rounds between two of them; skip:
+                rounds before the first
+    last        the library returns its last iterate
+    how         what a step is held to: "sign" (pixels), "step" (its norm), None (not compared)
+    norm        of the distances of a least-norm attack
+    differs     what the library does otherwise; kinds: what is compared in spite of it"""
+
+    def __init__(self, entry, library, call, few=4, many=10, how="step", seen="x", every=1,
+                 skip=0, norm=None, nets=("all",), kinds=("iterates", "steps", "rates"),
+                 rated=("standard",), rates=None, differs="", loss="ce", extra=None, last=True,
+                 **settings):
+        self.__dict__.update(locals())
+        self.rates = rates or {}
+        self.extra = extra or {}
+        self.name = f"{entry} / {library}"
+
+    def given(self, kind, net):
+        """Settings of a comparison; `standard` falls to an eighth of the radius."""
+        s = {**self.settings, **(self.rates if kind == "rates" else {})}
+        if net == "standard" and "eps" in s:
+            s.update({k: s[k] / 8 for k in ("eps", "step") if k in s})
+        return s
+
+
+def rows():
+    both, r = ("all", "standard"), []
+
+    def add(*a, **k):
+        r.append(Row(*a, **k))
+
+    linf = {"eps": 8 / 255, "step": 2 / 255, "how": "sign"}
+    add("fgsm", "torchattacks", "torchattacks.FGSM(net, eps)(x, y)", 1, 1, "sign", eps=8 / 255,
+        nets=both)
+    add("fgsm", "foolbox", "foolbox(fb.LinfFastGradientAttack(), eps)", 1, 1, "sign", eps=8 / 255,
+        kinds=("iterates",))
+    add("fgsm", "ART", "art(ev.FastGradientMethod, norm=np.inf, eps=eps)", 1, 1, "sign",
+        eps=8 / 255, kinds=("steps",))
+    add("fgm-l2", "foolbox", "foolbox(fb.L2FastGradientAttack(), eps)", 1, 1, eps=0.5)
+    add("fgm-l2", "ART", "art(ev.FastGradientMethod, norm=2, eps=eps)", 1, 1, eps=0.5,
+        kinds=("steps",))
+    add("bim", "torchattacks", "torchattacks.BIM(net, eps, step, steps)(x, y)", **linf,
+        kinds=("iterates", "rates"))
+    add("bim", "foolbox", "foolbox(fb.LinfBasicIterativeAttack(abs_stepsize=step, steps=steps), "
+        "eps)", **linf, kinds=("iterates",))
+    add("pgd-linf", "torchattacks", "torchattacks.PGD(net, eps, step, steps)(x, y)", **linf,
+        nets=both, rated=both, extra={"random": 0})
+    add("pgd-linf", "foolbox", "foolbox(fb.LinfPGD(abs_stepsize=step, steps=steps), eps)", **linf,
+        extra={"random": 0}, kinds=("iterates",))
+    add("pgd-linf", "adv-lib", "adv.pgd_linf(net, x, y, eps, steps=steps, absolute_step_size=step)",
+        **linf, extra={"random": 0, "keep": 2},
+        last=False,
+        differs="returns an iterate that fools, which `keep` 2 does; tries no last point")
+    l2 = {"extra": {"random": 0}, "eps": 0.5, "step": 0.125}
+    add("pgd-l2", "torchattacks", "torchattacks.PGDL2(net, eps, step, steps)(x, y)", **l2)
+    add("pgd-l2", "foolbox", "foolbox(fb.L2PGD(abs_stepsize=step, steps=steps), eps)", **l2)
+    add("pgd-l1", "foolbox", "foolbox(fb.L1PGD(abs_stepsize=step, steps=steps), eps)",
+        extra={"random": 0}, eps=1000, step=3, rates={"eps": 12},
+        differs="shortens the perturbation instead of projecting it: iterates and steps in a ball "
+        "that they do not reach")
+    mi = {**linf, "mu": 1.0}
+    add("mi-fgsm", "torchattacks", "torchattacks.MIFGSM(net, eps, step, steps, mu)(x, y)", **mi,
+        nets=both)
+    add("mi-fgsm", "ART", "art(ev.MomentumIterativeMethod, norm=np.inf, eps=eps, eps_step=step, "
+        "decay=mu, max_iter=steps, verbose=False)", **mi, kinds=("rates",))
+    add("mi-fgsm", "foolbox", "foolbox(fb.MIFGSM(abs_stepsize=step, steps=steps, momentum=mu), "
+        "eps)", **mi, kinds=("rates",),
+        differs="adds up signs of gradients, which is another attack")
+    apgd_rows(add, both)
+    least_norm_rows(add)
+    add("square-linf", "pyautoattack", "square(eps, steps - 1)", 12, 40, None, eps=8 / 255,
+        nets=("standard",),
+        kinds=("iterates", "rates"),
+        differs="one window a query for all images: iterates of one image at a time, with the "
+        "entry's random numbers")
+    add("noise-gaussian", "torchattacks", "normals(torchattacks.GN(net, eps))(x, y)", 1, 1, None,
+        eps=8 / 255, kinds=("iterates", "rates"), differs="one draw")
+    add("noise-uniform", "foolbox", "foolbox(fb.LinfRepeatedAdditiveUniformNoiseAttack("
+        "repeats=steps), eps)", 1, 20, None, eps=8 / 255, kinds=("rates",),
+        differs="stretches each draw until its largest value is at eps")
+    first = {row.entry: row for row in reversed(r)}
+    return sorted(r, key=lambda row: first[row.entry] is not row)  # the libraries followed first
+
+
+def apgd_rows(add, both):
+    for tail, norm, eps in (("", "Linf", 8 / 255), ("-l2", "L2", 0.5)):
+        how = "step" if tail else "sign"
+        for kind, loss in (("ce", "ce"), ("dlr", "dlr"), ("t", "dlr-targeted")):
+            more = {"rank": 2} if kind == "t" else {}
+            add(f"apgd-{kind}{tail}", "pyautoattack", f"apgd('{norm}', '{loss}', eps, steps)", 8,
+                20, how, eps=eps, extra={"random": 0}, skip=kind == "t", loss=loss, nets=both,
+                **more)
+    add("apgd-ce", "adv-lib", "adv.apgd(net, x, y, eps, norm=math.inf, n_iter=steps)", 8, 20,
+        "sign", eps=8 / 255, extra={"random": 0}, kinds=("rates",),
+        differs="two conditions at checkpoints, see docs/attacks.md")
+
+
+def least_norm_rows(add):
+    least = {"seen": "delta", "norm": "l2"}
+    add("ddn", "adv-lib", "adv.ddn(net, x, y, steps=steps)", 6, 20, **least)
+    add("ddn", "foolbox", "foolbox(fb.DDNAttack(steps=steps))", 6, 20, **least, levels=0,
+        differs="does not round to grey levels, as `levels` 0")
+    add("fmn-l1", "adv-lib", "adv.fmn(net, x, y, norm=1, steps=steps, α_init=step)", 6, 20,
+        seen="delta", norm="l1", step=1.0)
+    add("fmn-l2", "adv-lib", "adv.fmn(net, x, y, norm=2, steps=steps, α_init=step)", 6, 20,
+        **least, step=1.0, kinds=("rates",), differs="its projection also lengthens")
+    add("fmn-l2", "adv-lib, shortened", "shortening(adv.fmn)(net, x, y, norm=2, steps=steps, "
+        "α_init=step)", 6, 20, **least, step=1.0,
+        differs="with the projection of the paper in place of the library's")
+    add("fmn-linf", "adv-lib", "adv.fmn(net, x, y, norm=math.inf, steps=steps, α_init=step)", 6,
+        20, seen="delta", norm="linf", step=10.0)
+    for norm in ("l2", "linf"):
+        fb = {"l2": "L2", "linf": "Linf"}[norm]
+        add(f"deepfool-{norm}", "foolbox", f"foolbox(fb.{fb}DeepFoolAttack(steps=steps))", 2, 3,
+            norm=norm, every=9, nets=("standard",))
+        p = {"l2": "2", "linf": "math.inf"}[norm]
+        add(f"deepfool-{norm}", "adv-lib", f"adv.df(net, x, y, steps=steps, norm={p})", 2, 3,
+            norm=norm, kinds=("rates",), differs="overshoots in each step, from the true class")
+    add("deepfool-l2", "torchattacks", "torchattacks.DeepFool(net, steps)(x, y)", 2, 3, norm="l2",
+        kinds=("rates",), differs="overshoots in each step, from the true class")
+    cw = ("foolbox(fb.L2CarliniWagnerAttack(searches, steps, step, kappa, c, "
+          "abort_early=bool(abort)))")
+    add("cw-l2", "foolbox", cw, 3, 10, "sign", seen="d", norm="l2", searches=3, step=0.05,
+        kappa=0, c=0.125, abort=0, loss="cw", rates={"searches": 3, "abort": 1, "c": 1.0},
+        differs="one abort for the batch: iterates and steps without it")
+    add("cw-l2", "adv-lib", "adv.carlini_wagner_l2(net, x, y, kappa, step, c, searches, steps, "
+        "bool(abort))", 5, 10, "sign", seen="d", norm="l2", searches=3, step=0.05, kappa=0, c=1.0,
+        abort=1, kinds=("rates",),
+        differs="measures from the image itself; one abort for the batch")
+
+
+# ---- the network, as libraries see it ----
+
+
+class Seen(torch.nn.Module):
+    """Records what it is asked about: each batch of the whole chunk that is not the last again."""
+
+    def __init__(self, path, dtype):
+        super().__init__()
+        self.net, self.path = own.Net(path), path
+        self.net.weights = {k: v.to(dtype) if v.is_floating_point() else v
+                            for k, v in self.net.weights.items()}
+        self.unused = torch.nn.Parameter(torch.zeros(1))  # some libraries ask for the device
+        self.points, self.whole = [], 0
+
+    def begin(self, n):
+        self.points, self.whole = [], n
+
+    def forward(self, x):
+        now = x.detach()
+        if len(now) == self.whole and not (self.points and torch.equal(now, self.points[-1])):
+            self.points.append(now.clone())
+        return self.net(x)
+
+
+def loss_of(row, net, x, y):
+    if row.loss == "dlr":
+        return own.dlr(y)
+    if row.loss == "dlr-targeted":
+        return own.dlr_targeted(y, net.net(x).detach().sort(1)[1][:, -row.settings["rank"]])
+    if row.loss == "cw":
+        return lambda z: own.best_other(z, y) - own.at(z, y)
+    return own.ce(y)
+
+
+# ---- the libraries ----
+
+
+def names(net, x, y, ids, steps):
+    """What the text of a call may use."""
+    sys.modules.setdefault("visdom", unittest.mock.MagicMock())  # adv-lib's plots
+    import adv_lib.attacks as adv
+    import foolbox
+    import foolbox.attacks as fb
+    import torchattacks
+    from adv_lib.attacks import fast_minimum_norm
+    from pyautoattack.autopgd_base import APGDAttack, APGDAttack_targeted
+    from pyautoattack.square import SquareAttack
+
+    def run_foolbox(attack, eps=None):
+        model = foolbox.PyTorchModel(net, bounds=(0, 1))
+        return attack(model, x, foolbox.criteria.Misclassification(y), epsilons=eps)[1]
+
+    def art(attack, **options):
+        from art.estimators.classification import PyTorchClassifier
+        model = PyTorchClassifier(net, torch.nn.CrossEntropyLoss(), x[0].shape, 10,
+                                  clip_values=(0, 1), device_type="cpu")
+        made = attack(model, batch_size=len(x), **options)
+        return torch.from_numpy(made.generate(x.numpy(), np.eye(10)[y.numpy()]))
+
+    def apgd(norm, loss, eps, steps):
+        kind = APGDAttack_targeted if loss == "dlr-targeted" else APGDAttack
+        more = {} if loss == "dlr-targeted" else {"loss": loss}
+        a = kind(net, n_iter=steps, norm=norm, eps=eps, device="cpu", **more)
+        a.init_hyperparam(x)
+        a.y_target = net.net(x).detach().sort(dim=1)[1][:, -2]
+        _, right, _, adv = a.attack_single_run(x, y)
+        return torch.where(own.wide(right), x, adv)
+
+    def square(eps, queries):
+        a = SquareAttack(net, norm="Linf", n_queries=queries, eps=eps, resc_schedule=False,
+                         device="cpu")
+        a.init_hyperparam(x)
+        if x.dtype == torch.float32:
+            return a.attack_single_run(x, y)[1]
+        net.begin(0)
+        outs = [drawn(a, k).attack_single_run(x[i:i + 1], y[i:i + 1])[1] for i, k in enumerate(ids)]
+        return torch.cat(outs)
+
+    def drawn(a, ident):
+        """Random choices of one image from the entry's generator, in the order it asks for them."""
+        state = {"query": 0, "corner": None}
+
+        def choice(shape):
+            t = state["query"]
+            u = own.philox(own.SEED, ident, 2 if t else 0, t, math.prod(shape))
+            return torch.from_numpy(np.where(u < 0.5, -1.0, 1.0)).reshape(shape)
+
+        def integer(low=0, high=1, shape=(1,)):
+            if state["corner"] is None:
+                state["query"] += 1
+                u = own.philox(own.SEED, ident, 1, state["query"], 2)
+                state["corner"] = float(u[1])
+                return torch.tensor([int(low + (high - low) * float(u[0]))])
+            v, state["corner"] = state["corner"], None
+            return torch.tensor([int(low + (high - low) * v)])
+
+        a.random_choice, a.random_int = choice, integer
+        return a
+
+    def normals(attack):
+        def run(x, y):
+            old = torch.randn_like
+            torch.randn_like = lambda v: torch.from_numpy(np.stack([
+                own.normal(own.philox(own.SEED, k, 0, 0, v[0].numel())) for k in ids
+            ])).reshape(v.shape).to(v.dtype)
+            try:
+                return attack(x, y)
+            finally:
+                torch.randn_like = old
+        return run
+
+    def shortening(attack):
+        def run(*a, **k):
+            old = fast_minimum_norm.l2_projection_
+
+            def project(δ, ε):
+                δ = δ.flatten(1)
+                size = δ.norm(dim=1, keepdim=True).clamp_(min=1e-12)
+                return δ.mul_((ε[:, None] / size).clamp(max=1))
+
+            fast_minimum_norm.l2_projection_ = project
+            try:
+                return attack(*a, **k)
+            finally:
+                fast_minimum_norm.l2_projection_ = old
+        return run
+
+    return {**locals(), "foolbox": run_foolbox, "np": np, "math": math, "ev": art_attacks()}
+
+
+def art_attacks():
+    try:
+        import art.attacks.evasion as ev
+        return ev
+    except ImportError:
+        return None
+
+
+def library(row, net, x, y, ids, steps, settings):
+    """What a library returns, and its iterates, the result last."""
+    net.begin(len(x))
+    torch.manual_seed(own.SEED + int(ids[0]))
+    wide = torch.float  # adv-lib asks for `torch.float` by name
+    torch.float = x.dtype
+    try:
+        out = eval(row.call, {**settings, **names(net, x, y, ids, steps)})
+    finally:
+        torch.float = wide
+    tried = steps * settings.get("searches", 1) + (row.seen == "x")  # more: the result once more
+    points = net.points[:tried]
+    if row.last and row.seen == "x" and len(points) < tried:
+        points = points + [out.detach()]
+    return out.detach(), points
+
+
+# ---- the compiled entries ----
+
+Tick = ctypes.CFUNCTYPE(ctypes.c_int, abi.p)
+Env = abi.record(("size", abi.u32), ("workers", abi.i32), ("user", abi.p), ("parallel", abi.p),
+                 ("launch", abi.p), ("stream", abi.p), ("tick", Tick),
+                 ("trace", abi.p), ("allreduce", abi.p))
+Hyper = abi.record(("name", ctypes.c_char_p), ("dtype", abi.i32), ("reserved", abi.i32),
+                   ("value", ctypes.c_double), ("lo", ctypes.c_double), ("hi", ctypes.c_double))
+STATE = re.compile(r"b\d+ state (\w+) \{[\d ]+\} (\S+) .* at (\d+) ; (\S+)")
+NUMPY = {"f64": np.float64, "f32": np.float32, "i32": np.int32, "i64": np.int64}
+
+
+class Compiled:
+    def __init__(self, adjoint, model, precision, entry, folder):
+        out = os.path.join(folder, f"{os.path.basename(model)[:-5]}-{precision}-{entry}")
+        for emit in ("so", "kernels"):
+            subprocess.run([adjoint, "compile", model, "-o", out, "--emit", emit, "--entry", entry,
+                            "--precision", precision, "--prefix", "m"], check=True,
+                           stdout=subprocess.DEVNULL)
+        self.library = ctypes.CDLL(out + ".so")
+        self.entry = abi.Model.in_dll(self.library, "m_model").entry[0]
+        self.state = {}
+        for line in open(out + ".kernels"):
+            m = STATE.match(line.strip())
+            if m:
+                shape = tuple(int(d) for d in m[2].split("x"))
+                self.state[m[4]] = (NUMPY[m[1]], shape, int(m[3]))
+        os.remove(out + ".kernels")
+
+    def hypers(self, settings):
+        e, kept = self.entry, []
+        table = ctypes.cast(e.hyper, ctypes.POINTER(Hyper))
+        pointers = (abi.p * e.nhyper)()
+        left = dict(settings)
+        for k in range(e.nhyper):
+            name = table[k].name.decode()
+            if name in left:
+                kept.append(np.array([left.pop(name)], abi.TYPES[table[k].dtype]))
+                pointers[k] = kept[-1].ctypes.data
+        assert not left, f"no such hyperparameters: {left}"
+        return pointers, kept
+
+    def run(self, steps, settings, seed, first, watch=None, **inputs):
+        """Outputs of at most `slots` images; watch(state) between steps, state(name) an array."""
+        e, n, arrays = self.entry, len(inputs["x"]), {}
+        for t in e.io[:e.nio]:
+            name, dtype, dims = t.name.decode(), abi.TYPES[t.dtype], tuple(t.dim[:t.rank])
+            if t.output:
+                arrays[name] = np.empty((n,) + dims, dtype)
+            elif name in inputs and inputs[name] is not None:
+                arrays[name] = np.ascontiguousarray(inputs[name], dtype)
+        io = (abi.p * e.nio)(*[arrays[t.name.decode()].ctypes.data if t.name.decode() in arrays
+                               else None for t in e.io[:e.nio]])
+        arena = np.empty(e.shared + e.worker + 64, np.uint8)
+        base = (arena.ctypes.data + 63) // 64 * 64
+
+        def state(name):
+            dtype, shape, at = self.state[name]
+            bytes_ = math.prod(shape) * np.dtype(dtype).itemsize
+            lo = base - arena.ctypes.data + e.shared + at
+            return arena[lo:lo + bytes_].view(dtype).reshape(shape)[:n]
+
+        def tick(_):
+            if watch:
+                watch(state)
+            return 0
+
+        hook = Tick(tick)
+        env = Env(size=ctypes.sizeof(Env), tick=hook)
+        pointers, kept = self.hypers(settings)
+        call = abi.Call(size=ctypes.sizeof(abi.Call), n=n, steps=steps, io=ctypes.addressof(io),
+                        hyper=ctypes.addressof(pointers), seed=seed, first_id=first, arena=base,
+                        arena_bytes=e.shared + e.worker)
+        code = e.run(ctypes.addressof(env), ctypes.addressof(call))
+        if code:
+            raise RuntimeError(f"{e.name.decode()} returned {code}")
+        return {t.name.decode(): arrays[t.name.decode()] for t in e.io[:e.nio] if t.output}
+
+
+compiled = functools.cache(Compiled)
+
+
+def to_w(x, by=0.999999):
+    return np.arctanh(by * (2 * x - 1))
+
+
+# How the state of an entry gives the iterate, and how it is given one.
+SEEN = {
+    "x": (lambda s, x: s("state.x").copy(), lambda s, x, v: np.copyto(s("state.x"), v)),
+    "delta": (lambda s, x: x + s("state.delta"),
+              lambda s, x, v: np.copyto(s("state.delta"), v - x)),
+    "d": (lambda s, x: (np.tanh(to_w(x) + s("state.d")) + 1) / 2,
+          lambda s, x, v: np.copyto(s("state.d"), to_w(v, 1 - 1e-9) - to_w(x))),
+}
+
+
+def entry(row, code, x, y, ids, steps, settings, start=None, force=None):
+    """Results of a compiled entry and its iterates, one after each step; with `force`, each step
+    is taken from the iterate given."""
+    read, write = SEEN[row.seen]
+    slots, outs, traces = code.entry.slots, [], []
+    for lo in range(0, len(x), slots):
+        at = slice(lo, lo + slots)
+        part, trace, rounds = x[at].numpy().astype(np.float64), [], [0]
+
+        def watch(state):
+            rounds[0] += 1
+            k, rest = divmod(rounds[0] - row.skip, row.every)
+            if rest or k < 1:
+                return
+            used = state("state.old").copy() if "state.old" in code.state else None
+            size = state("state.step").copy() if "state.step" in code.state else None
+            trace.append((np.array(read(state, part), np.float64), used, size))
+            if force and k < len(force):
+                write(state, part, force[k][at].numpy().astype(np.float64))
+
+        outs.append(code.run(steps, settings, own.SEED, int(ids[lo]), watch, x=x[at].numpy(),
+                             y=y[at].numpy(), start=None if start is None else start[at].numpy()))
+        traces.append(trace)
+    least = min(len(t) for t in traces)
+    most = max(len(t) for t in traces)
+    for t in traces:  # slots that were done early stay where they are
+        t += [t[-1]] * (most - len(t)) if t else []
+
+    def whole(k, j):
+        parts = [t[k][j] for t in traces]
+        return None if parts[0] is None else torch.from_numpy(np.concatenate(parts))
+
+    points = [[whole(k, j) for j in range(3)] for k in range(most if least else 0)]
+    return {k: np.concatenate([o[k] for o in outs]) for k in outs[0]}, points
+
+
+def starts(row, points):
+    return points[0] if "random" in row.extra else None
+
+
+# ---- the comparisons: figures of one chunk, and what they come to ----
+
+
+def iterates(row, code, net, x, y, ids, settings):
+    out, theirs = library(row, net, x, y, ids, row.few, settings)
+    if row.entry == "square-linf":
+        theirs = [x, out]
+    results, ours = entry(row, code, x, y, ids, row.few, {**settings, **row.extra},
+                          starts(row, theirs))
+    if row.entry == "square-linf":
+        ours = [[torch.from_numpy(results["adv"])]]
+    gaps = [(a[0] - b).abs() for a, b in zip(ours, theirs[1:])]
+    per = torch.stack([g.flatten(1).max(1)[0] for g in gaps])
+    adv = (torch.from_numpy(results["adv"]) - out).abs()
+    return {"compared": len(gaps), "images": len(x), "result": float(adv.max()),
+            "most": float(per.max()), "apart": int((per.max(0)[0] > 1e-9).sum()),
+            "beyond": int(sum((g > 1e-9).sum() for g in gaps)),
+            "pixels": sum(g.numel() for g in gaps)}
+
+
+def steps(row, code, net, x, y, ids, settings):
+    _, theirs = library(row, net, x, y, ids, row.few, settings)
+    _, ours = entry(row, code, x, y, ids, row.few, {**settings, **row.extra}, starts(row, theirs),
+                    force=theirs)
+    equal = clear = better = 0
+    worst, within, taken = 0.0, 0, 0
+    exact = Seen(net.path, torch.float64)
+    loss = loss_of(row, exact, x.double(), y)
+    for k, (mine, used, size) in enumerate(ours[:len(theirs) - 1]):
+        gap = mine - theirs[k + 1].double()
+        if row.how == "sign":
+            g = own.grad_of(exact.net, loss, theirs[k].double() if used is None else used)[2]
+            seen = g.abs() > 1e-3 * own.wide(g.flatten(1).abs().max(1)[0])
+            differ = (gap.abs() > 1e-5) & seen
+            clear, equal = clear + int(seen.sum()), equal + int((seen & ~differ).sum())
+            better += int((differ & (gap.sign() == g.sign())).sum())
+        length = own.l2(theirs[k + 1].double() - theirs[k].double())
+        if row.how == "step" and row.seen == "x":  # a step of a given length
+            least = settings.get("step", 0.0) if size is None else size.double()
+            length = torch.maximum(length, torch.as_tensor(least, dtype=torch.float64))
+        part = own.l2(gap) / length.clamp(min=1e-12)
+        part[length < 1e-9] = 0
+        worst, taken = max(worst, float(part.max())), taken + len(part)
+        within += int((part < 1e-3).sum())
+    return {"equal": equal, "clear": clear, "better": better, "worst": worst, "within": within,
+            "taken": taken}
+
+
+def norm_of(row, d):
+    return d.flatten(1).norm({"l1": 1, "l2": 2}.get(row.norm, math.inf), dim=1)
+
+
+def rates(row, code, net, x, y, ids, settings):
+    many = settings.pop("many", row.many)
+    before = time.process_time()
+    theirs, points = library(row, net, x, y, ids, many, settings)
+    between = time.process_time()
+    results, _ = entry(row, code, x, y, ids, many, {**settings, **row.extra}, starts(row, points))
+    after = time.process_time()
+    mine = torch.from_numpy(results["adv"])
+    figures = {"theirs_s": between - before, "ours_s": after - between, "steps": many}
+    for who, adv in (("ours", mine), ("theirs", theirs)):
+        ok = net.net(adv).argmax(1) != y
+        size = torch.where(ok, norm_of(row, adv.double() - x.double()), math.inf)
+        figures[who] = [round(float(s), 9) for s in size]
+    figures["flags"] = int((results["success"] != 0).sum())
+    return figures
+
+
+KINDS = {"iterates": iterates, "steps": steps, "rates": rates}
+
+
+def join(parts):
+    """Counts add up, lists follow one another, extremes are the most extreme."""
+    most = ("most", "result", "worst", "compared", "steps")
+    out = parts[0]
+    for p in parts[1:]:
+        out = {k: max(out[k], p[k]) if k in most else out[k] + p[k] for k in out}
+    return out
+
+
+# ---- running ----
+
+
+@functools.cache
+@torch.no_grad()
+def images(shared, path):
+    """The first 200 test images of CIFAR-10 that the network gets right."""
+    raw = lzma.open(os.path.join(shared, "cifar10/test_batch.bin.xz")).read(400 * 3073)
+    data = np.frombuffer(raw, np.uint8).reshape(-1, 3073)
+    x = torch.from_numpy(data[:, 1:].reshape(-1, 3, 32, 32).astype(np.float64) / 255)
+    y = torch.from_numpy(data[:, 0].astype(np.int64))
+    net = own.Net(path)
+    right = (torch.cat([net(part).argmax(1) for part in x.split(20)]) == y).nonzero()[:200, 0]
+    return x[right], y[right]
+
+
+def compare(row, kind, net_name, adjoint, shared, folder, limit):
+    path = os.path.join(shared, f"models/resnet44-cifar10/resnet44-{net_name}-op13.onnx")
+    dtype = DTYPE[kind]
+    torch.set_default_dtype(torch.float64)
+    x, y = (v[:min(COUNT[kind], limit)] for v in images(shared, path))
+    torch.set_default_dtype(dtype)
+    x, net = x.to(dtype), Seen(path, dtype)
+    net.eval()
+    precision = "f64" if dtype == torch.float64 else "f32"
+    code = compiled(adjoint, path, precision, row.entry, folder)
+    parts = []
+    for lo in range(0, len(x), CHUNK[kind]):
+        at = slice(lo, lo + CHUNK[kind])
+        parts.append(KINDS[kind](row, code, net, x[at], y[at], np.arange(len(x))[at],
+                                 row.given(kind, net_name)))
+    return {**join(parts), "date": datetime.date.today().isoformat()}
+
+
+def run(a):
+    found = json.load(open(a.results)) if os.path.exists(a.results) else {}
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in a.kinds.split(","):
+            for net in ("standard", "all") if kind == "rates" else ("all", "standard"):
+                for row in rows():
+                    if net not in (row.rated if kind == "rates" else row.nets):
+                        continue
+                    key = f"{kind} | {row.name} | {net}"
+                    if kind not in row.kinds or key in found and not a.again:
+                        continue
+                    if kind == "steps" and not row.how:
+                        continue
+                    if a.only and row.entry not in a.only.split(","):
+                        continue
+                    try:
+                        found[key] = compare(row, kind, net, a.adjoint, os.environ["ADJ_SHARED"],
+                                             folder, a.limit)
+                    except Exception:  # the others go on
+                        traceback.print_exc()
+                        continue
+                    print(key, {k: v for k, v in found[key].items() if not isinstance(v, list)},
+                          flush=True)
+                    with open(a.results + ".new", "w") as f:
+                        json.dump(found, f)
+                    os.replace(a.results + ".new", a.results)
+
+
+# ---- the page ----
+
+PAGE = """# Attacks against the libraries themselves
+
+Written by `tests/e2e/library_attacks.py`, whose rows have each call and each setting. {date}, on
+{cpu}: PyTorch {torch}, foolbox {foolbox}, torchattacks {torchattacks}, adv-lib {adv-lib},
+adversarial-robustness-toolbox {adversarial-robustness-toolbox}, pyautoattack {pyautoattack} (the
+authors' code of AutoAttack). Networks: the ResNet-44 of the paper, `all` (robust) and `standard`;
+images of CIFAR-10's test set that the network gets right. Radii and steps are the entry's
+defaults; on `standard` an eighth of them within a ball. [attacks.md](attacks.md#differences-from-libraries)
+says where rules differ.
+
+```
+python3 tests/e2e/library_attacks.py run build/release/tools/adjoint results.json
+python3 tests/e2e/library_attacks.py table results.json > docs/attacks-results.md
+```
+"""
+
+ITERATES = """
+## Iterates in f64
+
+From the library's own start, {0} images. Every iterate of every image is compared: the largest
+difference of a pixel, and how many pixels of how many differ by more than 1e-9.
+
+| entry | library | network | iterates | largest difference | pixels beyond 1e-9 | images with any |
+|---|---|---|---|---|---|---|"""
+
+STEPS = """
+## One step in f32
+
+The library runs in f32. The entry, in f32, takes each step from the library's iterate; what it
+comes to is compared with the library's next iterate. Sign steps: how many pixels are equal, of
+those whose gradient (in f64) is above a thousandth of its largest; of those that differ, how many
+the entry moved the way of the f64 gradient. Steps of a length: how many are within a thousandth of
+it, and the largest difference as a share of it.
+
+| entry | library | network | pixels | equal | others, right by f64 | steps | within | largest |
+|---|---|---|---|---|---|---|---|---|"""
+
+RATES = """
+## Success in f32
+
+{0} images, from the library's own start where there is one, steps cut so that a library takes at
+most two minutes. Fooled: as PyTorch's f32 network judges the images that either returns. Median
+distance over all images, those not fooled being infinitely far, for least-norm attacks. CPU
+seconds of one thread, of a machine that did other work too. The first of two figures is the
+library's.
+
+| entry | library | network | steps | fooled | Adjoint | median | Adjoint | CPU s | Adjoint |
+|---|---|---|---|---|---|---|---|---|---|"""
+
+
+def figure(v):
+    return "0" if v == 0 else f"{v:.1e}"
+
+
+def iterates_line(row, f):
+    return (f"{f['compared']} | {figure(f['most'])} | {f['beyond']} of {f['pixels']} | "
+            f"{f['apart']} of {f['images']}")
+
+
+def steps_line(row, f):
+    if row.how == "sign":
+        differ = f["clear"] - f["equal"]
+        right = f"{f['better']} of {differ}" if differ else ""
+        return f"{f['clear']} | {100 * f['equal'] / f['clear']:.3f}% | {right} | | |"
+    return f"| | | {f['taken']} | {100 * f['within'] / f['taken']:.1f}% | {figure(f['worst'])}"
+
+
+def rates_line(row, f):
+    fooled = {k: sum(math.isfinite(s) for s in f[k]) for k in ("theirs", "ours")}
+    middle = {k: f"{np.median(f[k]):.4g}" if row.norm else "" for k in fooled}
+    searches = row.given("rates", "all").get("searches")
+    steps = f"{searches} × {f['steps']}" if searches else f["steps"]
+    return (f"{steps} | {fooled['theirs']} | {fooled['ours']} | {middle['theirs']} | "
+            f"{middle['ours']} | {f['theirs_s']:.1f} | {f['ours_s']:.1f}")
+
+
+def table(a):
+    found = {}
+    for name in a.results:
+        found.update(json.load(open(name)))
+    versions = {m: importlib.metadata.version(m) for m in (
+        "torch", "foolbox", "torchattacks", "adv-lib", "adversarial-robustness-toolbox",
+        "pyautoattack")}
+    cpu = re.search(r"model name\s*: (.*)", open("/proc/cpuinfo").read())
+    print(PAGE.format(date=max(f["date"] for f in found.values()),
+                      cpu=cpu[1] if cpu else "this machine", **versions), end="")
+    for kind, head, line in (("iterates", ITERATES, iterates_line), ("steps", STEPS, steps_line),
+                             ("rates", RATES, rates_line)):
+        print(head.format(COUNT[kind]))
+        for row in rows():
+            for net in ("all", "standard"):
+                f = found.get(f"{kind} | {row.name} | {net}")
+                if f:
+                    print(f"| `{row.entry}` | {row.library} | `{net}` | {line(row, f)} |")
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    sub = p.add_subparsers(required=True)
+    go = sub.add_parser("run")
+    go.add_argument("adjoint")
+    go.add_argument("results")
+    go.add_argument("--only")
+    go.add_argument("--kinds", default="iterates,steps,rates")
+    go.add_argument("--limit", type=int, default=1000, help="at most this many images, for trials")
+    go.add_argument("--again", action="store_true", help="also what RESULTS.json has")
+    go.set_defaults(do=run)
+    page = sub.add_parser("table")
+    page.add_argument("results", nargs="+")
+    page.set_defaults(do=table)
+    a = p.parse_args()
+    a.do(a)
+
+
+if __name__ == "__main__":
+    main()
