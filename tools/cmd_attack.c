@@ -9,16 +9,22 @@
 #include "tools/compat.h"
 #include "tools/numbers.h"
 #include "tools/say.h"
+#include "tools/sequence.h"
 
 static struct {
     char *attack, *eps, *step, *steps, *start, *targeted, *stop, *out, *json, *csv, *png;
     char *loss, *keep, *mu, *set, *compat;
-    int no_random, box;
+    char *norm, *checkpoint;
+    int no_random, box, resume;
 } given;
 
 static struct poptOption table[] = {
     {"attack", 0, POPT_ARG_STRING, &given.attack, 0,
-     "pgd-linf (default); docs/attacks.md has the list", "NAME"},
+     "pgd-linf (default); docs/attacks.md has the list. autoattack, autoattack-rand: a sequence of "
+     "attacks with the settings of its authors, each on the images that are left",
+     "NAME"},
+    {"norm", 0, POPT_ARG_STRING, &given.norm, 0,
+     "of a sequence: linf (default) or l2; other attacks have theirs in the name", "NORM"},
     {"eps", 0, POPT_ARG_STRING, &given.eps, 0,
      "radius of the ball, in the norm of the attack, pixels in [0,1] (default: the attack's; 8/255 "
      "for Linf)",
@@ -43,7 +49,8 @@ static struct poptOption table[] = {
     {"box", 0, POPT_ARG_NONE, &given.box, 0,
      "stay in [0,1], for the attacks that do not by themselves (l2-min, btr, g-explain)", NULL},
     {"compat", 0, POPT_ARG_STRING, &given.compat, 0,
-     "defaults of another tool, for what is not given: torchattacks, foolbox, madry, paper",
+     "defaults of another tool, for what is not given: torchattacks, foolbox, madry, paper, "
+     "autoattack",
      "TOOL"},
     {"set", 0, POPT_ARG_STRING, &given.set, 0,
      "other parameters of the attack, by the names in docs/attacks.md", "NAME=VALUE,..."},
@@ -54,6 +61,10 @@ static struct poptOption table[] = {
     {"csv", 0, POPT_ARG_STRING, &given.csv, 0,
      "write a line for each image: classes, success, distances", "FILE"},
     {"json", 0, POPT_ARG_STRING, &given.json, 0, "write the report as JSON", "FILE"},
+    {"checkpoint", 0, POPT_ARG_STRING, &given.checkpoint, 0,
+     "of a sequence: keep what is done there until all is", "FILE"},
+    {"resume", 0, POPT_ARG_NONE, &given.resume, 0,
+     "go on from the checkpoint; from the beginning if there is none", NULL},
     EOT_OPTION,
     SEED_OPTION,
     DATA_OPTIONS,
@@ -73,7 +84,9 @@ static const Syntax syntax = {
     "  adjoint attack model.onnx test_batch.bin --eps 8/255 --step 2/255 --steps 10 --limit 1000\n"
     "  adjoint attack model.onnx x.npy --labels y.npy --targeted 3 --stop success -o adv.npy\n"
     "  adjoint attack noisy.onnx x.npy --labels y.npy --attack apgd-ce --eot 20 --steps 100\n"
-    "  adjoint attack model.onnx x.npy --labels y.npy --attack l2-min --steps 450 --eps 20\n",
+    "  adjoint attack model.onnx x.npy --labels y.npy --attack l2-min --steps 450 --eps 20\n"
+    "  adjoint attack model.onnx test_batch.bin --attack autoattack --eps 8/255 --limit 1000 \\\n"
+    "      --csv aa.csv --checkpoint aa.part --resume\n",
     table};
 
 static int take_target(AttackPlan *p)
@@ -195,28 +208,106 @@ static int take_plan(AttackPlan *p)
     return options_run(&p->run);
 }
 
-int cmd_attack(int argc, const char **argv)
+/* ---- a sequence ---- */
+
+/* A sequence has settings of its own, and what it alone has means nothing elsewhere. */
+static int check_alien(const char *attack, bool sequence)
 {
-    const char *argument[2];
+    const struct {
+        const char *option;
+        bool given, sequence;
+    } rows[] = {
+        {"--step", given.step, false},
+        {"--steps", given.steps, false},
+        {"--start", given.start, false},
+        {"--no-random-start", given.no_random, false},
+        {"--targeted", given.targeted, false},
+        {"--stop", given.stop, false},
+        {"--loss", given.loss, false},
+        {"--keep", given.keep, false},
+        {"--mu", given.mu, false},
+        {"--box", given.box, false},
+        {"--compat", given.compat, false},
+        {"--set", given.set, false},
+        {"--png", given.png, false},
+        {"--norm", given.norm, true},
+        {"--checkpoint", given.checkpoint, true},
+        {"--resume", given.resume, true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (!rows[i].given || rows[i].sequence == sequence) continue;
+        if (sequence) return fail_usage("%s: the stages of %s set it", rows[i].option, attack);
+        return fail_usage("%s: is of sequences such as autoattack, not of %s", rows[i].option,
+                          attack);
+    }
+    return 0;
+}
+
+static int take_sequence(SequencePlan *p)
+{
+    static const char *const norms[] = {"linf", "l2", NULL};
+    int norm = 0, e;
+    if ((e = check_alien(p->sequence, true)) ||
+        (e = option_word("--norm", given.norm, norms, &norm)))
+        return e;
+    p->norm = norms[norm];
+    p->eps = norm ? 0.5 : 8.0 / 255;
+    p->out = given.out;
+    p->csv = given.csv;
+    p->json = given.json;
+    p->checkpoint = given.checkpoint;
+    p->resume = given.resume;
+    if (given.resume && !given.checkpoint) return fail_usage("--resume: needs --checkpoint");
+    if ((e = option_number("--eps", given.eps, 0, norm ? 1e4 : 1, &p->eps)) ||
+        (e = options_data(&p->range)))
+        return e;
+    return options_run(&p->run);
+}
+
+static int run_sequence(const char **argument, const AdjOptions *o)
+{
+    SequencePlan plan = {.sequence = given.attack, .model = argument[0], .images = argument[1]};
+    SequenceResult r;
+    int e;
+    if ((e = take_sequence(&plan)) || (e = output_check(given.out)) ||
+        (e = output_check(given.json)) || (e = output_check(given.csv)) ||
+        (e = output_check(given.checkpoint)))
+        return e;
+    e = sequence_run(&plan, o, &r);
+    if (!e) sequence_print(&plan, &r);
+    sequence_release(&r);
+    return e;
+}
+
+/* ---- one attack ---- */
+
+static int run_attack(const char **argument, AdjOptions *o)
+{
     char entries[96];
-    AdjOptions o;
-    AttackPlan plan = {0};
+    AttackPlan plan = {.model = argument[0], .images = argument[1]};
     AttackResult r;
     int e;
-    if ((e = options_parse(&syntax, argc, argv, argument)) ||
-        (e = options_model(argument[0], &o)) || (e = take_plan(&plan)) ||
-        (o.eot && (e = add_setting(&plan, "--eot", "eot", o.eot))) ||
-        (e = output_check(given.out)) || (e = output_check(given.json)) ||
-        (e = output_check(given.csv)))
+    if ((e = take_plan(&plan)) || (o->eot && (e = add_setting(&plan, "--eot", "eot", o->eot))) ||
+        (e = check_alien(plan.attack, false)) || (e = output_check(given.out)) ||
+        (e = output_check(given.json)) || (e = output_check(given.csv)))
         return e;
-    plan.model = argument[0];
-    plan.images = argument[1];
     snprintf(entries, sizeof entries, "forward,%s", plan.attack);
-    o.entries = entries;
-    e = attack_run(&plan, &o, &r);
+    o->entries = entries;
+    e = attack_run(&plan, o, &r);
     if (!e) attack_print(&plan, &r);
     if (!e && given.json) e = attack_write_json(given.json, &plan, &r);
     if (!e && given.csv) e = attack_write_csv(given.csv, &plan, &r);
     attack_free(&r);
     return e;
+}
+
+int cmd_attack(int argc, const char **argv)
+{
+    const char *argument[2];
+    AdjOptions o;
+    int e;
+    if ((e = options_parse(&syntax, argc, argv, argument)) || (e = options_model(argument[0], &o)))
+        return e;
+    if (given.attack && sequence_exists(given.attack)) return run_sequence(argument, &o);
+    return run_attack(argument, &o);
 }

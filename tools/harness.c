@@ -110,7 +110,7 @@ int harness_call(Harness *h, const AdjEntry *entry, AdjCall *call, AdjStatus *st
     call->status = status;
     if (status) *status = (AdjStatus){.size = sizeof *status};
     int code = entry->run(&h->env, call);
-    return code == ADJ_OK ? 0 : fail_call(h, entry, call->n, code);
+    return code == ADJ_OK || code == ADJ_STOPPED ? 0 : fail_call(h, entry, call->n, code);
 }
 
 /* ---- tensors ---- */

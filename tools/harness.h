@@ -28,7 +28,8 @@ void harness_close(Harness *);
 /* The entry of that name; NULL if the model was compiled without it. */
 const AdjEntry *harness_entry(const Harness *, const char *name);
 
-/* Runs an entry; size, weights, arena are filled in here. The status may be NULL. */
+/* Runs an entry; size, weights, arena are filled in here. The status may be NULL. A call that
+ * env.tick stopped is no error. */
 int harness_call(Harness *, const AdjEntry *, AdjCall *, AdjStatus *);
 
 /* ---- tensors of an entry ---- */

@@ -73,6 +73,18 @@ expect "eot without gradients" 1 "--eot: no entry takes steps along gradients" \
 expect "eot, entry without steps" 1 "--eot" "$adjoint" compile good.onnx -o out/m --eot 2
 expect "eot not compiled in" 2 "pgd-linf has no parameter eot" \
     attack images.npy --labels labels.npy --set eot=2
+expect "a sequence's steps" 2 "--steps: the stages of autoattack" \
+    attack images.npy --labels labels.npy --attack autoattack --steps 5
+expect "a sequence's norm" 2 "--norm" attack images.npy --labels labels.npy --attack autoattack --norm l7
+expect "a sequence's eps" 2 "--eps" attack images.npy --labels labels.npy --attack autoattack --eps 9/8
+expect "resume without checkpoint" 2 "--resume: needs --checkpoint" \
+    attack images.npy --labels labels.npy --attack autoattack --resume
+expect "checkpoint folder" 1 out/no/part \
+    attack images.npy --labels labels.npy --attack autoattack --checkpoint out/no/part
+expect "norm of one attack" 2 "--norm: is of sequences" attack images.npy --labels labels.npy --norm l2
+expect "checkpoint of one attack" 2 "--checkpoint: is of sequences" \
+    attack images.npy --labels labels.npy --checkpoint out/part
+expect "too few classes for DLR" 1 "needs 4" attack images.npy --labels labels.npy --attack autoattack
 expect "good help" 0 "" "$adjoint" attack --help
 
 # 1-5: the model

@@ -1,0 +1,109 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# sequence.sh ADJOINT EXAMPLE.onnx: AutoAttack on a few images. Results are the same bytes with other
+# threads and chunks, and after SIGINT and SIGKILL; each image is broken by one stage, within the
+# radius; checkpoints that are damaged or of another run are refused.
+set -u
+adjoint=$1
+model=$2
+
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+cp "$model" "$dir/net.onnx" || exit 1
+cd "$dir" || exit 1
+
+passed=0
+failed=0
+
+verdict() { # NAME STATUS
+    if [ "$2" = 0 ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAIL $1"
+        sed 's/^/    /' stdout stderr 2>/dev/null
+    fi
+}
+
+# Pixels that are all different and never change: bytes of the network. 40 images of 28 x 28.
+{
+    printf '\000\000\010\003\000\000\000\050\000\000\000\034\000\000\000\034'
+    tail -c +1001 net.onnx | head -c $((40 * 784))
+} >images.idx
+awk 'BEGIN { for (i = 0; i < 40; i++) print 8 }' >labels.txt
+
+sequence() {
+    "$adjoint" attack net.onnx images.idx --labels labels.txt --limit 12 --attack autoattack \
+        --eps 3/255 --seed 5 "$@" >stdout 2>stderr
+}
+same() { # NAME: part.csv and part.npy are those of the whole run
+    cmp -s whole.csv part.csv && cmp -s whole.npy part.npy
+    verdict "$1" $?
+}
+
+sequence --csv whole.csv -o whole.npy --json whole.json --threads 1
+verdict "whole run" $?
+awk -F, 'NR > 1 { n++; by[$5]++; far = $6 > far ? $6 : far }
+    END { exit !(n == 12 && by["apgd-ce"] && by[""] && far > 0.01 && far < 3 / 255 + 1e-6) }' whole.csv
+verdict "some are broken, some survive, within the radius" $?
+survive=$(awk -F, '$5 == "" { n++ } END { print n }' whole.csv)
+grep -q "^robust accuracy .*($survive of 12)" stdout && grep -q "\"robust\": $survive," whole.json
+verdict "the count is that of the rows" $?
+for stage in $(grep -o '"stage": "[a-z-]*"' whole.json | cut -d'"' -f4 | sort -u); do
+    grep -q "^after $stage " stdout
+    verdict "$stage is reported" $?
+done
+sequence --csv part.csv -o part.npy --threads 3 --batch 3
+same "three threads, chunks of 18"
+
+# ---- stopped, killed ----
+stop_at_checkpoint() { # SIGNAL
+    rm -f part.csv part.npy
+    timeout -s INT 300 "$adjoint" attack net.onnx images.idx --labels labels.txt --limit 12 \
+        --attack autoattack --eps 3/255 --seed 5 --threads 1 --batch 2 --checkpoint part \
+        --resume --csv part.csv -o part.npy >stdout 2>stderr &
+    watched=$!
+    while [ ! -e part ] && kill -0 "$watched" 2>/dev/null; do sleep 0.05; done
+    sleep 0.3
+    [ "$1" = KILL ] && child=$(ps -o pid= --ppid "$watched" | tr -d ' ') && kill -KILL "$child"
+    [ "$1" = INT ] && kill -INT "$watched"
+    wait "$watched"
+}
+stop_at_checkpoint INT
+[ $? = 130 ] && grep -q '^adjoint: stopped; .*--resume' stderr && [ ! -e part.csv ]
+verdict "SIGINT: status 130, and how to resume" $?
+cp part kept
+sequence --csv part.csv -o part.npy --checkpoint part
+[ $? = 1 ] && grep -q '^adjoint: part: .*--resume' stderr
+verdict "a checkpoint is not written over" $?
+sequence --csv part.csv -o part.npy --checkpoint part --batch 2 --resume --threads 2
+same "resumed after SIGINT"
+[ ! -e part ]
+verdict "no checkpoint is left" $?
+stop_at_checkpoint KILL
+sequence --csv part.csv -o part.npy --checkpoint part --batch 2 --resume
+same "resumed after SIGKILL"
+
+# ---- checkpoints that are refused ----
+refused() { # NAME NEEDLE OPTION...
+    name=$1 needle=$2
+    shift 2
+    rm -f part.csv
+    sequence --csv part.csv --checkpoint part --batch 2 --resume "$@"
+    [ $? = 1 ] && grep -qF -e "$needle" stderr && [ ! -e part.csv ]
+    verdict "$name" $?
+}
+cp kept part
+refused "another seed" "another run" --seed 6
+refused "another radius" "another run" --eps 2/255
+head -c 200 kept >part
+refused "cut short" "damaged"
+echo "nothing of the kind" >part
+refused "no checkpoint" "no checkpoint"
+cp kept part
+awk '{ print 7 }' labels.txt >other && mv other labels.txt
+refused "other labels" "image 0 or its label"
+
+echo "sequence: $passed passed, $failed failed"
+[ "$failed" = 0 ]
