@@ -9,9 +9,8 @@
 
 /* n characters of text and their checksum. */
 int checkpoint_save(const char *path, const char *text, size_t n);
-/* The text, on the heap, in *text, with *body behind its first line, "adjoint COMMAND checkpoint 1",
-* the key; NULL if there is no such file. A damaged file, or one with another key, is an error.
- */
+/* The text, on the heap, in *text, with *body behind its first line ("adjoint COMMAND checkpoint
+ * 1") and the key; NULL if there is no such file. A damaged one, or another key, is an error. */
 int checkpoint_load(const char *path, const char *command, const char *key, char **text,
                     char **body);
 /* There is a file though it is not to be resumed: says so. */
