@@ -5,6 +5,7 @@
 # AddressSanitizer and UBSan, those with it as released. The last line is `N passed, M failed[, K
 # skipped]`, the sum of the lines `name: N passed, M failed[, K skipped]` that test programs print;
 # a test that fails and counts no failure is one more. Real models are looked for in ADJ_SHARED.
+# With ADJ_BROWSER set, pages are looked at in headless Chromium too.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -43,8 +44,8 @@ run() {
         grep -E "$shown"
 }
 
-build asan && run asan -LE e2e
-build release && run release -L e2e
+build asan && run asan -LE 'e2e|browser'
+build release && run release -L "e2e${ADJ_BROWSER:+|browser}"
 
 # Numbers of a line such as "12: cli: 10 passed, 0 failed, 1 skipped"; ctest puts the test's number
 # in front. An outcome line closes the test whose counts came before it.

@@ -209,6 +209,45 @@ expect "explain: limit" 2 --limit explain --limit 65
 expect "explain: pixel" 1 bright.npy "$adjoint" explain good.onnx bright.npy -o out/sheet.png
 expect "explain: no folder" 1 out/no/s.png "$adjoint" explain good.onnx images.npy -o out/no/s.png
 
+# 8d: reports
+report() { "$adjoint" report "$@" -o out/r.html; }
+attack images.npy --labels labels.npy --csv a.csv >/dev/null 2>&1
+mkdir -p mixed empty
+"$adjoint" attack good.onnx images.npy --labels labels.npy --json mixed/a.json --csv mixed/a.csv \
+    >/dev/null
+"$adjoint" ara good.onnx images.npy --labels labels.npy --steps 5 --guard warn --json ara.json \
+    -o ara.csv >/dev/null 2>&1
+"$adjoint" explain good.onnx images.npy -o lost.png --json lost.json
+rm lost.png
+head -c 300 mixed/a.json >cut.json
+echo '{"name": "x"}' >other.json
+echo '{"settings": {}, "results": {"curve": [[0.5, 0.5], [0.1, 0.2]], "n": 2}}' >back.json
+echo '{"settings": {}, "results": {"curve": 3}}' >curve.json
+head -c 60 ara.csv >cut.csv
+sed '2s/[^,]*$/x,y/' ara.csv >wide.csv
+echo 'index,label,predicted,rmse,first_success,late' >head.csv
+head -c 60 out/sheet.png >cut.png 2>/dev/null || printf '\211PNG\r\n' >cut.png
+rm -rf out && mkdir out
+expect "good report" 0 "" report mixed ara.json ara.csv
+expect "report: no page" 2 -o "$adjoint" report mixed
+expect "report: no file" 1 absent.json report mixed absent.json
+expect "report: other files" 1 images.npy report images.npy
+expect "report: nothing" 1 "found nothing" report empty
+expect "report: JSON cut" 1 "cut.json: is damaged: line" report cut.json
+expect "report: other JSON" 1 other.json report other.json
+expect "report: a curve that goes back" 1 "back.json: is damaged: corner 1" report back.json
+expect "report: no curve" 1 "curve.json: is damaged" report curve.json
+expect "report: CSV cut" 1 "cut.csv: is damaged: line" report cut.csv
+expect "report: CSV of more columns" 1 "wide.csv: is damaged: line 2" report wide.csv
+expect "report: CSV of no rows" 1 "head.csv: has no images" report head.csv
+expect "report: other CSV" 1 labels.csv sh -c 'echo a,b >labels.csv; exec "$@"' - \
+    "$adjoint" report labels.csv -o out/r.html
+expect "report: PNG cut" 1 cut.png report cut.png
+expect "report: sheet lost" 1 lost.png report lost.json
+expect "report: damaged in a folder" 1 mixed/b.json sh -c 'cp cut.json mixed/b.json; exec "$@"' - \
+    "$adjoint" report mixed -o out/r.html
+expect "report: no folder" 1 out/no/r.html "$adjoint" report ara.json -o out/no/r.html
+
 # 9: outputs
 expect "no folder" 1 out/no/m "$adjoint" compile good.onnx -o out/no/m
 expect "no folder, run" 1 out/no/l.npy "$adjoint" run good.onnx images.npy -o out/no/l.npy

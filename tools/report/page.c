@@ -29,8 +29,10 @@ static void put_swatch(FILE *f, const Run *r)
 static void put_name(FILE *f, const Run *r)
 {
     put_text(f, run_network(r));
-    if (*run_attack(r)) fputs(" · ", f);
+    if (!*run_attack(r)) return;
+    fputs(" · <span class=\"whole\">", f);
     put_text(f, run_attack(r));
+    fputs("</span>", f);
 }
 
 /* ---- sections ---- */

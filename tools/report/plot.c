@@ -87,17 +87,16 @@ static void put_chance(FILE *f, const Frame *p, const Report *r)
     if (isnan(chance)) return;
     double y = at_y(p, chance);
     fprintf(f, "<path class=\"chance\" d=\"M%.1f %.1fH%.1f\"/>", p->left, y, p->right);
-    fprintf(f, "<text x=\"%.1f\" y=\"%.1f\" dy=\"-.4em\" text-anchor=\"end\">chance</text>\n",
-            p->right, y);
+    fprintf(f, "<text x=\"%.1f\" y=\"%.1f\" dx=\".5em\" dy=\"-.4em\">chance</text>\n", p->left, y);
 }
 
 void plot_curves(FILE *f, const Report *r)
 {
-    Frame p = {70, 700, 14, 336, 0};
+    Frame p = {88, 700, 14, 332, 0};
     for (int i = 0; i < r->n; i++)
         if (r->run[i].kind == RUN_ARA && r->run[i].n)
             p.most = fmax(p.most, r->run[i].size[r->run[i].n - 1]);
-    fputs("<svg viewBox=\"0 0 720 400\" role=\"img\" aria-label=\"Accuracy over the size of the "
+    fputs("<svg viewBox=\"0 0 720 404\" role=\"img\" aria-label=\"Accuracy over the size of the "
           "perturbation allowed, a falling curve for each of:",
           f);
     for (int i = 0, k = 0; i < r->n; i++) {
@@ -112,7 +111,7 @@ void plot_curves(FILE *f, const Report *r)
     for (int i = 0; i < r->n; i++)
         if (r->run[i].kind == RUN_ARA) put_curve(f, &p, &r->run[i]);
     fprintf(f,
-            "<text x=\"%.1f\" y=\"390\" text-anchor=\"middle\">RMSE of the perturbation</text>\n",
+            "<text x=\"%.1f\" y=\"396\" text-anchor=\"middle\">RMSE of the perturbation</text>\n",
             (p.left + p.right) / 2);
     fputs("</svg>\n", f);
 }
