@@ -37,18 +37,29 @@ echo "== $out/demo: Fashion-MNIST test images"
 echo "object          $(($(wc -c <"$out/fashion.o"))) bytes, weights within"
 
 images=$data/t10k-images-idx3-ubyte.gz labels=$data/t10k-labels-idx1-ubyte.gz
-echo "== adjoint ara: the least change that fools, for 100 images"
-build/release/tools/adjoint ara tools/demo/fashion.onnx "$images" --labels "$labels" --limit 100 \
-    -o "$out/ara.csv" >"$out/ara.txt"
+pages=$out/report
+mkdir -p "$pages"
+# example COMMAND OPTION...: of the example network and the test images
+example() {
+    command=$1
+    shift
+    build/release/tools/adjoint "$command" tools/demo/fashion.onnx "$images" --labels "$labels" "$@"
+}
+echo "== adjoint ara: the least change that fools (L2-min), for 100 images"
+example ara --limit 100 -o "$pages/ara.csv" --json "$pages/ara.json" >"$out/ara.txt"
 sed -n '/^sizes/p; /^ARA/p; /^speed/p' "$out/ara.txt"
+example attack --limit 500 --csv "$pages/pgd.csv" --json "$pages/pgd.json" >"$out/pgd.txt"
 echo "== adjoint explain: what would make the next likely class of four images"
-build/release/tools/adjoint explain tools/demo/fashion.onnx "$images" --labels "$labels" \
-    --limit 4 -o "$out/sheet.png"
+example explain --limit 4 --method adversarial,integrated-gradients,grad-cam \
+    -o "$pages/sheet.png" --json "$pages/sheet.json"
+echo "== adjoint report $pages -o $out/report.html"
+build/release/tools/adjoint report "$pages" --title "The example network" -o "$out/report.html"
+echo "$out/report.html $(($(wc -c <"$out/report.html"))) bytes"
 
 cat <<END
 
 What to try next:
-  look at $out/sheet.png, read $out/ara.txt
+  open $out/report.html in a browser, read $out/ara.txt
   less $out/fashion.h                   how to call it; a ten-line example
   build/release/tools/adjoint attack tools/demo/fashion.onnx $data/t10k-images-idx3-ubyte.gz \\
       --labels $data/t10k-labels-idx1-ubyte.gz --eps 16/255 --step 4/255 --steps 20 --limit 500
