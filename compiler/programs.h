@@ -67,6 +67,7 @@ Ref loss_dlr(Graph *, Ref logits, Ref label);    /* 3 classes or more */
 Ref loss_dlr_targeted(Graph *, Ref logits, Ref label, Ref target); /* 4 or more */
 /* i64 [b]: the class with the rank-th largest logit (i32 [b], from 1; ties: lower class first). */
 Ref class_of_rank(Graph *, Ref logits, Ref rank);
+Ref predicted(Graph *, Ref logits); /* argmax: i64 [b] */
 /* i64[b] == argmax(logits): bool [b] */
 Ref predicts(Graph *, Ref logits, Ref label);
 
@@ -84,7 +85,9 @@ Ref farthest_pixels(Graph *, Ref x);    /* max(x, 1 - x): to the farther wall of
 
 /* Random numbers keyed by the inputs seed and id, and draw (i32[b], below 2^24) (noise.c). Streams
  * below RNG_MODEL: the others are the model's own. */
-Ref noise_uniform(Graph *, Type image, Ref draw, int stream);  /* in [-1, 1) */
-Ref noise_gaussian(Graph *, Type image, Ref draw, int stream); /* mean 0, variance 1 */
+Ref uniform_image(Graph *, Type image, Ref draw, int stream);   /* in [0, 1) */
+Ref uniform_number(Graph *, Type column, Ref draw, int stream); /* the same, one a sample */
+Ref noise_uniform(Graph *, Type image, Ref draw, int stream);   /* in [-1, 1) */
+Ref noise_gaussian(Graph *, Type image, Ref draw, int stream);  /* mean 0, variance 1 */
 
 #endif

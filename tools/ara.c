@@ -7,7 +7,6 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +19,7 @@
 #include "tools/progress.h"
 #include "tools/ranks.h"
 #include "tools/say.h"
+#include "tools/signals.h"
 
 typedef struct Ara {
     const AraPlan *plan;
@@ -33,25 +33,7 @@ typedef struct Ara {
     bool warned;
 } Ara;
 
-/* ---- signals ---- */
-
-static volatile sig_atomic_t signal_seen;
-
-static void on_signal(int number)
-{
-    static const char text[] = "\nadjoint: stopping after the images in work (again: at once)\n";
-    signal_seen = number;
-    if (ranks_index()) return;
-    if (write(STDERR_FILENO, text, sizeof text - 1) < 0) return;
-}
-
-static void heed_signals(void)
-{
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
+/* ---- stopping ---- */
 
 static int say_stopped(const Ara *a, int number)
 {
@@ -339,8 +321,8 @@ static int run_all(Ara *a)
     AraResult *r = a->r;
     int e = 0, number = 0;
     Progress progress = progress_resume(a->plan->attack, r->total, r->done);
-    heed_signals();
-    while (r->done < r->total && !e && !(number = (int)ranks_most(signal_seen))) {
+    signals_heed(ranks_index() == 0);
+    while (r->done < r->total && !e && !(number = (int)ranks_most(signals_seen()))) {
         AraRow *row = &r->row[r->done];
         int64_t left = r->total - r->done, n = left < a->round ? left : a->round;
         if ((e = run_round(a, row, n))) break;

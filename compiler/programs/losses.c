@@ -88,9 +88,14 @@ Ref loss_dlr_targeted(Graph *g, Ref z, Ref y, Ref target)
     return over_spread(g, b_binary(g, OP_sub, other, own), top[0], low);
 }
 
+Ref predicted(Graph *g, Ref z)
+{
+    return to_vector(g, over_classes(g, OP_argmax, z));
+}
+
 Ref predicts(Graph *g, Ref z, Ref y)
 {
-    return b_binary(g, OP_eq, to_vector(g, over_classes(g, OP_argmax, z)), y);
+    return b_binary(g, OP_eq, predicted(g, z), y);
 }
 
 Ref class_of_rank(Graph *g, Ref z, Ref rank)

@@ -87,6 +87,24 @@ expect "checkpoint of one attack" 2 "--checkpoint: is of sequences" \
 expect "too few classes for DLR" 1 "needs 4" attack images.npy --labels labels.npy --attack autoattack
 expect "good help" 0 "" "$adjoint" attack --help
 
+certify() {
+    "$adjoint" certify good.onnx images.npy "$@" -o out/c.csv --json out/c.json
+}
+expect "good certify" 0 "" certify --n 200
+expect "certify help" 0 "" "$adjoint" certify --help
+expect "certify sigma 0" 2 "--sigma" certify --sigma 0
+expect "certify sigma" 2 "--sigma: 'x'" certify --sigma x
+expect "certify alpha 0" 2 "--alpha" certify --alpha 0
+expect "certify alpha" 2 "--alpha" certify --alpha 0.7
+expect "certify n" 2 "--n: 0" certify --n 0
+expect "certify n, too many" 2 "--n" certify --n 9000000
+expect "certify n0 with predict" 2 "--n0" certify --predict --n0 10
+expect "certify, no logits" 1 "prose.onnx" "$adjoint" certify prose.onnx images.npy -o out/c.csv
+expect "certify, pixels" 1 "bright.npy" "$adjoint" certify good.onnx bright.npy -o out/c.csv
+expect "certify, labels" 1 "beyond.npy" certify --n 20 --labels beyond.npy
+expect "certify, no folder" 1 "out/no" "$adjoint" certify good.onnx images.npy -o out/no/c.csv
+expect "certify, one argument" 2 "certify: missing argument" "$adjoint" certify good.onnx
+
 # 1-5: the model
 for model in truncated prose operator missing overflow; do
     expect "$model" 1 "$model.onnx" "$adjoint" compile "$model.onnx" -o out/m

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* docs/attacks.md and docs/train.md against the compiled entries: every one with parameters has a section whose heading names it,
+/* docs/attacks.md, docs/train.md and docs/certify.md against the compiled entries: every one with
+ * parameters has a section whose heading names it,
  * and in it a row for each of its parameters whose default is the compiled one. A cell that says
  * `entry`: VALUE gives that entry's default; its first number is everyone else's. */
 #include <math.h>
