@@ -69,6 +69,23 @@ else
     skip "completion" "bash is not installed"
 fi
 
+# What zsh's own functions are given, a line a word.
+zsh_words() { # zsh_words WORD... completes the last
+    zsh -f -c '_describe() { print -rl -- "${(@P)2}" }; _files() { print files }
+        words=("$@"); CURRENT=$#; . prefix/share/zsh/site-functions/_adjoint' zsh "$adjoint" "$@"
+}
+if command -v zsh >/dev/null; then
+    check "zsh parses its completion" zsh -n prefix/share/zsh/site-functions/_adjoint
+    check "zsh completes a command" says "ara:the curve of accuracy" zsh_words ""
+    check "zsh completes every command" [ "$(zsh_words "" | wc -l)" = $(($(commands | wc -l) + 1)) ]
+    check "zsh completes an option" says "--entry:programs to compile" zsh_words compile --e
+    check "zsh leaves out an option's value" says "--const:give an input" zsh_words compile --c
+    check "zsh completes no option of another command" not says "--emit" zsh_words run --e
+    check "zsh leaves files to the shell" says "files" zsh_words compile mod
+else
+    skip "completion of zsh" "zsh is not installed"
+fi
+
 # A project: found by find_package, its model a build step.
 mkdir project
 cp "$source/tools/demo/fashion.onnx" project/net.onnx
