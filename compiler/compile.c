@@ -2,6 +2,7 @@
 /* The driver: import, retype, simplify, fold, batch; then each program's graphs through simplify
  * and fold; then the lowering. Every stage has a name that --print-after knows. */
 #include <ctype.h>
+#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,12 +21,18 @@ double wall_seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* Numbers are written and read with a decimal point, whatever locale the caller's program is in. */
 bool guarded_call(void (*fn)(void *), void *arg, AdjError *e)
 {
     AdjError ignored;
     e = e ? e : &ignored;
     e->msg[0] = 0;
-    return err_guard(fn, arg, e->msg, sizeof e->msg);
+    locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    locale_t callers = uselocale(plain); /* of this thread; kept if there is no plain one */
+    bool ok = err_guard(fn, arg, e->msg, sizeof e->msg);
+    uselocale(callers);
+    if (plain) freelocale(plain);
+    return ok;
 }
 
 /* ---- stages ---- */

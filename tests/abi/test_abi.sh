@@ -26,6 +26,10 @@ check "compiles with weights beside" \
     "$adjoint" compile "$model" -o two --prefix two --entry forward --weights file
 check "imports memcpy and memset at most" imports_only one.o memcpy memset
 check "exports its prefix only" exports_only one.o one
+read_only() { # weights are bytes that nobody writes, one section, behind the code
+    readelf -SW one.o | grep -Eq '\.rodata\.weights +PROGBITS +0+ [0-9a-f]+ [0-9a-f]+ 00 +A '
+}
+check "weights are read-only data" read_only
 mkdir again
 check "compiles again" "$adjoint" compile "$model" -o again/one --prefix one --entry $entries
 for f in o h json; do
