@@ -94,12 +94,13 @@ static int read_images(Inputs *in)
     return in->y ? images_labels(&f->images, 0, f->n, INT64_MAX, in->y) : fail_input("no memory");
 }
 
-static int open_inputs(Inputs *in, const char *path)
+/* Two samples, or one if the model takes no more. */
+static int open_inputs(Inputs *in, const char *path, int64_t batch)
 {
     DataRange range;
     int e = options_data(&range);
     if (e) return e;
-    if (range.limit == INT64_MAX) range.limit = 2;
+    if (range.limit == INT64_MAX) range.limit = batch == 1 ? 1 : 2;
     return feed_open(&in->f, path, &range);
 }
 
@@ -152,7 +153,7 @@ int cmd_verify(int argc, const char **argv)
         return e;
     o.entries = given.entry ? given.entry : "forward,gradient";
     o.trace = given.each;
-    if ((e = open_inputs(&in, argument[1]))) return e;
+    if ((e = open_inputs(&in, argument[1], o.batch))) return e;
     e = harness_open(&h, &o, 1);
     if (!e) e = take_inputs(&in, &h);
     if (!e) e = compare(&h, &in);

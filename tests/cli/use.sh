@@ -78,6 +78,8 @@ verify() {
         forward,gradient,pgd-linf --each | sed -n 's/.*values on \(2 images\);.*/\1/p'
 }
 says "verify: two inputs" "2 images" verify
+verify_one() { "$adjoint" verify good.onnx --batch 1 | sed -n 's/.*values on \(1 images\);.*/\1/p'; }
+says "verify: a batch of one" "1 images" verify_one
 
 # ---- bench against a peer: this one says that a call took a second ----
 cat >peer <<'END'
