@@ -20,7 +20,8 @@ static struct {
 
 static struct poptOption table[] = {
     {"attack", 0, POPT_ARG_STRING, &given.attack, 0,
-     "pgd-linf (default); docs/attacks.md has the list. autoattack, autoattack-rand: a sequence of "
+     "pgd-linf (default); docs/attacks.md has the list. autoattack, autoattack-plus, "
+     "autoattack-rand: a sequence of "
      "attacks with the settings of its authors, each on the images that are left",
      "NAME"},
     {"norm", 0, POPT_ARG_STRING, &given.norm, 0,

@@ -474,6 +474,62 @@ def square_l2(net, x, y, steps, eps, p0=0.8, seed=SEED):
     return torch.cat(outs), torch.tensor(flags)
 
 
+# ---- FAB (the authors' loop; the plane in the box by sorting the pixels) ----
+
+
+def onto_plane(p, w, above, norm):
+    """The least step from p to {v: <w, v> = <w, p> - above} within the box, in one dimension."""
+    w = w if above >= 0 else -w
+    room = torch.where(w < 0, 1 - p, p)
+    live = w.abs() > (1e-8 if norm == "l2" else 0)
+    room, a = room[live], w[live].abs()
+    rate = a if norm == "l2" else torch.ones_like(a)
+    level, order = (room / rate).sort()
+    full, slope = (a * room)[order], (a * rate)[order]
+    before = full.cumsum(0) - full
+    after = slope.sum() - (slope.cumsum(0) - slope)
+    reach = torch.nonzero(before + level * after >= abs(above))
+    d = torch.zeros_like(p)
+    k = reach[0, 0] if len(reach) else -1
+    far = rate * (abs(above) - before[k]) / after[k] if len(reach) else room
+    d[live] = -w[live].sign() * torch.minimum(far, room)
+    return d
+
+
+def fab(net, x, y, steps, eps, norm="linf", rank=0, random=0, seed=SEED):
+    size = (lambda v: v.abs().max()) if norm == "linf" else (lambda v: v.norm())
+    outs, flags = [], []
+    for ident, (x0, label) in enumerate(zip(x.split(1), y)):
+        clean, xk = net(x0).detach()[0], x0.clone()
+        best, least = x0, math.inf if clean.argmax() == label else 0.0
+        rivals = [int(clean.argsort(descending=True)[rank - 1])] if rank else [
+            k for k in range(len(clean)) if k != label]
+        if random:
+            n = philox(seed, ident, 0, 0, x0.numel())
+            n = torch.from_numpy(2 * n - 1 if norm == "linf" else normal(n)).reshape(x0.shape)
+            xk = (x0 + eps / 2 * n / size(n)).clamp(0, 1)
+        for _ in range(steps if least > 0 else 0):
+            rows = []
+            for k in rivals:
+                _, f, g = grad_of(net, lambda z, k=k: z[:, k] - z[:, label], xk)
+                dual = g.abs().sum() if norm == "linf" else g.norm()
+                rows.append((float(f[0].abs() / (1e-12 + dual)), f[0], g.flatten()))
+            _, f, w = min(rows, key=lambda r: r[0])
+            d1 = onto_plane(xk.flatten(), w, f, norm).reshape(x0.shape)
+            d2 = onto_plane(x0.flatten(), w, f + w @ (x0 - xk).flatten(), norm).reshape(x0.shape)
+            a1, a2 = size(d1).clamp(min=1e-8), size(d2).clamp(min=1e-8)
+            alpha = (a1 / (a1 + a2)).clamp(max=0.1)
+            xk = ((xk + 1.05 * d1) * (1 - alpha) + (x0 + 1.05 * d2) * alpha).clamp(0, 1)
+            if net(xk).argmax(1)[0] != label:
+                far = float(size(xk - x0))
+                if far < least:
+                    best, least = xk, far
+                xk = x0 + 0.9 * (xk - x0)
+        outs.append(best if least <= eps else x0)
+        flags.append(least <= eps)
+    return torch.cat(outs), torch.tensor(flags)
+
+
 # ---- explanations ----
 
 
@@ -576,6 +632,11 @@ case("square-linf", "square-linf", 60, {"eps": 0.06},
      lambda net, x, y, steps, s: square_linf(net, x, y, steps, s["eps"]))
 case("square-linf-long", "square-linf", 90, {"eps": 0.012},
      lambda net, x, y, steps, s: square_linf(net, x, y, steps, s["eps"]))
+for norm, tail, eps in (("linf", "", 0.3), ("l2", "-l2", 2.0)):
+    for more in ({}, {"rank": 3}, {"rank": 2, "random": 1}):
+        case(f"fab{tail}-{len(more)}", f"fab{'-t' * ('rank' in more)}{tail}", 12, {"eps": eps, **more},
+             lambda net, x, y, steps, s, norm=norm: fab(
+                 net, x, y, steps, s["eps"], norm, s.get("rank", 0), s.get("random", 0)))
 case("square-l2", "square-l2", 70, {"eps": 1.5},
      lambda net, x, y, steps, s: square_l2(net, x, y, steps, s["eps"]))
 case("square-l2-long", "square-l2", 120, {"eps": 0.4},
