@@ -20,6 +20,7 @@ static const struct {
     {"attack", cmd_attack, "attack images, and say how robust the model is"},
     {"ara", cmd_ara, "the curve of accuracy over perturbation size, and its area"},
     {"certify", cmd_certify, "certified radii by randomized smoothing"},
+    {"lipschitz", cmd_lipschitz, "how steep the model is around images: gradients, CLEVER"},
     {"explain", cmd_explain, "draw what the network sees in images"},
     {"report", cmd_report, "one page of HTML from what attack, ara and explain wrote"},
     {"gradient", cmd_gradient, "gradients of a loss in the pixels"},

@@ -105,6 +105,26 @@ expect "certify, labels" 1 "beyond.npy" certify --n 20 --labels beyond.npy
 expect "certify, no folder" 1 "out/no" "$adjoint" certify good.onnx images.npy -o out/no/c.csv
 expect "certify, one argument" 2 "certify: missing argument" "$adjoint" certify good.onnx
 
+lipschitz() {
+    "$adjoint" lipschitz good.onnx images.npy "$@" -o out/m.csv --json out/m.json
+}
+expect "good lipschitz" 0 "" lipschitz
+expect "good ascent" 0 "" lipschitz --measure ascent --norm linf --radius 8/255
+expect "good clever" 0 "" lipschitz --measure clever --batches 3 --points 4
+expect "lipschitz help" 0 "" "$adjoint" lipschitz --help
+expect "measure" 2 "--measure" lipschitz --measure slope
+expect "norm of ascent" 2 "ascent has no l1" lipschitz --measure ascent --norm l1
+expect "norm" 2 "--norm" lipschitz --measure clever --norm l3
+expect "norm of gradient" 2 "--norm" lipschitz --norm l2
+expect "radius" 2 "--radius" lipschitz --measure clever --radius -1
+expect "step of clever" 2 "--step: belongs to --measure ascent" lipschitz --measure clever --step 1
+expect "points" 2 "--points: 0" lipschitz --measure clever --points 0
+expect "too many points" 2 "--batches" lipschitz --measure clever --batches 10000 --points 10000
+expect "target" 2 "--target: the model has the classes 0 to 2" \
+    lipschitz --measure clever --target 3
+expect "lipschitz, labels" 1 "beyond.npy" lipschitz --labels beyond.npy
+expect "lipschitz, pixels" 1 "bright.npy" "$adjoint" lipschitz good.onnx bright.npy -o out/m.csv
+
 # 1-5: the model
 for model in truncated prose operator missing overflow; do
     expect "$model" 1 "$model.onnx" "$adjoint" compile "$model.onnx" -o out/m

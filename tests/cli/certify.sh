@@ -61,4 +61,41 @@ done
 check "SIGINT: status 130" [ $status = 130 ]
 check "SIGINT: how to go on" grep -q '^adjoint: stopped after .* of 2 images, .*--first' err.txt
 check "SIGINT: what is done is written" grep -q '^index,' part.csv
+
+# ---- local measures: gradients are the same everywhere ----
+measure() {
+    "$adjoint" lipschitz good.onnx images.npy -o m.csv "$@" >m.txt
+}
+row() { # row WANTED: the first image's
+    [ "$(sed -n 2p m.csv)" = "$1" ] || { cat m.csv && false; }
+}
+between() { # between COLUMN LEAST MOST: of every image
+    awk -F, -v k="$1" -v low="$2" -v high="$3" \
+        'NR > 1 { n++; if ($k < low || $k > high) bad = 1 } END { exit bad || !n }' m.csv
+}
+measure --measure clever --radius 5 --batches 20 --points 8
+check "clever, L2: the distance to the border" row 0,2,0,0.28125,0.125,2.25
+measure --measure clever --norm l1 --batches 20 --points 8
+check "clever, L1" row 0,2,0,0.28125,0.03125,9
+measure --measure clever --norm linf --radius 1 --batches 20 --points 8
+check "clever, Linf" row 0,2,0,0.28125,0.5,0.5625
+measure --measure clever --batches 20 --points 8
+check "clever: no more than the radius" row 0,2,0,0.28125,0.125,2
+measure --measure clever --target 1 --radius 5 --batches 1 --points 1
+check "clever: a target" row 0,2,1,0.140625,0.0625,2.25
+measure --measure clever --target 2
+check "clever: the own class is no target" row 0,2,-1,nan,nan,nan
+measure --measure ascent --norm linf --radius 0.2 --step 0.1
+check "ascent, Linf: all pixels one way" between 2 17.6 17.63
+measure --measure ascent --steps 60
+check "ascent, L2: the largest singular value" between 2 2.952 2.954
+measure
+check "gradient: norms of 16 equal pixels" \
+    awk -F, 'NR > 1 && ($3 / $5 < 15.99 || $3 / $5 > 16.01 || $4 / $5 < 3.99) { exit 1 }' m.csv
+for how in "--threads 1 --batch 3" "--threads 3 --batch 1" "--threads 2 --batch 8"; do
+    measure --measure clever --norm l1 --batches 7 --points 5 $how
+    check "clever, $how" cp m.csv "clever $how.csv"
+done
+check "threads and batch change nothing" cmp "clever --threads 1 --batch 3.csv" m.csv
+check "nor does their number" cmp "clever --threads 3 --batch 1.csv" m.csv
 report certify
