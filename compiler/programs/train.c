@@ -18,7 +18,9 @@
  * train-lipschitz-step adds psi times the mean over all pixels of the batch of G^2, G the gradient
  * in the pixels of the sum over images of logit `pick` or, where pick is -1, of the logit of the
  * label minus the largest other (Woods, Chen, Teuscher 2019). Batch normalisation couples the
- * images in G too. The gradient in the parameters is of both: `grad` applied twice.
+ * images in G too. The gradient in the parameters is of both: `grad` applied twice. psi follows the
+ * loss L of the batch: r' = max(0, r + clip(-ln(L / psi_loss), -0.01, 1)), psi_used = psi
+ * exp(psi_rate r'); r is `control`, 0 at first, and psi_rate = 0 keeps psi as it is.
  *
  * train-logits: the logits under given params and running statistics. */
 #include "compiler/programs.h"
@@ -179,6 +181,25 @@ static Ref penalty(Step *p)
     return mean_all(p, binary(p, OP_mul, slope, slope));
 }
 
+/* psi for this batch, a vector of one that carries no gradient. */
+static Ref controlled_psi(Step *p, Ref loss)
+{
+    Graph *g = p->g;
+    Ref psi = knob(p, "psi", 220, 0, 1e12, "weight of the penalty, at first");
+    Ref goal = knob(p, "psi_loss", 1.5, 1e-6, 1e6, "the loss at which psi stays as it is");
+    Ref rate = knob(p, "psi_rate", .02, 0, 1e3, "how fast psi follows the loss; 0: not at all");
+    Ref control = vector_in(p, "control", 1, "of psi; 0 at first");
+    Ref far = b_unary(g, OP_log, binary(p, OP_div, b_unary(g, OP_stop, loss), goal));
+    Ref move = b_clip(g, b_unary(g, OP_neg, far), b_like(g, far, -.01), b_like(g, far, 1));
+    control = binary(p, OP_add, control, move);
+    control = binary(p, OP_max2, control, b_like(g, control, 0));
+    Ref grown = b_unary(g, OP_exp, binary(p, OP_mul, rate, control));
+    psi = binary(p, OP_mul, psi, grown);
+    vector_out(p, "new_control", control, "after the step");
+    vector_out(p, "psi_used", psi, "weight of the penalty in this step");
+    return psi;
+}
+
 /* ---- the update ---- */
 
 /* weight decay's factor of each element */
@@ -270,7 +291,7 @@ static void step(const Model *m, ProgramSpec *s, bool lipschitz)
     Ref *dloss = NEW_N(m->arena, Ref, p.t->nparam), loss = smoothed_loss(&p), size = NOREF;
     vector_out(&p, "loss", loss, "mean cross-entropy");
     if (lipschitz) {
-        Ref psi = knob(&p, "psi", 220, 0, 1e12, "weight of the penalty");
+        Ref psi = controlled_psi(&p, loss);
         size = penalty(&p);
         vector_out(&p, "penalty", size, "mean square of the gradient in the pixels");
         loss = binary(&p, OP_add, loss, binary(&p, OP_mul, size, psi));

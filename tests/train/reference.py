@@ -17,7 +17,7 @@ from onnx import numpy_helper
 STEPS, BATCH, CLASSES = 10, 4, 5
 NETS = {
     "half": ("--preact --activation hhrelu --mean .4 --std .3", dict(
-        lr=.05, momentum=.9, decay=1e-3, vector_decay=1e-3, nesterov=False, smoothing=0, psi=300.)),
+        lr=.05, momentum=.9, decay=1e-3, vector_decay=1e-3, nesterov=False, smoothing=0, psi=300., rate=.5)),
     "plain": ("--zero-last", dict(
         lr=.1, momentum=.8, decay=1e-2, vector_decay=0, nesterov=True, smoothing=.1, psi=None)),
 }
@@ -36,6 +36,7 @@ class Net:
         self.graph = onnx.load(path).graph
         self.value = {t.name: torch.tensor(numpy_helper.to_array(t).astype(np.float64)).to(dtype)
                       for t in self.graph.initializer}
+        self.control, self.psi = 0, 0
         seen, matrices, vectors, self.stats = set(), [], [], []
         for n in self.graph.node:
             for slot in {"Conv": [1, 2], "BatchNormalization": [1, 2]}.get(n.op_type, []):
@@ -88,7 +89,10 @@ def loss_of(net, o, dtype, step):
     s = torch.where(pick < 0, own - others, z.gather(1, pick.clamp(0)[:, None])[:, 0])
     slope, = torch.autograd.grad(s.sum(), x, create_graph=True)
     penalty = (slope * slope).mean()
-    return ce + o["psi"] * penalty, ce, penalty
+    far = -np.log(ce.item() / 1.7)
+    net.control = max(0, net.control + min(max(far, -.01), 1))
+    net.psi = o["psi"] * np.exp(o["rate"] * net.control)
+    return ce + net.psi * penalty, ce, penalty
 
 
 def train(path, o, dtype, steps):
@@ -97,7 +101,7 @@ def train(path, o, dtype, steps):
     opt = torch.optim.SGD([dict(params=p[:m], weight_decay=o["decay"]),
                            dict(params=p[m:], weight_decay=o["vector_decay"])],
                           lr=o["lr"], momentum=o["momentum"], nesterov=o["nesterov"])
-    out = dict(params0=net.vector(p), loss=[], penalty=[])
+    out = dict(params0=net.vector(p), loss=[], penalty=[], psi=[])
     for step in range(steps):
         total, ce, penalty = loss_of(net, o, dtype, step)
         opt.zero_grad()
@@ -107,6 +111,7 @@ def train(path, o, dtype, steps):
         opt.step()
         out["loss"].append(ce.item())
         out["penalty"].append(penalty.item())
+        out["psi"].append(net.psi)
         if step in (0, steps - 1):
             which = "1" if step == 0 else "10"
             out["params" + which] = net.vector(p)
