@@ -25,6 +25,7 @@ static const struct {
     {"report", cmd_report, "one page of HTML from what attack, ara and explain wrote"},
     {"gradient", cmd_gradient, "gradients of a loss in the pixels"},
     {"new", cmd_new, "write an untrained residual network"},
+    {"train", cmd_train, "train a network"},
     {"verify", cmd_verify, "compare compiled code with the reference evaluator"},
     {"inspect", cmd_inspect, "say what is in a model, and what it compiles to"},
     {"bench", cmd_bench, "measure speed, next to what the machine can do"},
