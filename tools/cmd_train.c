@@ -19,7 +19,7 @@ static struct {
 static struct poptOption table[] = {
     {"data", 0, POPT_ARG_STRING, &given.data, 0, "images and labels to train on", "DATA"},
     {"recipe", 0, POPT_ARG_STRING, &given.recipe, 0,
-     "standard (default), robust, or a file: see --help-recipe", "NAME"},
+     "standard (default), robust, or a file of key = value lines", "NAME"},
     {"set", 0, POPT_ARG_ARGV, &given.set, 0, "change the recipe; may be repeated", "KEY=VALUE"},
     {"help-recipe", 0, POPT_ARG_NONE, &given.help_recipe, 0, "list the keys of recipes", NULL},
     {NULL, 'o', POPT_ARG_STRING, &given.folder, 0,
@@ -49,8 +49,9 @@ static const Syntax syntax = {
     "Examples:\n"
     "  adjoint new resnet --preact --activation hhrelu -o net.onnx\n"
     "  adjoint train net.onnx --data cifar-10-batches-bin -o out --set epochs=30\n"
-    "  adjoint train net.onnx --data train.npy --labels train.txt --test test_batch.bin \\\n"
-    "      --recipe robust --set batch=64 -o robust --resume\n",
+    "  adjoint train net.onnx --data train.npy --labels train.txt --recipe robust -o robust\n"
+    "  adjoint train net.onnx --data train.npy --labels train.txt --recipe robust -o robust "
+    "--resume\n",
     table};
 
 static int take_recipe(TrainPlan *p, const AdjOptions *o)

@@ -36,7 +36,7 @@ static int help(void)
 {
     puts("adjoint compiles ONNX image classifiers, their gradients and attacks on them.\n\n"
          "Usage: adjoint COMMAND ARGUMENT... [OPTION...]\n");
-    for (int i = 0; i < NCOMMANDS; i++) printf("  %-9s %s\n", commands[i].name, commands[i].help);
+    for (int i = 0; i < NCOMMANDS; i++) printf("  %-10s %s\n", commands[i].name, commands[i].help);
     puts(
         "\n`adjoint COMMAND --help` says more. Exit status: 0 fine, 1 something is wrong with the\n"
         "model, the data or a file, 2 with the command line.\n\n"
