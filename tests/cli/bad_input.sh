@@ -267,6 +267,9 @@ echo 'index,label,predicted,rmse,first_success,late' >head.csv
 head -c 60 out/sheet.png >cut.png 2>/dev/null || printf '\211PNG\r\n' >cut.png
 rm -rf out && mkdir out
 expect "good report" 0 "" report mixed ara.json ara.csv
+echo 'index,label,clean_prediction,adversarial_prediction,broken_by,linf,l2,rmse' >aa.csv
+echo '0,1,1,1,,0,0,0' >>aa.csv
+expect "good report, of AutoAttack" 0 "" report aa.csv
 expect "report: no page" 2 -o "$adjoint" report mixed
 expect "report: no file" 1 absent.json report mixed absent.json
 expect "report: other files" 1 images.npy report images.npy

@@ -122,14 +122,17 @@ int run_read_json(Run *r, const char *path, bool found, bool *ours)
 
 /* ---- CSV ---- */
 
-static const struct {
-    RunKind kind;
-    const char *head;
-    int columns, rmse;
-} tables[] = {
-    {RUN_ARA, "index,label,predicted,rmse,first_success,late", 6, 3},
-    {RUN_ATTACK, "index,label,clean_prediction,adversarial_prediction,success,linf,l2,rmse", 8, 7},
-};
+/* The number of a column of that name in a head of names; -1. *columns: how many there are. */
+static int find_column(const char *head, const char *name, int *columns)
+{
+    int found = -1;
+    *columns = 0;
+    for (const char *p = head; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL) {
+        if (strcspn(p, ",") == strlen(name) && !strncmp(p, name, strlen(name))) found = *columns;
+        ++*columns;
+    }
+    return found;
+}
 
 /* Column `at` of a line that must have so many. */
 static bool take_column(char *line, int columns, int at, double *out)
@@ -185,19 +188,20 @@ static int take_lines(Run *r, const char *path, FILE *f, int columns, int at)
     return e;
 }
 
+/* Both kinds begin alike and have a column of sizes; only an ARA has that of first successes. */
 static int take_csv(Run *r, const char *path, FILE *f, bool found, bool *ours)
 {
-    char head[256] = "";
-    size_t n = fgets(head, sizeof head, f) ? strcspn(head, "\r\n") : 0;
-    head[n] = 0;
-    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
-        bool fits = r->kind == RUN_KINDS || r->kind == tables[i].kind;
-        if (strcmp(head, tables[i].head) || !fits) continue;
-        r->kind = tables[i].kind;
-        return take_lines(r, path, f, tables[i].columns, tables[i].rmse);
-    }
-    *ours = false;
-    return found ? 0 : fail_input("%s: is no CSV of attack or ara", path);
+    char head[512] = "";
+    int columns, at;
+    head[fgets(head, sizeof head, f) ? strcspn(head, "\r\n") : 0] = 0;
+    bool ara = find_column(head, "first_success", &columns) >= 0;
+    RunKind kind = ara ? RUN_ARA : RUN_ATTACK;
+    at = find_column(head, "rmse", &columns);
+    *ours =
+        at >= 0 && !strncmp(head, "index,label,", 12) && (r->kind == RUN_KINDS || r->kind == kind);
+    if (!*ours) return found ? 0 : fail_input("%s: is no CSV of attack or ara", path);
+    r->kind = kind;
+    return take_lines(r, path, f, columns, at);
 }
 
 int run_read_csv(Run *r, const char *path, bool found, bool *ours)
