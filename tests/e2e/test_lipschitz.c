@@ -2,7 +2,8 @@
 /* Double backprop on a trained network: loss = mean CE + psi * mean |ds/dx|^2 over N, C, H, W, s a picked
  * logit or, where `tandem` is 1, z_y minus the largest other (Woods, Chen, Teuscher 2019). The graph of
  * its gradient in every weight is `grad` applied twice, with nothing in it but table rows; evaluated in
- * f64 it must give the stored references. Batch normalisation uses its running statistics. */
+ * f64 it must give the stored references, with running statistics (eval) and those of the batch
+ * (train) in batch normalisation. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,12 +14,14 @@
 #include "e2e.h"
 #include "ir/eval.h"
 #include "passes/passes.h"
+#include "passes/rewrite.h"
 
 enum { N = 8, PIXELS = 3 * 32 * 32, CLASSES = 10 };
 static const double psi = 1000;
 
 typedef struct Case {
-    const char *net;
+    const char *net, *mode; /* eval or train */
+    double tol, loose;      /* loose: of d loss / d weight */
     Arena *a;
     Graph *g;
     OnnxParams params;
@@ -27,6 +30,99 @@ typedef struct Case {
     Ref *wrt, *dloss;
 } Case;
 
+/* ---- statistics of the batch ----
+ * The file has y = x * s + b with s = scale / sqrt(var + eps) and b = shift - mean * s: each `var`
+ * and `mean` that is an input becomes the variance or mean of that x. */
+
+typedef struct Train {
+    Graph *to;
+    const Graph *from;
+    Ref *map, *of; /* of: the x that an input is a statistic of, or NOREF */
+} Train;
+
+static Ref below_views(const Graph *g, Ref r)
+{
+    while (op_info[g->node[r].op].cls == CL_VIEW) r = g->node[r].args[0];
+    return r;
+}
+
+static Ref arg(const Graph *g, Ref r, Op op, int i)
+{
+    return r != NOREF && g->node[r].op == op ? below_views(g, g->node[r].args[i]) : NOREF;
+}
+
+static void find_statistics(Train *t)
+{
+    const Graph *g = t->from;
+    for (Ref r = 0; r < g->n; r++) {
+        Ref product = arg(g, r, OP_add, 0), shift = arg(g, r, OP_add, 1);
+        Ref scale = arg(g, product, OP_mul, 1), over = arg(g, scale, OP_div, 1);
+        Ref var = arg(g, arg(g, over, OP_sqrt, 0), OP_add, 0);
+        Ref mean = arg(g, arg(g, shift, OP_sub, 1), OP_mul, 0);
+        if (var == NOREF || mean == NOREF) continue;
+        t->of[var] = t->of[mean] = g->node[product].args[0];
+    }
+}
+
+static Ref over_batch(Graph *g, Ref x)
+{
+    Type t = g->node[x].type;
+    Ref sum = b_reduce(g, OP_sum, x, 3, (int[]){0, 2, 3});
+    return b_binary(g, OP_div, sum, b_like(g, sum, (double)(type_count(t) / t.dim[1])));
+}
+
+static Ref statistic(Train *t, Ref r)
+{
+    Graph *g = t->to;
+    bool mean = strstr(node_attr(&t->from->node[r], "name")->s, "mean") != NULL;
+    Ref x = t->map[t->of[r]], v = over_batch(g, x);
+    if (!mean) {
+        Ref d = b_binary(g, OP_sub, x, b_broadcast_to(g, v, g->node[x].type));
+        v = over_batch(g, b_binary(g, OP_mul, d, d));
+    }
+    return b_reshape(g, v, 1, t->from->node[r].type.dim);
+}
+
+/* The references have epsilon 1e-5; the file, an attribute of 32 bits, 9.99999975e-6. */
+static Ref copy(Train *t, Ref r)
+{
+    Type type = t->from->node[r].type;
+    if (is_splat_of(t->from, r, (double)1e-5f)) return graph_splat(t->to, type, 1e-5);
+    return graph_copy(t->to, t->from, r, t->map);
+}
+
+/* In the order of need: the file's inputs come before what they are now made of. */
+static void copy_needed(Train *t, Ref r)
+{
+    const Node *n = &t->from->node[r];
+    if (t->map[r] != NOREF) return;
+    if (t->of[r] != NOREF) copy_needed(t, t->of[r]);
+    for (int i = 0; i < n->nargs; i++) copy_needed(t, n->args[i]);
+    t->map[r] = t->of[r] != NOREF ? statistic(t, r) : copy(t, r);
+}
+
+static Graph *as_referenced(Arena *a, const Graph *from, bool train)
+{
+    size_t bytes = (from->n + 1) * sizeof(Ref);
+    Train t = {graph_new(a, from->name), from, arena_alloc(a, bytes), arena_alloc(a, bytes)};
+    memset(t.map, 0xff, bytes);
+    memset(t.of, 0xff, bytes);
+    if (train) find_statistics(&t);
+    copy_needed(&t, from->out[0].ref);
+    graph_output(t.to, from->out[0].name, t.map[from->out[0].ref]);
+    return t.to;
+}
+
+/* Of the file's weights those that the graph still has: not the statistics that it computes. */
+static void drop_unused(Case *c)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < c->params.n; i++)
+        if (graph_find_input(c->g, c->params.param[i].name) != NOREF)
+            c->params.param[n++] = c->params.param[i];
+    c->params.n = n;
+}
+
 /* A finished graph with one more pass over it may not be appended to: pass_dce copies. */
 static void import(Case *c)
 {
@@ -34,9 +130,11 @@ static void import(Case *c)
     Graph *g =
         onnx_import(c->a, shared_path("models/resnet44-cifar10/%s-op13-bnkept.onnx", c->net), &o);
     g = pass_retype(c->a, g, DT_F32, DT_F64);
-    g = pass_batch(c->a, pass_simplify(c->a, g), N);
-    c->g = pass_dce(c->a, g);
+    g = pass_batch(c->a, g, N);
+    g = as_referenced(c->a, g, !strcmp(c->mode, "train"));
+    c->g = pass_dce(c->a, pass_simplify(c->a, g));
     c->x = graph_find_input(c->g, "x");
+    drop_unused(c);
 }
 
 static Ref per_class(Case *c, Op op, Ref v)
@@ -95,7 +193,7 @@ static void build(Case *c)
 
 static NpyArray golden(const Case *c, const char *what)
 {
-    return npy_need(shared_path("golden/lipschitz-%s-eval/%s.npy", c->net, what));
+    return npy_need(shared_path("golden/lipschitz-%s-%s/%s.npy", c->net, c->mode, what));
 }
 
 static void bind_pixels(Case *c, Eval *ev)
@@ -146,8 +244,8 @@ static double norm(const double *v, int64_t n)
 static void check_value(Count *k, const Case *c, const char *what, double got, double want)
 {
     double e = fabs(got - want) / fabs(want);
-    count_check(k, e <= 1e-7, "%s %s: %.12g, reference %.12g, relative %.1e", c->net, what, got,
-                want, e);
+    count_check(k, e <= c->tol, "%s %s %s: %.12g, reference %.12g, relative %.1e", c->net, c->mode,
+                what, got, want, e);
 }
 
 static Ref gradient_of(const Case *c, const char *name)
@@ -160,7 +258,7 @@ static Ref gradient_of(const Case *c, const char *name)
 /* The norms of README.txt, for every weight it lists. */
 static void check_norms(Count *k, const Case *c, const Eval *ev)
 {
-    FILE *f = fopen(shared_path("golden/lipschitz-%s-eval/README.txt", c->net), "r");
+    FILE *f = fopen(shared_path("golden/lipschitz-%s-%s/README.txt", c->net, c->mode), "r");
     char line[256], name[128];
     long long count;
     double ce, penalty, loss, worst = 0;
@@ -175,9 +273,9 @@ static void check_norms(Count *k, const Case *c, const Eval *ev)
         compared++;
     }
     if (f) fclose(f);
-    count_check(k, compared >= 100 && worst <= 1e-7,
-                "%s norms of d loss / d weight: %d weights, worst relative %.1e", c->net, compared,
-                worst);
+    count_check(k, compared >= 100 && worst <= c->loose,
+                "%s %s norms of d loss / d weight: %d weights, worst relative %.1e", c->net,
+                c->mode, compared, worst);
 }
 
 static void check_stored(Count *k, const Case *c, const Eval *ev, const char *name)
@@ -187,13 +285,13 @@ static void check_stored(Count *k, const Case *c, const Eval *ev, const char *na
     NpyArray a = golden(c, what);
     Ref r = gradient_of(c, name);
     double e = r == NOREF ? NAN : relative(eval_get(ev, r)->data, a.data, 0, a.elements, true);
-    count_check(k, e <= 1e-7, "%s d loss / d %s: relative %.1e", c->net, name, e);
+    count_check(k, e <= c->loose, "%s %s d loss / d %s: relative %.1e", c->net, c->mode, name, e);
     npy_free(&a);
 }
 
 static void read_scalars(const Case *c, double *ce, double *penalty)
 {
-    FILE *f = fopen(shared_path("golden/lipschitz-%s-eval/README.txt", c->net), "r");
+    FILE *f = fopen(shared_path("golden/lipschitz-%s-%s/README.txt", c->net, c->mode), "r");
     char line[256];
     while (f && fgets(line, sizeof line, f)) {
         sscanf(line, "cross_entropy %lf", ce);
@@ -202,12 +300,35 @@ static void read_scalars(const Case *c, double *ce, double *penalty)
     if (f) fclose(f);
 }
 
-static void check_net(Count *k, const char *net)
+/* PyTorch in f64 on the file itself (lipschitz_reference.py). */
+static const struct {
+    const char *weight;
+    double norm;
+} of_file[] = {
+    {"pipe.0.weight", 0.169934542639702},
+    {"pipe.1.0.pre.0.weight", 0.0366023122338496},
+    {"pipe.2.2.main.1.weight", 0.0583243692065166},
+    {"pipe.4.weight", 0.281445364188747},
+    {"pipe.7.bias", 0.36297336874031},
+};
+
+static void check_of_file(Count *k, const Case *c, const Eval *ev)
+{
+    check_value(k, c, "cross-entropy, of the file", scalar(ev, c->ce), 1.36097062467754);
+    check_value(k, c, "penalty, of the file", scalar(ev, c->penalty), 3.25889798551071e-05);
+    for (int i = 0; i < COUNT(of_file); i++) {
+        Ref r = gradient_of(c, of_file[i].weight);
+        double got = norm(eval_get(ev, r)->data, type_count(c->g->node[r].type));
+        check_value(k, c, of_file[i].weight, got, of_file[i].norm);
+    }
+}
+
+static void check_net(Count *k, const char *net, const char *mode, double tol, double loose)
 {
     /* pipe.7.weight lies in Fortran order: its norm alone is checked */
     static const char *const stored[] = {"pipe.0.weight", "pipe.1.0.pre.0.weight",
                                          "pipe.2.2.main.1.weight", "pipe.4.weight", "pipe.7.bias"};
-    Case c = {.net = net, .a = arena_new()};
+    Case c = {.net = net, .mode = mode, .tol = tol, .loose = loose, .a = arena_new()};
     double ce = NAN, penalty = NAN;
     c.params.arena = c.a;
     import(&c);
@@ -226,12 +347,13 @@ static void check_net(Count *k, const char *net)
     check_value(k, &c, "penalty", scalar(ev, c.penalty), penalty);
     NpyArray g = golden(&c, "smooth_grad");
     double e = relative(eval_get(ev, c.input_grad)->data, g.data, 0, g.elements, true);
-    /* the file holds batch norm epsilons as float32: 1e-5 off by 2.5e-8 where variances are small */
-    count_check(k, e <= 1e-7, "%s input gradient: relative %.1e", net, e);
+    count_check(k, e <= tol, "%s %s input gradient: relative %.1e", net, mode, e);
     npy_free(&g);
     for (size_t i = 0; i < sizeof stored / sizeof stored[0]; i++)
         check_stored(k, &c, ev, stored[i]);
     check_norms(k, &c, ev);
+    c.tol = 1e-11;
+    if (loose > tol) check_of_file(k, &c, ev);
     eval_free(ev);
     arena_free(c.a);
 }
@@ -243,7 +365,10 @@ int main(void)
         count_skip(&k, "ADJ_SHARED is not set: no trained networks here");
         return count_close(&k);
     }
-    check_net(&k, "resnet44-standard");
-    check_net(&k, "resnet44-all");
+    check_net(&k, "resnet44-standard", "eval", 1e-9, 1e-9);
+    check_net(&k, "resnet44-standard", "train", 1e-9, 1e-9);
+    check_net(&k, "resnet44-all", "eval", 1e-7, 1e-7);
+    /* PyTorch in f64 is as far from these references on this file, digit for digit (1.1e-6). */
+    check_net(&k, "resnet44-all", "train", 1e-7, 2e-6);
     return count_close(&k);
 }
