@@ -66,6 +66,38 @@ static double phase_macs(const Phase *p)
     return n;
 }
 
+/* ---- what the backward pass reads of the forward one ---- */
+
+/* Behind the mark of a node's gradient, or NULL. */
+static const char *gradient_of(const char *origin)
+{
+    static const char mark[] = "gradient of ";
+    return strncmp(origin, mark, sizeof mark - 1) ? NULL : origin + sizeof mark - 1;
+}
+
+static bool is_saved(const Program *p, const Buffer *b)
+{
+    const Phase *s = &p->step;
+    return b->kind == BUF_TEMP && b->phase == 1 && b->last < s->ncall &&
+           !gradient_of(s->call[b->first].origin) && gradient_of(s->call[b->last].origin);
+}
+
+static json_t *saved_json(const Program *p, double *bytes)
+{
+    json_t *a = json_array();
+    for (int i = 0; i < p->nbuffer; i++) {
+        const Buffer *b = &p->buffer[i];
+        if (!is_saved(p, b)) continue;
+        double each = (double)b->bytes / p->slots;
+        const char *mask = gradient_of(b->name); /* which the forward pass stores all the same */
+        json_array_append_new(
+            a, json_pack("{s:s, s:s, s:f}", "node", mask ? mask : b->name, "stored_as",
+                         b->layout.bits ? "bits" : dtype_name(b->dtype), "bytes", each));
+        *bytes += each;
+    }
+    return a;
+}
+
 static json_t *program_json(AdjCompiled *c, int i)
 {
     const Program *p = &c->module->program[i];
@@ -79,7 +111,11 @@ static json_t *program_json(AdjCompiled *c, int i)
     double forward = layers_of(c->arena, c->imported)->macs;
     if (forward > 0)
         json_object_set_new(j, "of_forward", json_real(phase_macs(&p->step) / forward));
+    double saved = 0;
+    json_t *what = saved_json(p, &saved);
+    json_object_set_new(j, "saved_bytes", json_real(saved));
     json_object_set_new(j, "io", io_json(p));
+    json_object_set_new(j, "saved", what);
     json_object_set_new(j, "hyper", hyper_json(p));
     json_object_set_new(j, "kernels", calls_json(c->module, p));
     return j;

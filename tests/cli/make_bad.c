@@ -213,6 +213,9 @@ static void write_data(const char *folder)
     write_npy(folder, "wide_shape.npy", "<i8", "(3,)", (const int64_t[]){-1, 16, 1}, 24);
     write_npy(folder, "labels.npy", "<i8", "(2,)", labels, sizeof labels);
     write_npy(folder, "beyond.npy", "<i8", "(2,)", bad, sizeof bad);
+    double start[32];
+    for (int i = 0; i < 32; i++) start[i] = 0.5 + 1e-12;
+    write_npy(folder, "start.npy", "<f8", "(2, 1, 4, 4)", start, sizeof start);
     pixels[17] = 1.5f;
     write_npy(folder, "bright.npy", "<f4", "(2, 1, 4, 4)", pixels, 32 * sizeof *pixels);
 }

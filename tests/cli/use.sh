@@ -1,12 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# use.sh ADJOINT MAKE_BAD: what the command prints and writes for a model of one Flatten and one
+# use.sh ADJOINT MAKE_BAD EXAMPLE.onnx: what the command prints and writes for a model of one Flatten and one
 # Gemm, whose results are known without it: logit j of constant pixels v is the sum over 16 pixels
 # i of v * (3 i + j) / 64, plus j / 64.
 set -u
 adjoint=$1
 make_bad=$2
+example=$3
 
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
@@ -44,6 +45,25 @@ json() { "$adjoint" inspect good.onnx --entry forward,gradient --json; }
 says "json: arithmetic" '    "macs": 48.0,' json
 says "json: FLOPs of the gradient" '      "flops_step": 192.0,' json
 says "json: gradient against forward" '      "of_forward": 2.0,' json
+
+# The example's seven ReLUs keep a bit an element for the backward pass, the loss its 10 scores.
+saved() {
+    "$adjoint" inspect "$example" --entry gradient | awk '
+        $1 == "saved_bytes" { bytes = $2 }
+        $2 == "(Relu)" && $3 == "bits" { masks += $4; n++ }
+        $1 == "of_forward" { ratio = $2 }
+        END { print n " masks, " masks " bytes, " bytes - masks " others, " ratio " x forward" }'
+}
+says "saved: a bit an element" "7 masks, 7056 bytes, 40 others, 2 x forward" saved
+
+# ---- a start in f64 keeps its digits ----
+start() {
+    "$adjoint" attack good.onnx images.npy --labels labels.npy --precision f64 --start start.npy \
+        --steps "$1" --step 0 -o adv.npy >/dev/null &&
+        od -A n -v -t x8 -j 128 adv.npy | tr -s ' ' '\n' | sort -u | tail -n +2
+}
+says "start: the file's f64" 3fe000000000232f start 0
+says "start: after a step of length 0" 3fe000000000232f start 1
 
 # ---- inputs that are given a constant ----
 for shape in shape.pb shape.npy; do

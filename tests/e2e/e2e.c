@@ -98,6 +98,7 @@ void net_run(const Net *net, const char *name, Run *r)
     AdjCall call = {.size = sizeof call,
                     .n = r->n,
                     .seed = r->seed,
+                    .first_id = r->first_id,
                     .steps = r->steps,
                     .flags = r->flags,
                     .io = r->io,

@@ -40,7 +40,7 @@ typedef struct Run {
     void *io[16];
     const void *hyper[16];
     uint32_t hyper_each;
-    uint64_t seed;
+    uint64_t seed, first_id;
     AdjStatus status;
     double number[16]; /* where run_set keeps values */
 } Run;
