@@ -201,7 +201,7 @@ static int set_number(Hypers *h, const AdjEntry *entry, const char *name, double
 }
 
 /* Pass `part` of a stage: targets in turn, the restarts of each. `stop`: at success, which it
- * does not change. Restarts and targets have seeds of their own. */
+ * does not change unless chance has a part in it. Restarts and targets have seeds of their own. */
 static int set_pass(Run *a, const Stage *s, int part, Hypers *h, AdjCall *call)
 {
     int e;
@@ -212,7 +212,7 @@ static int set_pass(Run *a, const Stage *s, int part, Hypers *h, AdjCall *call)
                       .io = a->b.io,
                       .hyper = h->at};
     if ((e = set_number(h, a->b.entry, "eps", a->plan->eps)) ||
-        (e = set_number(h, a->b.entry, "stop", 1)))
+        (e = set_number(h, a->b.entry, "stop", !a->r->random)))
         return e;
     if (part % s->restarts > 0 && (e = set_number(h, a->b.entry, "random", 1))) return e;
     return s->targets ? set_number(h, a->b.entry, "rank", 2 + part / s->restarts) : 0;

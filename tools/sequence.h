@@ -45,6 +45,7 @@ typedef struct SequenceResult {
     StageCost cost[MAX_STAGES];
     int64_t robust[MAX_STAGES]; /* images left after it */
     int64_t n, correct;
+    bool random;      /* the model's outputs differ from call to call */
     SequenceRow *row; /* n of them, from the first of the range */
     int64_t first;
     double compile_seconds;
@@ -70,8 +71,8 @@ void sequence_release(SequenceResult *);
 /* ---- sequence_checks.c: warnings, after AutoAttack's ---- */
 
 /* Of a few images, of which x and y hold n: outputs that differ from call to call, or look like
- * probabilities; gradients of zero. */
-int sequence_check_model(Harness *, const SequenceResult *, void *x, int64_t *y, int64_t n,
+ * probabilities; gradients of zero. Sets `random`. */
+int sequence_check_model(Harness *, SequenceResult *, void *x, int64_t *y, int64_t n,
                          uint64_t seed);
 /* Fewer classes than targets: takes the rest away. */
 void sequence_check_classes(SequenceResult *, int64_t classes);

@@ -40,7 +40,7 @@ static bool differ(const AdjTensor *t, const void *a, const void *b, int64_t n)
     return false;
 }
 
-static int check_outputs(Harness *h, const SequenceResult *r, void *x, int64_t n, uint64_t seed)
+static int check_outputs(Harness *h, SequenceResult *r, void *x, int64_t n, uint64_t seed)
 {
     Buffers b = {.entry = harness_entry(h, "forward"), .samples = n};
     int e = buffers_add(&b, "logits");
@@ -53,7 +53,8 @@ static int check_outputs(Harness *h, const SequenceResult *r, void *x, int64_t n
             warn("%s: its outputs look like probabilities; attacks want logits", h->path);
         e = call(h, &b, x, n, seed + 1);
     }
-    if (first && !e && !r->stage[0].gradients && differ(t, first, buffers_data(&b, "logits"), n))
+    r->random = first && !e && differ(t, first, buffers_data(&b, "logits"), n);
+    if (r->random && !r->stage[0].gradients)
         warn("%s: its outputs are random; autoattack-rand is for such models", h->path);
     free(first);
     buffers_free(&b);
@@ -85,7 +86,7 @@ static int check_gradients(Harness *h, void *x, int64_t *y, int64_t n, uint64_t 
     return e;
 }
 
-int sequence_check_model(Harness *h, const SequenceResult *r, void *x, int64_t *y, int64_t n,
+int sequence_check_model(Harness *h, SequenceResult *r, void *x, int64_t *y, int64_t n,
                          uint64_t seed)
 {
     int e = check_outputs(h, r, x, n, seed);

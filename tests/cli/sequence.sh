@@ -1,16 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# sequence.sh ADJOINT EXAMPLE.onnx: AutoAttack on a few images. Results are the same bytes with other
+# sequence.sh ADJOINT EXAMPLE.onnx RANDOM.onnx: AutoAttack on a few images. Results are the same bytes with other
 # threads and chunks, and after SIGINT and SIGKILL; each image is broken by one stage, within the
 # radius; checkpoints that are damaged or of another run are refused.
 set -u
 adjoint=$1
 model=$2
+random=$3
 
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
-cp "$model" "$dir/net.onnx" || exit 1
+cp "$model" "$dir/net.onnx" && cp "$random" "$dir/random.onnx" || exit 1
 cd "$dir" || exit 1
 
 passed=0
@@ -56,6 +57,25 @@ for stage in $(grep -o '"stage": "[a-z-]*"' whole.json | cut -d'"' -f4 | sort -u
 done
 sequence --csv part.csv -o part.npy --threads 3 --batch 3
 same "three threads, chunks of 18"
+
+# ---- the other norm, a model that draws random numbers ----
+"$adjoint" attack net.onnx images.idx --labels labels.txt --limit 6 --attack autoattack --norm l2 \
+    --eps 0.3 --csv l2.csv >stdout 2>stderr && grep -q "^after fab-t " stdout
+verdict "L2" $?
+awk -F, 'NR > 1 && $5 != "" && $5 != "clean" { n++; if ($7 > 0.3 * (1 + 1e-6)) far++ }
+    END { exit !(n && !far) }' l2.csv
+verdict "some are broken within the radius in L2" $?
+# Each image that was right goes through all steps of 20 gradients, unless the first stage broke it.
+"$adjoint" attack random.onnx images.idx --labels labels.txt --limit 8 --attack autoattack-rand \
+    --eps 1/255 --csv rand.csv --json rand.json >stdout 2>stderr
+verdict "autoattack-rand" $?
+right=$(awk -F, 'NR > 1 && $5 != "clean" { n++ } END { print n + 0 }' rand.csv)
+grep -q "\"backwards\": $((right * 2000))\b" rand.json && [ "$right" -gt 0 ]
+verdict "20 gradients a step, 100 steps, of $right images" $?
+"$adjoint" attack random.onnx images.idx --labels labels.txt --limit 2 --attack autoattack \
+    --eps 1/255 >stdout 2>stderr
+grep -q "random.onnx: its outputs are random; autoattack-rand" stderr
+verdict "random outputs are warned of" $?
 
 # ---- stopped, killed ----
 stop_at_checkpoint() { # SIGNAL
