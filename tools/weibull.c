@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Maximum likelihood in three parameters: for a location, shape and scale have closed equations
  * (Cohen 1965); the location is searched on a logarithmic grid of its distance to the largest
- * number, then by golden section. Shapes are kept within [1, 100]: below 1 the likelihood has no
- * bound (Smith 1985), and a distance beyond 100 times the spread is a Gumbel distribution, which
- * has no end. */
+ * number, then by golden section. Shapes are kept within [1, 20]: below 1 the likelihood has no
+ * bound (Smith 1985); numbers of a Gumbel distribution, which has no end, would have it grow with
+ * the shape for ever, and the location with it. At 20 the end is some 3 spreads off. */
 #include "tools/weibull.h"
 
 #include <math.h>
 
 enum { GRID = 60 };
 #define LEAST_SHAPE 1.0
-#define MOST_SHAPE 100.0
+#define MOST_SHAPE 20.0
 
 typedef struct Fit {
     const double *x;

@@ -43,6 +43,11 @@ int main(void)
         check("scale", w.scale, cases[k].want.scale);
         check("shape", w.shape, cases[k].want.shape);
     }
+    for (int i = 0; i < MOST; i++) x[i] = -log(-log((i + 0.5) / MOST));
+    double most = x[MOST - 1], spread = most - x[0];
+    Weibull gumbel = weibull_fit(x, MOST);
+    check("a Gumbel distribution: end above", gumbel.loc > most, 1);
+    check("a Gumbel distribution: end near", gumbel.loc < most + 4 * spread, 1);
     for (int i = 0; i < MOST; i++) x[i] = 0.125;
     check("all the same", weibull_fit(x, MOST).loc, 0.125);
     check("one number", weibull_fit(x, 1).loc, 0.125);
