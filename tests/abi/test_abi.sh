@@ -30,6 +30,15 @@ read_only() { # weights are bytes that nobody writes, one section, behind the co
     readelf -SW one.o | grep -Eq '\.rodata\.weights +PROGBITS +0+ [0-9a-f]+ [0-9a-f]+ 00 +A '
 }
 check "weights are read-only data" read_only
+# "bytes" are padded to 64 each in weights_bytes: at most 64 for each of a small net's tensors
+packed_adds_up() {
+    "$adjoint" inspect "$model" --entry $entries --json | tr -d ' ,"' | awk -F: '
+        $1 == "weights_bytes" { all = $2 }
+        $1 == "face" { inside = 1; faces[$2] = 1 }
+        $1 == "bytes" && inside { sum += $2; inside = 0 }
+        END { exit !(faces["conv"] && faces["conv_dx"] && sum <= all && sum > all - 64 * 64) }'
+}
+check "the packed bytes of the faces are the weights" packed_adds_up
 mkdir again
 check "compiles again" "$adjoint" compile "$model" -o again/one --prefix one --entry $entries
 for f in o h json; do
