@@ -163,7 +163,8 @@ static Ref checkpoint(Attack *a, const Step *k)
     Graph *g = a->g;
     Ref zero = ints(a, 0), rises = count_rises(a, k), period = int_in(a, "state.period");
     Ref since = b_binary(g, OP_add, int_in(a, "state.since"), ints(a, 1));
-    since = b_select(g, k->first, zero, since);
+    Ref still = b_binary(g, OP_or, k->first, k->waiting); /* x is no step, with p = 1 either */
+    since = b_select(g, still, zero, since);
     Ref now = b_binary(g, OP_eq, since, period), must = must_halve(a, k, rises, period);
     Ref kept = b_select(g, k->first, k->score, column_in(a, "state.checked"));
     Ref halved = b_select(g, now, b_cast(g, must, DT_I32), int_in(a, "state.halved"));
