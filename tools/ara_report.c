@@ -9,6 +9,7 @@
 #include "tools/data/format.h"
 #include "tools/ranks.h"
 #include "tools/say.h"
+#include "tools/json_file.h"
 
 enum { CURVE_LINES = 10 };
 
@@ -130,15 +131,5 @@ int ara_write_json(const char *path, const AraPlan *p, const AraResult *r)
                           results_json(r), "timings", timings_json(p, r), "units",
                           "sizes: root mean square over C*H*W of pixels in [0,1]; curve: [size, "
                           "accuracy under perturbations of up to that size]");
-    if (!j) return fail_input("%s: cannot be written: a name is not UTF-8", path);
-    NewFile file;
-    DataError e;
-    bool ok = file_create(path, &file, &e);
-    if (ok) {
-        bool good = !json_dumpf(j, file.f, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
-        fputc('\n', file.f);
-        ok = file_commit(&file, good, &e);
-    }
-    json_decref(j);
-    return ok ? 0 : fail_input("%s", e.msg);
+    return json_write(path, j);
 }

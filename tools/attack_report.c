@@ -9,6 +9,7 @@
 #include "tools/attack.h"
 #include "tools/data/format.h"
 #include "tools/say.h"
+#include "tools/json_file.h"
 
 static const char *const stops[] = {"never", "success", "cycle"};
 
@@ -125,15 +126,5 @@ int attack_write_json(const char *path, const AttackPlan *p, const AttackResult 
         json_pack("{s:o, s:o, s:o, s:s}", "settings", setting_json(p, r), "results",
                   result_json(p, r), "timings", timing_json(p, r), "units",
                   "pixels in [0,1]; eps, step: in the norm of the attack; accuracies: shares");
-    if (!j) return fail_input("%s: cannot be written: a name is not UTF-8", path);
-    NewFile file;
-    DataError error;
-    bool ok = file_create(path, &file, &error);
-    if (ok) {
-        bool good = !json_dumpf(j, file.f, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
-        fputc('\n', file.f);
-        ok = file_commit(&file, good, &error);
-    }
-    json_decref(j);
-    return ok ? 0 : fail_input("%s", error.msg);
+    return json_write(path, j);
 }

@@ -10,6 +10,7 @@
 #include "tools/certify.h"
 #include "tools/data/format.h"
 #include "tools/say.h"
+#include "tools/json_file.h"
 
 bool certify_right(const CertifySample *s)
 {
@@ -149,15 +150,5 @@ int certify_write_json(const char *path, const CertifyPlan *p, const CertifyResu
     json_t *j = json_pack("{s:o, s:o, s:o, s:s}", "settings", settings_json(p, r), "results",
                           result_json(p, r), "timings", time, "units",
                           "pixels in [0,1]; radii: L2; accuracies: shares");
-    if (!j) return fail_input("%s: cannot be written: a name is not UTF-8", path);
-    NewFile file;
-    DataError error;
-    bool ok = file_create(path, &file, &error);
-    if (ok) {
-        bool good = !json_dumpf(j, file.f, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
-        fputc('\n', file.f);
-        ok = file_commit(&file, good, &error);
-    }
-    json_decref(j);
-    return ok ? 0 : fail_input("%s", error.msg);
+    return json_write(path, j);
 }

@@ -9,6 +9,7 @@
 #include "tools/data/format.h"
 #include "tools/explain.h"
 #include "tools/say.h"
+#include "tools/json_file.h"
 
 enum { NEVER = 1000000000 };
 
@@ -185,15 +186,5 @@ int explain_write_json(const Explain *e)
     json_t *j = json_pack("{s:o, s:{s:s, s:O}, s:s}", "settings", settings_json(e), "results",
                           "sheet", e->plan->out, "images", e->rows, "units",
                           "rmse, sigma: pixels in [0,1]; probability: softmax of the logits");
-    if (!j) return fail_input("%s: cannot be written: a name is not UTF-8", path);
-    NewFile file;
-    DataError error;
-    bool ok = file_create(path, &file, &error);
-    if (ok) {
-        bool good = !json_dumpf(j, file.f, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
-        fputc('\n', file.f);
-        ok = file_commit(&file, good, &error);
-    }
-    json_decref(j);
-    return ok ? 0 : fail_input("%s", error.msg);
+    return json_write(path, j);
 }

@@ -11,6 +11,7 @@
 #include "tools/data/format.h"
 #include "tools/lipschitz.h"
 #include "tools/say.h"
+#include "tools/json_file.h"
 
 static void put_row(FILE *f, const LipschitzMeasure *m, int64_t index, const LipschitzRow *row)
 {
@@ -129,15 +130,5 @@ int lipschitz_write_json(const char *path, const LipschitzPlan *p, const Lipschi
                              "threads", p->run.threads);
     json_t *j = json_pack("{s:o, s:o, s:o, s:s}", "settings", settings_json(p, r), "results",
                           result_json(p, r), "timings", time, "units", "pixels in [0,1]");
-    if (!j) return fail_input("%s: cannot be written: a name is not UTF-8", path);
-    NewFile file;
-    DataError error;
-    bool ok = file_create(path, &file, &error);
-    if (ok) {
-        bool good = !json_dumpf(j, file.f, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
-        fputc('\n', file.f);
-        ok = file_commit(&file, good, &error);
-    }
-    json_decref(j);
-    return ok ? 0 : fail_input("%s", error.msg);
+    return json_write(path, j);
 }

@@ -11,9 +11,9 @@
 
 #include "runtime/load.h"
 #include "tools/chunk.h"
-#include "tools/interrupt.h"
 #include "tools/progress.h"
 #include "tools/say.h"
+#include "tools/signals.h"
 
 typedef struct Run {
     const SequencePlan *plan;
@@ -286,7 +286,7 @@ static int run_pass(Run *a, int k, int part, int pass, int64_t left)
     snprintf(name, sizeof name, stage_passes(s) > 1 ? "%s %d of %d" : "%s", s->name, part + 1,
              stage_passes(s));
     Progress p = progress_start(name, left);
-    while (!e && !interrupt_signal() && (call.n = choose(a, pass, &row)) > 0) {
+    while (!e && !signals_seen() && (call.n = choose(a, pass, &row)) > 0) {
         e = run_chunk(a, pass, &a->r->cost[k], &call);
         progress_show(&p, done += call.n);
     }
@@ -309,21 +309,21 @@ static int say_stopped(const Run *a)
     fail_input("stopped; %s", a->plan->checkpoint
                                   ? "the same command with --resume goes on from the checkpoint"
                                   : "nothing is kept without --checkpoint");
-    return 128 + interrupt_signal();
+    return 128 + signals_seen();
 }
 
 static int run_all(Run *a)
 {
     SequenceResult *r = a->r;
     int e = 0, pass = 0;
-    interrupt_heed();
-    a->h.env.tick = interrupt_tick;
+    signals_heed(true);
+    a->h.env.tick = signals_tick;
     for (int k = 0; k < r->nstages && !e; k++) {
         if ((e = bind_stage(a, &r->stage[k]))) break;
         for (int part = 0; part < stage_passes(&r->stage[k]) && !e; part++, pass++) {
             int64_t left = count_left(r, pass);
             if (left) e = run_pass(a, k, part, pass, left);
-            if (!e && interrupt_signal()) e = say_stopped(a);
+            if (!e && signals_seen()) e = say_stopped(a);
         }
     }
     a->h.env.tick = NULL;

@@ -11,7 +11,7 @@ static volatile sig_atomic_t seen, silent;
 
 static void on_signal(int number)
 {
-    static const char text[] = "\nadjoint: stopping after the images in work (again: at once)\n";
+    static const char text[] = "\nadjoint: stopping (again: at once)\n";
     seen = number;
     if (silent) return;
     if (write(STDERR_FILENO, text, sizeof text - 1) < 0) return;
@@ -29,4 +29,10 @@ void signals_heed(bool say)
 int signals_seen(void)
 {
     return (int)seen;
+}
+
+int signals_tick(void *user)
+{
+    (void)user;
+    return seen != 0;
 }

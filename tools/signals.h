@@ -8,5 +8,6 @@
 
 void signals_heed(bool say); /* from now on; says so when one comes */
 int signals_seen(void);      /* the signal's number, or 0 */
+int signals_tick(void *);    /* AdjEnv.tick: stops a call between steps */
 
 #endif

@@ -7,7 +7,6 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 #include "tools/data/format.h"
 #include "tools/progress.h"
 #include "tools/say.h"
+#include "tools/signals.h"
 
 enum { MAX_TENSORS = 16 };
 enum { NUM_LOSS, NUM_PENALTY, NUM_PSI, NUM_CONTROL, NUM_NEW_CONTROL, NUMS };
@@ -46,25 +46,6 @@ typedef struct Train {
     Progress progress;
     char what[128]; /* for the progress */
 } Train;
-
-/* ---- signals ---- */
-
-static volatile sig_atomic_t signal_seen;
-
-static void on_signal(int number)
-{
-    static const char text[] = "\nadjoint: stopping after this step (again: at once)\n";
-    signal_seen = number;
-    if (write(STDERR_FILENO, text, sizeof text - 1) < 0) return;
-}
-
-static void heed_signals(void)
-{
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
 
 /* ---- memory ---- */
 
@@ -420,12 +401,12 @@ static int run_epoch(Train *t)
     TrainPlan *p = t->p;
     int e = 0;
     batch_order(p->run.seed, t->st.epoch, t->data.n, t->order);
-    while (t->st.step < t->steps && !e && !signal_seen) {
+    while (t->st.step < t->steps && !e && !signals_seen()) {
         e = take_step(t);
         if (!e) show(t);
         if (!e && p->every && t->st.step % p->every == 0) e = state_save(p->checkpoint, &t->st);
     }
-    return e || signal_seen ? e : end_epoch(t);
+    return e || signals_seen() ? e : end_epoch(t);
 }
 
 static int stopped(Train *t)
@@ -436,7 +417,7 @@ static int stopped(Train *t)
                " steps; the same command with --resume "
                "goes on from there",
                t->st.epoch, t->st.step);
-    return 128 + (int)signal_seen;
+    return 128 + (int)signals_seen();
 }
 
 static int finish(Train *t)
@@ -458,10 +439,10 @@ int train_run(TrainPlan *p, AdjOptions *o)
     int64_t epochs = (int64_t)p->recipe.epochs;
     if (!e) e = write_csv(&t);
     if (!e) {
-        heed_signals();
+        signals_heed(true);
         t.progress = progress_resume(t.what, epochs * t.steps * t.b,
                                      (t.st.epoch * t.steps + t.st.step) * t.b);
-        while (t.st.epoch < epochs && !e && !signal_seen) e = run_epoch(&t);
+        while (t.st.epoch < epochs && !e && !signals_seen()) e = run_epoch(&t);
         progress_clear(&t.progress);
         if (!e) e = t.st.epoch < epochs ? stopped(&t) : finish(&t);
     }

@@ -7,23 +7,7 @@ set -u
 adjoint=$1
 python=${2:-}
 
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-passed=0
-failed=0
-
-check() { # NAME COMMAND...
-    name=$1
-    shift
-    if "$@" >out 2>&1; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAIL $name"
-        sed 's/^/    /' out
-    fi
-}
+. "${0%/*}/../check.sh"
 
 # refuses NAME STATUS NEEDLE ARGUMENT...: one line that has the needle, and no file
 refuses() {
@@ -71,5 +55,4 @@ refuses "input" 2 "CxHxW" resnet --input 32x32 -o x.onnx
 refuses "mean" 2 "each of 3 channels" resnet --mean .1,.2 -o x.onnx
 refuses "folder" 1 "nowhere" resnet -o nowhere/x.onnx
 
-echo "train_new: $passed passed, $failed failed"
-[ "$failed" = 0 ]
+report train_new

@@ -8,24 +8,8 @@ adjoint=$1
 make_set=$2
 python=${3:-}
 
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
+. "${0%/*}/../check.sh"
 "$make_set" || exit 1
-passed=0
-failed=0
-
-check() { # NAME COMMAND...
-    name=$1
-    shift
-    if "$@" >out 2>&1; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAIL $name"
-        sed 's/^/    /' out
-    fi
-}
 
 # refuses NAME STATUS NEEDLE ARGUMENT...: one line that has the needle, and no net
 refuses() {
@@ -154,5 +138,4 @@ refuses "loss" 1 "not finite" net.onnx $set_ --set lr=1e6 --set epochs=50 -o x
 refuses "nowhere" 1 "nowhere/x" net.onnx $set_ -o nowhere/x
 refuses "no model" 2 "missing argument" --data images.npy -o x
 
-echo "train: $passed passed, $failed failed"
-[ "$failed" = 0 ]
+report train
