@@ -49,6 +49,8 @@ typedef struct AdjOptions {
     bool f64;    /* --precision f64 */
     bool weights_file; /* --weights file: constants beside the object */
     bool no_winograd;  /* direct convolutions only */
+    double max_error;  /* largest error that a form of Winograd may have, in units of the largest
+                          result of its kernel, next to 5e-7 or so of a direct sum; 0: any */
     bool generic;      /* no claims: every kernel by the generic lowering */
     bool trace;        /* call env->trace after every kernel */
     /* Preprocessing in front of the model: its input = (pixel * scale - mean) / std a channel. */

@@ -24,13 +24,14 @@ static json_t *numbers_json(Arena *a, int n, const double *v)
 json_t *options_json(AdjCompiled *c)
 {
     const AdjOptions *o = &c->opt;
-    return json_pack("{s:s, s:I, s:i, s:s, s:s, s:b, s:b, s:b, s:b, s:b, s:o, s:o, s:o}", "entries",
-                     o->entries, "batch", (json_int_t)o->batch, "consts", o->nconsts, "dims",
-                     o->dims ? o->dims : "", "layer", o->layer ? o->layer : "", "f64", o->f64,
-                     "generic", o->generic, "trace", o->trace, "no_winograd", o->no_winograd,
-                     "nhwc", o->nhwc, "mean", numbers_json(c->arena, o->nmean, o->mean), "std",
-                     numbers_json(c->arena, o->nstd, o->std), "scale",
-                     numbers_json(c->arena, 1, &o->scale));
+    return json_pack(
+        "{s:s, s:I, s:i, s:s, s:s, s:b, s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:o}", "entries",
+        o->entries, "batch", (json_int_t)o->batch, "consts", o->nconsts, "dims",
+        o->dims ? o->dims : "", "layer", o->layer ? o->layer : "", "f64", o->f64, "generic",
+        o->generic, "trace", o->trace, "no_winograd", o->no_winograd, "nhwc", o->nhwc, "mean",
+        numbers_json(c->arena, o->nmean, o->mean), "std", numbers_json(c->arena, o->nstd, o->std),
+        "scale", numbers_json(c->arena, 1, &o->scale), "max_error",
+        numbers_json(c->arena, 1, &o->max_error));
 }
 
 static int take_numbers(const json_t *list, double *out)
@@ -72,6 +73,7 @@ static void take_options(const json_t *manifest, AdjOptions *o)
     o->nmean = take_numbers(json_object_get(j, "mean"), o->mean);
     o->nstd = take_numbers(json_object_get(j, "std"), o->std);
     take_numbers(json_object_get(j, "scale"), &o->scale);
+    take_numbers(json_object_get(j, "max_error"), &o->max_error);
     o->weights_file = true;
 }
 

@@ -17,7 +17,8 @@ typedef struct Target {
     int64_t l1, l2; /* bytes a core */
     /* Bids for a contraction; false: generic lowering. */
     bool (*offer)(const struct Target *, const Contract *, Offer *);
-    bool winograd; /* offers may use it */
+    bool winograd;    /* offers may use it */
+    double max_error; /* of an offer, in units of the largest result; 0: any */
     /* Transforms the weights of an offer with packed_bytes, at compile time. dense: row-major. */
     void (*pack)(const struct Target *, const Contract *, const Offer *, const void *dense,
                  void *packed);

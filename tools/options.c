@@ -17,7 +17,7 @@
 
 static struct {
     char *batch, *cpu, *precision, *weights, *mean, *std, *scale, *layout, *print_after, *dim,
-        *winograd;
+        *winograd, *max_error;
     char **consts, **inputs;
     char *preset;
     int generic;
@@ -59,6 +59,10 @@ struct poptOption model_table[] = {
     TEXT("scale", scale, "see --mean; 255 for a model that wants 0..255 (default 1)", "S"),
     TEXT("layout", layout, "of the model's own input: nchw (default) or nhwc", "ORDER"),
     TEXT("winograd", winograd, "auto (default): where it is faster; off: direct only", "WHEN"),
+    TEXT("max-error", max_error,
+         "leave out forms of Winograd that err by more, in units of a kernel's largest result: "
+         "F(4,3) 3e-6, F(2,3) 1e-6 (default: all are allowed)",
+         "E"),
     {"generic", 0, POPT_ARG_NONE, &given.generic, 0,
      "no hand-tuned kernels: everything by the generic lowering (slow; for comparison)", NULL},
     TEXT("print-after", print_after, "print the graph after this stage to standard error", "STAGE"),
@@ -205,7 +209,8 @@ static int take_words(AdjOptions *o)
     if ((e = option_word("--precision", given.precision, precisions, &precision)) ||
         (e = option_word("--weights", given.weights, places, &weights)) ||
         (e = option_word("--winograd", given.winograd, winograds, &winograd)) ||
-        (e = option_word("--layout", given.layout, layouts, &layout)))
+        (e = option_word("--layout", given.layout, layouts, &layout)) ||
+        (e = option_number("--max-error", given.max_error, 0, 1, &o->max_error)))
         return e;
     o->f64 = precision == 1;
     o->weights_file = weights == 1;

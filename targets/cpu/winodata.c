@@ -13,18 +13,19 @@ static void data_block(Walk *w, void *user, LLVMValueRef block)
     const Patch *p = user;
     const WinoEmit *e = p->e;
     LLVMValueRef half[WINO_IN][WINO_IN], d[WINO_IN], t[WINO_IN];
+    int in = wino_in(e->f);
     LLVMValueRef from = tile_at(w, e->elem, p->from, block, e->in_block);
     LLVMValueRef to = tile_at(w, e->elem, p->to, block, e->p.block * e->lanes);
-    for (int j = 0; j < WINO_IN; j++) { /* columns */
-        for (int i = 0; i < WINO_IN; i++)
+    for (int j = 0; j < in; j++) { /* columns */
+        for (int i = 0; i < in; i++)
             d[i] = wino_load(e, w, tile_at_const(w, e->elem, from, i * e->in_row + j * e->in_col));
-        wino_data(w, d, t);
-        for (int i = 0; i < WINO_IN; i++) half[i][j] = t[i];
+        e->f->data(w, d, t);
+        for (int i = 0; i < in; i++) half[i][j] = t[i];
     }
-    for (int i = 0; i < WINO_IN; i++) {
-        wino_data(w, half[i], t);
-        for (int j = 0; j < WINO_IN; j++) {
-            int64_t plane = (i * WINO_IN + j) * e->data_plane;
+    for (int i = 0; i < in; i++) {
+        e->f->data(w, half[i], t);
+        for (int j = 0; j < in; j++) {
+            int64_t plane = (i * in + j) * e->data_plane;
             wino_store(e, w, tile_at_const(w, e->elem, to, plane), t[j]);
         }
     }
@@ -35,8 +36,8 @@ static void data_tile(Walk *w, void *user, LLVMValueRef i)
     Patch *p = user;
     const WinoEmit *e = p->e;
     WinoPlace at = wino_place(e, w, LLVMBuildAdd(w->b, p->t->scalar[S_FIRST], i, ""));
-    LLVMValueRef y = tile_affine(w, at.row, WINO_OUT, e->in_first[0]);
-    LLVMValueRef x = tile_affine(w, at.col, WINO_OUT, e->in_first[1]);
+    LLVMValueRef y = tile_affine(w, at.row, e->f->out, e->in_first[0]);
+    LLVMValueRef x = tile_affine(w, at.col, e->f->out, e->in_first[1]);
     p->from = tile_sample(w, w->k->data_param, at.n);
     p->from = tile_at(w, e->elem, tile_at(w, e->elem, p->from, y, e->in_row), x, e->in_col);
     p->to = tile_at(w, e->elem, wino_data_planes(e, w), i, e->lanes);

@@ -13,6 +13,7 @@ typedef struct WinoEmit {
     Walk *w; /* the kernel's function; stages have their own */
     TapShape s;
     WinoPlan p;
+    const WinoForm *f;
     int axis[MAX_CLAIM_AXES], lanes, bytes; /* bytes of a vector */
     int64_t tiles[2];
     LLVMTypeRef elem, vec;

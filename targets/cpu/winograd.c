@@ -6,7 +6,7 @@
  *   data      patches -> [plane] [data channel / V] [tile of block] [V]
  *   products  -> [plane] [result channel / V] [tile of block] [V], matrix products like 1x1 tiles;
  *             sums over many channels are sums of shorter ones, which halves their error
- *   sums      4x4 results a tile and channel block, and the epilogue
+ *   sums      results a tile and channel block, and the epilogue
  *
  * Nothing a tile's results are computed from depends on its place in a block: the last register
  * tile of products may hold tiles that are not there, whose products nobody reads. */
@@ -24,7 +24,7 @@ static bool wino_fits(const Target *t, const Contract *c, const TapShape *s)
     for (int i = 0; i < 2; i++)
         if (s->kernel[i] != WINO_TAPS || s->stride[i] != 1 || s->dilation[i] != 1) return false;
     int64_t tiles[2];
-    wino_tiles(s, tiles); /* numbers of tiles are divided in 32 bits */
+    wino_tiles(s, WINO_LEAST_OUT, tiles); /* numbers of tiles are divided in 32 bits */
     if (tiles[0] * tiles[1] >= INT32_MAX / 2 / c->batch) return false;
     return s->data_ch % lanes == 0 && s->result_ch % lanes == 0;
 }
@@ -36,12 +36,12 @@ static int64_t first_data(const TapShape *s, int axis)
 }
 
 /* Patches of the last tiles reach beyond what results need. */
-static void wino_halo(const TapShape *s, int64_t low[2], int64_t high[2])
+static void wino_halo(const TapShape *s, const WinoForm *f, int64_t low[2], int64_t high[2])
 {
     int64_t tiles[2];
-    wino_tiles(s, tiles);
+    wino_tiles(s, f->out, tiles);
     for (int i = 0; i < 2; i++) {
-        int64_t first = first_data(s, i), end = first + (tiles[i] - 1) * WINO_OUT + WINO_IN;
+        int64_t first = first_data(s, i), end = first + (tiles[i] - 1) * f->out + wino_in(f);
         low[i] = first < 0 ? -first : 0;
         high[i] = end > s->data[i] ? end - s->data[i] : 0;
     }
@@ -59,19 +59,21 @@ bool winograd_offer(const Target *t, const Contract *c, Offer *o)
     int64_t low[2], high[2];
     if (!tap_shape(c, &s) || !wino_fits(t, c, &s)) return false;
     if (!wino_plan(t, c, &s, &p, &o->cost)) return false;
-    wino_halo(&s, low, high);
+    const WinoForm *f = &wino_forms[p.form];
+    wino_halo(&s, f, low, high);
     o->lanes = target_lanes(t, c->dtype);
     o->vec_dim = 1;
     o->in = layout_blocked(tap_data(c, &s), o->lanes, low, high);
     o->out = layout_blocked(tap_result(c, &s), o->lanes, NULL, NULL);
     o->w = layout_plain(type_of(c->dtype, 4, (int64_t[]){c->oc, c->ic, c->kh, c->kw}));
-    o->packed_bytes = WINO_PLANES * 4 * s.data_ch * s.result_ch;
+    o->packed_bytes = wino_planes(f) * 4 * s.data_ch * s.result_ch;
     o->scratch_bytes =
-        WINO_PLANES * 4 * (plane_of(s.data_ch, p.block) + plane_of(s.result_ch, p.block));
+        wino_planes(f) * 4 * (plane_of(s.data_ch, p.block) + plane_of(s.result_ch, p.block));
     o->number[WINO_TILES] = p.t;
     o->number[WINO_BLOCKS] = p.c;
     o->number[WINO_BLOCK] = p.block;
     o->number[WINO_UNROLL] = p.unroll;
+    o->number[WINO_FORM] = p.form;
     return true;
 }
 
@@ -99,9 +101,11 @@ static WinoEmit read_kernel(Walk *w)
     e.p = (WinoPlan){.t = number[WINO_TILES],
                      .c = number[WINO_BLOCKS],
                      .block = number[WINO_BLOCK],
-                     .unroll = number[WINO_UNROLL]};
+                     .unroll = number[WINO_UNROLL],
+                     .form = number[WINO_FORM]};
+    e.f = &wino_forms[e.p.form];
     claim_axes(k, e.axis);
-    wino_tiles(&e.s, e.tiles);
+    wino_tiles(&e.s, e.f->out, e.tiles);
     e.elem = walk_type(w, k->contract.dtype);
     e.vec = walk_vec(w, k->contract.dtype, e.lanes);
     e.bytes = e.lanes * dtype_bytes(k->contract.dtype);
@@ -144,7 +148,8 @@ LLVMValueRef wino_data_planes(const WinoEmit *e, Walk *w)
 
 LLVMValueRef wino_result_planes(const WinoEmit *e, Walk *w)
 {
-    return tile_at_const(w, e->elem, w->base[w->k->scratch_param], WINO_PLANES * e->data_plane);
+    return tile_at_const(w, e->elem, w->base[w->k->scratch_param],
+                         wino_planes(e->f) * e->data_plane);
 }
 
 LLVMValueRef wino_load(const WinoEmit *e, Walk *w, LLVMValueRef at)

@@ -1,27 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whether Winograd pays, and its tiles. Cycles of the products are counted as for direct tiles
- * (tapplan.c); a tile's transforms cost about as much as 64 direct taps a channel block. The
+/* Whether Winograd pays, in which form, and its tiles. Cycles of the products are counted as for direct tiles
+ * (tapplan.c); a tile's transforms cost what the form's row says. The
  * transformed weights are four times the direct ones and are read once a block of tiles, so few
  * tiles and many channels leave it waiting for memory. */
 #include "wino.h"
 
 #include "tapplan.h"
 
-enum { MOST_BLOCKS = 4, CALL_CYCLES = 20, DATA_CYCLES = 140, SUMS_CYCLES = 140 };
+enum { MOST_BLOCKS = 4, CALL_CYCLES = 20 };
 enum { MOST_SUMS = 16 };                  /* more wait for each other when they are stored */
 enum { FEW_TILES = 16, MANY_TILES = 30 }; /* of a block, where weights stay in the L2 or do not */
 enum { USUAL_BATCH = 8 };                 /* that the choice against direct is made for */
 enum { NEAR_RATE = 20, FAR_RATE = 6 };    /* bytes a cycle from the L3 cache and from memory */
 static const double l3_share = 16 << 20;
 
-void wino_tiles(const TapShape *s, int64_t tiles[2])
+void wino_tiles(const TapShape *s, int64_t out, int64_t tiles[2])
 {
-    for (int i = 0; i < 2; i++) tiles[i] = (s->result[i] + WINO_OUT - 1) / WINO_OUT;
+    for (int i = 0; i < 2; i++) tiles[i] = (s->result[i] + out - 1) / out;
 }
 
 typedef struct Model {
     const Target *target;
     const TapShape *s;
+    const WinoForm *f;
     int64_t tiles; /* in all */
     int lanes;
 } Model;
@@ -34,12 +35,12 @@ static double product_cycles(const Model *m, int64_t t, int64_t c)
     if (step < TAP_CHAINS) step = TAP_CHAINS;
     double call = (double)m->s->data_ch * step + (double)(t * c) + CALL_CYCLES;
     int64_t calls = (m->tiles + t - 1) / t * (m->s->result_ch / m->lanes / c);
-    return WINO_PLANES * call * (double)calls / tap_rate(m->target);
+    return wino_planes(m->f) * call * (double)calls / tap_rate(m->target);
 }
 
 static double weight_bytes(const Model *m)
 {
-    return (double)(WINO_PLANES * 4 * m->s->data_ch * m->s->result_ch);
+    return (double)(wino_planes(m->f) * 4 * m->s->data_ch * m->s->result_ch);
 }
 
 /* Cycles in which weights that do not stay in the L2 cache come, if nothing else were done. */
@@ -53,8 +54,8 @@ static double stream_cycles(const Model *m, int64_t block)
 
 static double transform_cycles(const Model *m)
 {
-    double blocks =
-        (double)(m->s->data_ch / m->lanes * DATA_CYCLES + m->s->result_ch / m->lanes * SUMS_CYCLES);
+    double blocks = (double)(m->s->data_ch / m->lanes) * m->f->data_cycles +
+                    (double)(m->s->result_ch / m->lanes) * m->f->sums_cycles;
     return blocks * (double)m->tiles / tap_rate(m->target);
 }
 
@@ -91,31 +92,49 @@ static double best_tile(const Model *m, WinoPlan *p)
     return best;
 }
 
-static Model model(const Target *t, const Contract *c, const TapShape *s, int64_t batch)
+static Model model(const Target *t, const Contract *c, const TapShape *s, int64_t batch,
+                   const WinoForm *f)
 {
     int64_t tiles[2];
-    wino_tiles(s, tiles);
+    wino_tiles(s, f->out, tiles);
     return (Model){.target = t,
                    .s = s,
+                   .f = f,
                    .tiles = batch * tiles[0] * tiles[1],
                    .lanes = target_lanes(t, c->dtype)};
 }
 
-static bool beats_direct(const Target *t, const Contract *c, const TapShape *s)
+/* The form of least cost for the usual batch, among those whose error is allowed; -1: none. */
+static int best_form(const Target *t, const Contract *c, const TapShape *s, double *cost)
+{
+    int best = -1;
+    for (int i = 0; i < WINO_FORMS; i++) {
+        if (t->max_error > 0 && wino_forms[i].error > t->max_error) continue;
+        Model m = model(t, c, s, USUAL_BATCH, &wino_forms[i]);
+        WinoPlan p;
+        double own = best_tile(&m, &p);
+        if (own <= 0 || (best >= 0 && own >= *cost)) continue;
+        best = i;
+        *cost = own;
+    }
+    return best;
+}
+
+static bool beats_direct(const Target *t, const Contract *c, const TapShape *s, double cost)
 {
     Contract usual = *c;
     usual.batch = USUAL_BATCH;
-    Model m = model(t, c, s, USUAL_BATCH);
-    WinoPlan p;
     TapPlan direct;
-    double cost = best_tile(&m, &p);
-    if (!tap_plan(t, &usual, s, &direct)) return cost > 0;
-    return cost > 0 && cost < 0.9 * direct.cost;
+    return !tap_plan(t, &usual, s, &direct) || cost < 0.9 * direct.cost;
 }
 
 bool wino_plan(const Target *t, const Contract *c, const TapShape *s, WinoPlan *p, double *cost)
 {
-    Model m = model(t, c, s, c->batch);
+    double usual = 0;
+    int form = best_form(t, c, s, &usual);
+    if (form < 0 || !beats_direct(t, c, s, usual)) return false;
+    Model m = model(t, c, s, c->batch, &wino_forms[form]);
     *cost = best_tile(&m, p);
-    return *cost > 0 && beats_direct(t, c, s);
+    p->form = form;
+    return *cost > 0;
 }

@@ -110,7 +110,7 @@ Tile wino_product_stage(const WinoEmit *e)
     Product p = {.e = e};
     LLVMValueRef most = tile_affine(&t.w, t.scalar[S_COUNT], 1, e->p.t - 1);
     p.chunks = wino_divide(&t.w, most, e->p.t);
-    tile_for(&t.w, "plane", 0, WINO_PLANES, 1, product_plane, &p);
+    tile_for(&t.w, "plane", 0, wino_planes(e->f), 1, product_plane, &p);
     tile_end(&t);
     return t;
 }

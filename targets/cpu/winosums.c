@@ -10,27 +10,28 @@ typedef struct Sum {
     LLVMValueRef line;           /* index of a row's results among those that wait */
 } Sum;
 
-/* The 4x4 results of a tile and channel block, before the epilogue. */
+/* The results of a tile and channel block, before the epilogue. */
 static void tile_results(const WinoEmit *e, Walk *w, LLVMValueRef from,
                          LLVMValueRef r[WINO_OUT][WINO_OUT])
 {
     LLVMValueRef half[WINO_OUT][WINO_IN], m[WINO_IN], t[WINO_OUT];
-    for (int j = 0; j < WINO_IN; j++) { /* columns */
-        for (int i = 0; i < WINO_IN; i++) {
-            int64_t plane = (i * WINO_IN + j) * e->result_plane;
+    int in = wino_in(e->f), out = e->f->out;
+    for (int j = 0; j < in; j++) { /* columns */
+        for (int i = 0; i < in; i++) {
+            int64_t plane = (i * in + j) * e->result_plane;
             m[i] = wino_load(e, w, tile_at_const(w, e->elem, from, plane));
         }
-        wino_sums(w, m, t);
-        for (int i = 0; i < WINO_OUT; i++) half[i][j] = t[i];
+        e->f->sums(w, m, t);
+        for (int i = 0; i < out; i++) half[i][j] = t[i];
     }
-    for (int i = 0; i < WINO_OUT; i++) wino_sums(w, half[i], r[i]);
+    for (int i = 0; i < out; i++) e->f->sums(w, half[i], r[i]);
 }
 
 static void store_whole(const Sum *s, Walk *w, LLVMValueRef r[WINO_OUT][WINO_OUT])
 {
-    for (int i = 0; i < WINO_OUT; i++) {
+    for (int i = 0; i < s->e->f->out; i++) {
         walk_bind(w, s->e->axis[A_ROW], tile_affine(w, s->row, 1, i));
-        for (int j = 0; j < WINO_OUT; j++) {
+        for (int j = 0; j < s->e->f->out; j++) {
             walk_bind(w, s->e->axis[A_COL], tile_affine(w, s->col, 1, j));
             walk_set(w, w->k->heavy, r[i][j]);
             walk_stores(w);
@@ -51,7 +52,7 @@ static void store_one(Walk *w, void *user, LLVMValueRef j)
 static void store_row(Walk *w, void *user, LLVMValueRef i)
 {
     Sum s = *(const Sum *)user;
-    s.line = tile_affine(w, i, WINO_OUT, 0);
+    s.line = tile_affine(w, i, s.e->f->out, 0);
     walk_bind(w, s.e->axis[A_ROW], LLVMBuildNSWAdd(w->b, s.row, i, ""));
     tile_range(w, "col", walk_i64(w, 0), s.cols, store_one, &s);
 }
@@ -60,21 +61,22 @@ static void store_row(Walk *w, void *user, LLVMValueRef i)
  * which is free by now. */
 static void store_part(Sum *s, Walk *w, LLVMValueRef r[WINO_OUT][WINO_OUT])
 {
-    for (int i = 0; i < WINO_OUT * WINO_OUT; i++)
+    int out = s->e->f->out;
+    for (int i = 0; i < out * out; i++)
         wino_store(s->e, w,
                    tile_at_const(w, s->e->elem, wino_data_planes(s->e, w), i * s->e->lanes),
-                   r[i / WINO_OUT][i % WINO_OUT]);
+                   r[i / out][i % out]);
     tile_range(w, "row", walk_i64(w, 0), s->rows, store_row, s);
 }
 
 /* Whether every tile has all its results, and they go where lanes lie side by side: scattered
- * lanes are too much code to have 16 times. */
+ * lanes are too much code to have so often. */
 static bool is_whole(const WinoEmit *e)
 {
     const Kernel *k = e->w->k;
     for (int i = 0; i < k->nstore; i++)
         if (k->param[k->store[i].param].io) return false;
-    return e->s.result[0] % WINO_OUT == 0 && e->s.result[1] % WINO_OUT == 0;
+    return e->s.result[0] % e->f->out == 0 && e->s.result[1] % e->f->out == 0;
 }
 
 static void sum_block(Walk *w, void *user, LLVMValueRef block)
@@ -90,11 +92,11 @@ static void sum_block(Walk *w, void *user, LLVMValueRef block)
         store_part(s, w, r);
 }
 
-/* Results of a tile along an axis: 4, or what the map's edge leaves. */
+/* Results of a tile along an axis: all, or what the map's edge leaves. */
 static LLVMValueRef in_reach(const WinoEmit *e, Walk *w, int axis, LLVMValueRef first)
 {
     LLVMValueRef left = LLVMBuildSub(w->b, walk_i64(w, e->s.result[axis]), first, "");
-    LLVMValueRef all = walk_i64(w, WINO_OUT);
+    LLVMValueRef all = walk_i64(w, e->f->out);
     return LLVMBuildSelect(w->b, LLVMBuildICmp(w->b, LLVMIntSLT, left, all, ""), left, all, "");
 }
 
@@ -106,8 +108,8 @@ static void sum_tile(Walk *w, void *user, LLVMValueRef i)
     walk_bind(w, e->axis[A_SAMPLE], at.n);
     walk_bind(w, e->axis[A_LANE], walk_i64(w, 0));
     w->lo = at.n;
-    s->row = tile_affine(w, at.row, WINO_OUT, 0);
-    s->col = tile_affine(w, at.col, WINO_OUT, 0);
+    s->row = tile_affine(w, at.row, e->f->out, 0);
+    s->col = tile_affine(w, at.col, e->f->out, 0);
     s->rows = in_reach(e, w, 0, s->row);
     s->cols = in_reach(e, w, 1, s->col);
     s->from = tile_at(w, e->elem, wino_result_planes(e, w), i, e->lanes);

@@ -53,6 +53,8 @@ expect "good compile" 0 "" "$adjoint" compile good.onnx -o out/m --entry forward
 expect "good run" 0 "" "$adjoint" run good.onnx images.npy --labels labels.npy -o out/logits.npy
 expect "good attack, all files" 0 "" "$adjoint" attack good.onnx images.npy --labels labels.npy \
     --steps 2 -o out/adv.npy --json out/a.json --csv out/a.csv --png out/png
+expect "max-error" 2 "--max-error" "$adjoint" compile good.onnx -o out/m --max-error -1
+expect "max-error no number" 2 "--max-error" "$adjoint" compile good.onnx -o out/m --max-error small
 expect "compat" 0 "" "$adjoint" attack good.onnx images.npy --labels labels.npy --compat madry \
     --keep last
 expect "compat tool" 2 nobody "$adjoint" attack good.onnx images.npy --labels labels.npy \

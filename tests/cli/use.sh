@@ -56,6 +56,12 @@ saved() {
 }
 says "saved: a bit an element" "7 masks, 7056 bytes, 40 others, 2 x forward" saved
 
+# F(4,3) has 36 planes of weights and errs by up to 3e-6, F(2,3) has 16.
+bounded() {
+    "$adjoint" compile "$example" -o bounded --cpu znver4 -v --max-error 1e-6
+}
+says "max-error: the smaller form" "packed conv by winograd 360448 bytes" bounded
+
 # ---- a start in f64 keeps its digits ----
 start() {
     "$adjoint" attack good.onnx images.npy --labels labels.npy --precision f64 --start start.npy \

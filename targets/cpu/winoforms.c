@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The forms of Winograd's algorithm, a row each. Rows of the matrices come in pairs even +- odd. Sums
+ * are additions where they can be: these have units of their own beside the multiply-adds.
+ *
+ * F(2, 3), at the points 0, 1, -1 and infinity; its sums are so short that it errs less than the
+ * direct sum does:
+ *
+ *        1  0 -1  0           1   0   0
+ *   BT = 0  1  1  0    G =   1/2 1/2 1/2    AT = 1  1  1  0
+ *        0 -1  1  0          1/2-1/2 1/2         0  1 -1 -1
+ *        0  1  0 -1           0   0   1
+ *
+ * F(4, 3), at 0, +-a, +-b and infinity with a = 1/sqrt 2, b = sqrt 2, so that a b = 1, a^2 = 1/2,
+ * b^2 = 2; its error is a quarter of that at 0, +-1, +-2:
+ *
+ *        1   0 -5/2  0   1   0           1    0   0
+ *        0  -b  -2   a   1   0       -2/3 (1  a  1/2)            1  1   1   1    1   0
+ *   BT = 0   b  -2  -a   1   0    G = -2/3 (1 -a  1/2)      AT = 0  a  -a   b   -b   0
+ *        0  -a -1/2  b   1   0        1/6 (1  b   2)             0 1/2 1/2  2    2   0
+ *        0   a -1/2 -b   1   0        1/6 (1 -b   2)             0 a/2 -a/2 2b  -2b  1
+ *        0   1   0 -5/2  0   1           0    0   1
+ */
+#include "wino.h"
+
+#include "tile.h"
+
+#define ROOT_HALF 0.70710678118654752440
+#define ROOT_TWO 1.41421356237309504880
+
+static LLVMValueRef times(Walk *w, double k, LLVMValueRef v)
+{
+    return LLVMBuildFMul(w->b, tile_real(v, k), v, "");
+}
+
+/* k*v + add */
+static LLVMValueRef plus(Walk *w, double k, LLVMValueRef v, LLVMValueRef add)
+{
+    return tile_fma(w, tile_real(v, k), v, add);
+}
+
+static LLVMValueRef sum(Walk *w, LLVMValueRef a, LLVMValueRef b)
+{
+    return LLVMBuildFAdd(w->b, a, b, "");
+}
+
+static LLVMValueRef difference(Walk *w, LLVMValueRef a, LLVMValueRef b)
+{
+    return LLVMBuildFSub(w->b, a, b, "");
+}
+
+static void data_2(Walk *w, const LLVMValueRef d[WINO_IN], LLVMValueRef t[WINO_IN])
+{
+    t[0] = difference(w, d[0], d[2]);
+    t[1] = sum(w, d[1], d[2]);
+    t[2] = difference(w, d[2], d[1]);
+    t[3] = difference(w, d[1], d[3]);
+}
+
+static void sums_2(Walk *w, const LLVMValueRef m[WINO_IN], LLVMValueRef r[WINO_OUT])
+{
+    r[0] = sum(w, m[0], sum(w, m[1], m[2]));
+    r[1] = difference(w, difference(w, m[1], m[2]), m[3]);
+}
+
+static void data_4(Walk *w, const LLVMValueRef d[WINO_IN], LLVMValueRef t[WINO_IN])
+{
+    LLVMValueRef even_a = plus(w, -2, d[2], d[4]), even_b = plus(w, -0.5, d[2], d[4]);
+    LLVMValueRef odd_a = plus(w, -ROOT_TWO, d[1], times(w, ROOT_HALF, d[3]));
+    LLVMValueRef odd_b = plus(w, -ROOT_HALF, d[1], times(w, ROOT_TWO, d[3]));
+    t[0] = plus(w, -2.5, d[2], sum(w, d[0], d[4]));
+    t[1] = sum(w, even_a, odd_a);
+    t[2] = difference(w, even_a, odd_a);
+    t[3] = sum(w, even_b, odd_b);
+    t[4] = difference(w, even_b, odd_b);
+    t[5] = plus(w, -2.5, d[3], sum(w, d[1], d[5]));
+}
+
+static void sums_4(Walk *w, const LLVMValueRef m[WINO_IN], LLVMValueRef r[WINO_OUT])
+{
+    LLVMValueRef even_a = sum(w, m[1], m[2]), odd_a = difference(w, m[1], m[2]);
+    LLVMValueRef even_b = sum(w, m[3], m[4]), odd_b = difference(w, m[3], m[4]);
+    r[0] = sum(w, sum(w, m[0], even_a), even_b);
+    r[1] = plus(w, ROOT_TWO, odd_b, times(w, ROOT_HALF, odd_a));
+    r[2] = plus(w, 2, even_b, times(w, 0.5, even_a));
+    r[3] = plus(w, 2 * ROOT_TWO, odd_b, plus(w, ROOT_HALF / 2, odd_a, m[5]));
+}
+
+/* Errors are of test_winograd; cycles of a Zen 4. */
+const WinoForm wino_forms[WINO_FORMS] = {
+    {.name = "F(4,3)",
+     .out = 4,
+     .error = 3e-6,
+     .data_cycles = 140,
+     .sums_cycles = 140,
+     .data = data_4,
+     .sums = sums_4,
+     .g = {{1, 0, 0},
+           {-2 / 3.0, -2 / 3.0 * ROOT_HALF, -1 / 3.0},
+           {-2 / 3.0, 2 / 3.0 * ROOT_HALF, -1 / 3.0},
+           {1 / 6.0, ROOT_TWO / 6, 1 / 3.0},
+           {1 / 6.0, -ROOT_TWO / 6, 1 / 3.0},
+           {0, 0, 1}}},
+    {.name = "F(2,3)",
+     .out = 2,
+     .error = 1e-6,
+     .data_cycles = 55,
+     .sums_cycles = 45,
+     .data = data_2,
+     .sums = sums_2,
+     .g = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}}},
+};
