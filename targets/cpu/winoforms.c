@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The forms of Winograd's algorithm, a row each. Rows of the matrices come in pairs even +- odd. Sums
- * are additions where they can be: these have units of their own beside the multiply-adds.
+/* The forms of Winograd's algorithm, a row each. Rows of the matrices come in pairs even +- odd.
+ * Sums are additions where they can be: these have units of their own beside the multiply-adds.
  *
  * F(2, 3), at the points 0, 1, -1 and infinity; its sums are so short that it errs less than the
  * direct sum does:

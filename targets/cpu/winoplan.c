@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whether Winograd pays, in which form, and its tiles. Cycles of the products are counted as for direct tiles
- * (tapplan.c); a tile's transforms cost what the form's row says. The
- * transformed weights are four times the direct ones and are read once a block of tiles, so few
- * tiles and many channels leave it waiting for memory. */
+/* Whether Winograd pays, in which form, and its tiles. Cycles of the products are counted as for
+ * direct tiles (tapplan.c); a tile's transforms cost what the form's row says. The transformed
+ * weights are larger than the direct ones (four times for F(4,3)) and are read once a block of
+ * tiles, so few tiles and many channels leave it waiting for memory. */
 #include "wino.h"
 
 #include "tapplan.h"
