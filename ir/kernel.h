@@ -109,7 +109,8 @@ typedef struct KStore {
 } KStore;
 
 /* ---- contractions that a target may claim ---- */
-typedef struct Contract { /* OP_conv, OP_conv_dx: 2-D; x, w, y are those of the forward conv */
+/* OP_conv, OP_conv_dx, OP_conv_dw: 2-D; x, w, y are those of the forward conv. */
+typedef struct Contract {
     Op op;
     DType dtype;
     int64_t batch, ic, oc, groups;
@@ -119,8 +120,9 @@ typedef struct Contract { /* OP_conv, OP_conv_dx: 2-D; x, w, y are those of the 
 
 enum { OFFER_NUMBERS = 16 };
 typedef struct Offer {
-    int claim;          /* row of the target's claim table; -1: no offer */
-    Layout in, w, out;  /* least halo each needs; in = data operand (x or dy), out = result */
+    int claim; /* row of the target's claim table; -1: no offer */
+    /* Least halo each needs. in: data operand (x or dy); w: weights, or dy of conv_dw; out: result. */
+    Layout in, w, out;
     int vec_dim, lanes; /* result axis to be the lanes of the epilogue, and how many */
     int64_t
         number[OFFER_NUMBERS]; /* the target's own plan: tile sizes, order ... printed, not read */

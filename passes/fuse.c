@@ -51,7 +51,7 @@ static int open_group(Lowering *l, Ref root)
 {
     GROW(l->arena, l->group, l->ngroup, l->group_cap);
     Group *gr = &l->group[l->ngroup];
-    *gr = (Group){.root = root, .heavy = NOREF};
+    *gr = (Group){.root = root, .heavy = NOREF, .packed_to = -1, .weights = -1};
     gr->offer.claim = -1;
     gr->contract.op = OP_COUNT;
     return (int)l->ngroup++;
@@ -118,21 +118,49 @@ static bool usable_in_place(const Lowering *l, Ref data, const Layout *need)
     return b->layout.ndigit == 0 || layout_covers(&b->layout, need); /* 0 digits: still open */
 }
 
-static void place_heavy(Lowering *l, Ref r)
+static void place_data(Lowering *l, Ref data, const Layout *need)
+{
+    if (!usable_in_place(l, data, need)) materialise(l, data);
+    layout_need_halo(l, data, need);
+}
+
+/* The group that copies weights into a claim's layout: one for all claims that want the same. It
+ * gives the value to nobody else, so group_of is left alone. */
+static int place_pack(Lowering *l, Ref weights, const Layout *layout)
+{
+    for (uint32_t i = 0; i < l->ngroup; i++)
+        if (l->group[i].pack && l->group[i].root == weights &&
+            layout_eq(&l->group[i].packed, layout))
+            return (int)i;
+    int gr = open_group(l, weights);
+    l->group[gr].copy = l->group[gr].pack = true;
+    l->group[gr].packed = *layout;
+    append(l, gr, weights);
+    return gr;
+}
+
+/* Returns the group that packs the weights, or -1. The other operand of conv_dw is data too. */
+static int place_operands(Lowering *l, Ref r, const Offer *o)
 {
     const Node *n = &l->g->node[r];
+    place_data(l, n->args[0], &o->in);
+    if (n->op != OP_conv_dw)
+        return l->g->node[n->args[1]].op == OP_const ? -1 : place_pack(l, n->args[1], &o->w);
+    place_data(l, n->args[1], &o->w);
+    return -1;
+}
+
+static void place_heavy(Lowering *l, Ref r)
+{
     Offer offer;
-    bool claimed = (n->op == OP_conv || n->op == OP_conv_dx) && contract_offer(l, r, &offer);
-    if (claimed) {
-        if (!usable_in_place(l, n->args[0], &offer.in)) materialise(l, n->args[0]);
-        layout_need_halo(l, n->args[0], &offer.in);
-    }
-    int gr = open_group(l, r);
+    bool claimed = contract_offer(l, r, &offer);
+    int weights = claimed ? place_operands(l, r, &offer) : -1, gr = open_group(l, r);
     l->group[gr].heavy = r;
     if (claimed) {
         l->group[gr].claimed = true;
         l->group[gr].offer = offer;
         l->group[gr].contract = contract_of(l->g, r);
+        l->group[gr].weights = weights;
     }
     join(l, gr, r);
 }

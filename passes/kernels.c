@@ -48,6 +48,7 @@ static void open_axes(Body *b, const Group *gr, bool sample)
  * has a transformed copy of its own. */
 int claim_weights(Lowering *l, const Group *gr)
 {
+    if (gr->weights >= 0) return l->group[gr->weights].packed_to;
     const Const *w = l->g->node[l->g->node[gr->heavy].args[1]].value;
     return gr->offer.packed_bytes ? buffer_definition(l, w, &gr->offer.w)
                                   : buffer_const(l, w, &gr->offer.w);
@@ -67,19 +68,23 @@ static int scratch_buffer(Lowering *l, int64_t bytes)
                                .name = "scratch"});
 }
 
+static int data_buffer(const Body *b, Ref data)
+{
+    return fuse_in_memory(b->l, data, b->group) ? b->l->buffer_of[data] : b->l->bound[data];
+}
+
 /* A claim reads its operands whole; they are parameters of the kernel in the layouts it asked for.
  */
 static void bind_claim(Body *b, const Group *gr)
 {
     const Node *n = &b->l->g->node[gr->heavy];
-    Ref data = n->args[0];
-    bool copied = fuse_in_memory(b->l, data, b->group);
-    int buffer = copied ? b->l->buffer_of[data] : b->l->bound[data];
+    bool dw = n->op == OP_conv_dw;
     b->k->contract = gr->contract;
     b->k->offer = gr->offer;
-    b->k->data_param = body_param(b, buffer, false);
+    b->k->data_param = body_param(b, data_buffer(b, n->args[0]), false);
+    int second = dw ? data_buffer(b, n->args[1]) : claim_weights(b->l, gr);
+    b->k->weight_param = body_param(b, second, false);
     const Const *w = b->l->g->node[n->args[1]].value;
-    b->k->weight_param = body_param(b, claim_weights(b->l, gr), false);
     if (gr->offer.packed_bytes)
         b->k->packed_param =
             body_param(b, buffer_packed(b->l, w, &gr->contract, &gr->offer), false);
@@ -91,7 +96,8 @@ static void body_stores(Body *b, const Group *gr, const Dests *d)
 {
     for (uint32_t i = 0; i < d->n; i++) {
         Ref r = d->dest[i].node;
-        KRef v = gr->copy ? body_define(b, r, b->axis, NOK) : body_value(b, r, b->axis, NOK);
+        bool define = gr->copy && !gr->pack; /* what is copied may itself be in memory elsewhere */
+        KRef v = define ? body_define(b, r, b->axis, NOK) : body_value(b, r, b->axis, NOK);
         if (b->k->nstore == MAX_STORES)
             err(b->l->prog->name, "a fused kernel stores more than %d values", MAX_STORES);
         KStore *s = &b->k->store[b->k->nstore++];
@@ -105,6 +111,7 @@ static void body_stores(Body *b, const Group *gr, const Dests *d)
 static const char *group_name(Lowering *l, const Group *gr)
 {
     const char *last = op_info[l->g->node[gr->member[gr->nmember - 1]].op].name;
+    if (gr->pack) return "pack";
     if (gr->copy) return arena_printf(l->module->arena, "copy_%s", last);
     if (gr->heavy == NOREF) return arena_printf(l->module->arena, "map_%s", last);
     const char *heavy = op_info[l->g->node[gr->heavy].op].name;
@@ -183,6 +190,15 @@ static Kernel *body_kernel(Lowering *l, Body *b, int group, const char *name)
     return b->k;
 }
 
+/* Multiply-adds of a slot. Where the slots' samples are not its axis 0 a kernel runs for them all. */
+static double slot_macs(const Lowering *l, const Group *gr)
+{
+    if (gr->heavy == NOREF || op_info[l->g->node[gr->heavy].op].cls != CL_CONTRACT) return 0;
+    const Node *n = &l->g->node[gr->heavy];
+    double each = node_macs(l->g, gr->heavy);
+    return l->batched[gr->heavy] ? each : each * (double)l->g->node[n->args[0]].type.dim[0];
+}
+
 static void lower_group(Lowering *l, int i, const Dests *d)
 {
     Group *gr = &l->group[i];
@@ -195,7 +211,7 @@ static void lower_group(Lowering *l, int i, const Dests *d)
     body_stores(&b, gr, d);
     for (uint32_t s = 0; s < d->n; s++) value[s] = d->dest[s].node;
     Kernel *k = lower_schedule(l->module->arena, l->target, b.k);
-    double macs = gr->heavy == NOREF ? 0 : node_macs(l->g, gr->heavy);
+    double macs = slot_macs(l, gr);
     add_call(l, k, &b, gr->heavy != NOREF ? gr->heavy : gr->root, value);
     l->phase->call[l->phase->ncall - 1].macs = macs;
 }

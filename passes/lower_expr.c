@@ -36,15 +36,13 @@ static bool in_memory(const Body *b, Ref r)
 static bool is_claimed_weight(const Body *b, Ref r)
 {
     if (b->group < 0 || !b->l->group[b->group].claimed) return false;
-    return node_of(b, b->l->group[b->group].heavy)->args[1] == r;
+    const Node *heavy = node_of(b, b->l->group[b->group].heavy);
+    return heavy->op != OP_conv_dw && heavy->args[1] == r;
 }
 
 static KRef value_source(Body *b, Ref r, const KRef *index, KRef guard)
 {
     const Node *n = node_of(b, r);
-    if (n->op == OP_const && is_claimed_weight(b, r)) {
-        return load_buffer(b, r, claim_weights(b->l, &b->l->group[b->group]), index, guard, 0);
-    }
     if (n->op == OP_const) {
         if (n->value->splat)
             return kx_const(b->k, n->type.dtype, elem_get(n->type.dtype, n->value->data, 0));
@@ -308,6 +306,8 @@ static Memo *find_memo(Body *b, Ref r, const KRef *index, KRef guard, int rank)
 KRef body_value(Body *b, Ref r, const KRef *index, KRef guard)
 {
     int rank = node_of(b, r)->type.rank;
+    if (is_claimed_weight(b, r))
+        return load_buffer(b, r, claim_weights(b->l, &b->l->group[b->group]), index, guard, 0);
     if (in_memory(b, r)) return load_buffer(b, r, b->l->buffer_of[r], index, guard, 0);
     Memo *m = find_memo(b, r, index, guard, rank);
     if (m) return m->value;

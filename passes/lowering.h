@@ -17,6 +17,10 @@ typedef struct Group {
     bool claimed;
     Contract contract;
     Offer offer;
+    bool pack; /* copies weights into the layout `packed` of a claim */
+    Layout packed;
+    int packed_to; /* the buffer of a pack */
+    int weights;   /* of a claim whose weights are not constant: the group that packs them, or -1 */
 } Group;
 
 typedef struct Dest { /* one store of a group: node -> buffer */

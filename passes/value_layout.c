@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which physical layout a value in memory has. One rule decides, so that producers and consumers
- * agree without negotiation: a rank-4 sample value whose channels fill vector registers is blocked
+ * agree without negotiation: a rank-4 value whose channels fill vector registers is blocked
  * by channels, everything else is row-major; claims add the halo that they need (they accept more).
  * A bool in blocked layout is stored as bits. */
 #include <string.h>
@@ -17,10 +17,10 @@ static int64_t at(const Attr *a, int i, int64_t absent)
 /* data, weights and result of the forward conv, whichever face r is */
 static void faces(const Graph *g, const Node *n, Type *x, Type *w, Type *y)
 {
-    *w = g->node[n->args[1]].type;
-    Type data = g->node[n->args[0]].type;
-    *x = n->op == OP_conv ? data : n->type;
-    *y = n->op == OP_conv ? n->type : data;
+    Type first = g->node[n->args[0]].type, second = g->node[n->args[1]].type;
+    *x = n->op == OP_conv_dx ? n->type : first;
+    *w = n->op == OP_conv_dw ? n->type : second;
+    *y = n->op == OP_conv ? n->type : n->op == OP_conv_dx ? first : second;
 }
 
 Contract contract_of(const Graph *g, Ref r)
@@ -55,11 +55,14 @@ Contract contract_of(const Graph *g, Ref r)
 bool contract_offer(const Lowering *l, Ref r, Offer *offer)
 {
     const Node *n = &l->g->node[r];
-    if (!l->target->offer || n->type.rank != 4 || !l->batched[r]) return false;
-    if (l->g->node[n->args[1]].op != OP_const) return false; /* packed at compile time */
+    bool dw = n->op == OP_conv_dw;
+    if (n->op != OP_conv && n->op != OP_conv_dx && !dw) return false;
+    if (!l->target->offer || n->type.rank != 4 || (dw && l->batched[r])) return false;
     Contract c = contract_of(l->g, r);
+    Target t = *l->target;
+    if (l->g->node[n->args[1]].op != OP_const) t.winograd = false; /* transforms when compiling */
     *offer = (Offer){.claim = -1};
-    return l->target->offer(l->target, &c, offer) && offer->claim >= 0;
+    return t.offer(&t, &c, offer) && offer->claim >= 0;
 }
 
 /* ---- halo ---- */
@@ -109,7 +112,7 @@ static bool is_map(const Lowering *l, Ref r, Type t)
 static bool blocked_by(const Lowering *l, Ref r, int lanes)
 {
     Type t = l->g->node[r].type;
-    return lanes > 1 && l->batched[r] && t.rank == 4 && t.dim[1] % lanes == 0 && is_map(l, r, t) &&
+    return lanes > 1 && t.rank == 4 && t.dim[1] % lanes == 0 && is_map(l, r, t) &&
            (dtype_is_float(t.dtype) || t.dtype == DT_BOOL);
 }
 

@@ -27,6 +27,18 @@ static Layout weights_layout(int result, int data, int v, const Contract *c)
     return l;
 }
 
+/* Of the third face both operands are data. */
+static bool offer_dw(const Contract *c, Type x, Type y, int v, Offer *o)
+{
+    int64_t low[] = {c->ph, c->pw}, high[] = {c->ph2, c->pw2};
+    *o = (Offer){.claim = 0, .vec_dim = 1, .lanes = v};
+    o->in = layout_blocked(x, v, low, high);
+    o->w = layout_blocked(y, v, NULL, NULL);
+    o->out = layout_blocked(type_of(c->dtype, 4, (int64_t[]){c->oc, c->ic, c->kh, c->kw}), v, NULL,
+                            NULL);
+    return true;
+}
+
 static bool offer(const Target *t, const Contract *c, Offer *o)
 {
     int v = target_lanes(t, c->dtype);
@@ -34,6 +46,7 @@ static bool offer(const Target *t, const Contract *c, Offer *o)
     bool forward = c->op == OP_conv;
     Type x = type_of(c->dtype, 4, (int64_t[]){c->batch, c->ic, c->ih, c->iw});
     Type y = type_of(c->dtype, 4, (int64_t[]){c->batch, c->oc, c->oh, c->ow});
+    if (c->op == OP_conv_dw) return offer_dw(c, x, y, v, o);
     int64_t low[] = {forward ? c->ph : c->kh - 1, forward ? c->pw : c->kw - 1};
     int64_t high[] = {forward ? c->ph2 : c->kh - 1, forward ? c->pw2 : c->kw - 1};
     *o = (Offer){.claim = 0, .vec_dim = 1, .lanes = v};
@@ -233,12 +246,12 @@ static void attempt(void *arg)
 }
 
 /* calls: how many kernels the claiming target should need; 0: any. */
-static void test(const char *name, int calls, const char *text)
+static void test_up_to(int most, const char *name, int calls, const char *text)
 {
     static const Target *const targets[] = {&claiming, &plain, &scalar};
     static const char *const names[] = {"claims", "vectors", "scalar"};
     for (int i = 0; i < 3; i++)
-        for (int batch = 1; batch <= 3; batch += 2) {
+        for (int batch = 1; batch <= most; batch += 2) {
             Attempt at = {text, targets[i], batch, NAN, 0};
             char msg[512] = "";
             bool ok = err_guard(attempt, &at, msg, sizeof msg) && at.worst <= 1e-11;
@@ -248,6 +261,11 @@ static void test(const char *name, int calls, const char *text)
             passed += ok;
             failed += !ok;
         }
+}
+
+static void test(const char *name, int calls, const char *text)
+{
+    test_up_to(3, name, calls, text);
 }
 
 #define CONV "strides=[1,1] pads=[1,1,1,1] dilations=[1,1] groups=1"
@@ -280,6 +298,24 @@ int main(void)
          " f64[1,4,5,6]\n %gs = select %m, %g, %z : f64[1,4,5,6]\n"
          " %gx = conv_dx %gs, %k {" CONV " in=[5,6]} : f64[1,4,5,6]\n"
          " %sum = add %gx, %x : f64[1,4,5,6]\n return c2=%c2, gx=%sum\n}\n");
+    test("weights that are not constant, packed once for two convolutions", 4,
+         HEAD " %c = conv %x, %w {" CONV "} : f64[1,4,5,6]\n %d = conv %c, %w {" CONV "} :"
+              " f64[1,4,5,6]\n return d=%d\n}\n");
+    test("weights that are a value of their own, packed for two faces", 0,
+         HEAD " %v = mul %w, %h : f64[4,4,3,3]\n %c = conv %x, %v {" CONV "} : f64[1,4,5,6]\n"
+              " %g = conv_dx %c, %v {" CONV " in=[5,6]} : f64[1,4,5,6]\n"
+              " %s = sum %v {axes=[0,1,2,3]} : f64[1,1,1,1]\n"
+              " %b = broadcast %s : f64[1,4,5,6]\n %y = mul %g, %b : f64[1,4,5,6]\n"
+              " return y=%y\n}\n");
+    test_up_to(1, "the gradient in the weights, and one of another in it", 0,
+               "graph t {\n %p = input {name=\"x\"} : f64[1,3,4,5,6]\n"
+               " %x = reshape %p : f64[3,4,5,6]\n %y = mul %x, %x : f64[3,4,5,6]\n"
+               " %w = conv_dw %x, %y {" CONV " kernel=[3,3]} : f64[4,4,3,3]\n"
+               " %c = conv %y, %w {strides=[2,2] pads=[1,1,1,1] dilations=[1,1] groups=1} :"
+               " f64[3,4,3,3]\n"
+               " %v = conv_dw %y, %c {strides=[2,2] pads=[1,1,1,1] dilations=[1,1] groups=1"
+               " kernel=[3,3]} : f64[4,4,3,3]\n %s = add %w, %v : f64[4,4,3,3]\n"
+               " %o = reshape %s : f64[1,144]\n return o=%o\n}\n");
     test("grouped and dilated convolution", 0,
          "graph t {\n %x = input {name=\"x\"} : f64[1,4,6,6]\n"
          " %w = const [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16] : f64[4,2,1,2]\n"
