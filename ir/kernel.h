@@ -121,7 +121,7 @@ typedef struct Contract {
 enum { OFFER_NUMBERS = 16 };
 typedef struct Offer {
     int claim; /* row of the target's claim table; -1: no offer */
-    /* Least halo each needs. in: data operand (x or dy); w: weights, or dy of conv_dw; out: result. */
+    /* Least halo each needs. in: data (x or dy); w: weights, or dy of conv_dw; out: result. */
     Layout in, w, out;
     int vec_dim, lanes; /* result axis to be the lanes of the epilogue, and how many */
     int64_t

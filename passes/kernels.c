@@ -190,7 +190,7 @@ static Kernel *body_kernel(Lowering *l, Body *b, int group, const char *name)
     return b->k;
 }
 
-/* Multiply-adds of a slot. Where the slots' samples are not its axis 0 a kernel runs for them all. */
+/* Multiply-adds of a slot. Where the slots' samples are not its axis 0 a kernel runs for all. */
 static double slot_macs(const Lowering *l, const Group *gr)
 {
     if (gr->heavy == NOREF || op_info[l->g->node[gr->heavy].op].cls != CL_CONTRACT) return 0;

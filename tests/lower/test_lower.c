@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The lowering without any code generator: a graph is lowered for a made-up target and its kernels are
- * interpreted; every output must equal the evaluator's. The target has 4 lanes and bids for every
+ * interpreted; every output must equal the evaluator's. The target has vectors and bids for every
  * convolution it can block, so blocked layouts, halos, packed weights, bit masks, copies and in-place
  * states are all exercised. Arenas are poisoned first. */
 #include <math.h>
@@ -12,68 +12,9 @@
 #include "ir/eval.h"
 #include "passes/lower.h"
 #include "passes/passes.h"
+#include "tools/opt/sample_target.h"
 
 static int passed, failed;
-
-/* ---- a target that claims ---- */
-
-static Layout weights_layout(int result, int data, int v, const Contract *c)
-{
-    int64_t per = data == 1 ? c->ic : c->oc, out = result == 0 ? c->oc : c->ic;
-    Layout l = {.rank = 4, .ndigit = 6};
-    Digit d[6] = {{result, v, out / v, 0}, {data, v, per / v, 0}, {2, 1, c->kh, 0},
-                  {3, 1, c->kw, 0},        {data, 1, v, 0},       {result, 1, v, 0}};
-    memcpy(l.digit, d, sizeof d);
-    return l;
-}
-
-/* Of the third face both operands are data. */
-static bool offer_dw(const Contract *c, Type x, Type y, int v, Offer *o)
-{
-    int64_t low[] = {c->ph, c->pw}, high[] = {c->ph2, c->pw2};
-    *o = (Offer){.claim = 0, .vec_dim = 1, .lanes = v};
-    o->in = layout_blocked(x, v, low, high);
-    o->w = layout_blocked(y, v, NULL, NULL);
-    o->out = layout_blocked(type_of(c->dtype, 4, (int64_t[]){c->oc, c->ic, c->kh, c->kw}), v, NULL,
-                            NULL);
-    return true;
-}
-
-static bool offer(const Target *t, const Contract *c, Offer *o)
-{
-    int v = target_lanes(t, c->dtype);
-    if (c->groups != 1 || c->ic % v || c->oc % v) return false;
-    bool forward = c->op == OP_conv;
-    Type x = type_of(c->dtype, 4, (int64_t[]){c->batch, c->ic, c->ih, c->iw});
-    Type y = type_of(c->dtype, 4, (int64_t[]){c->batch, c->oc, c->oh, c->ow});
-    if (c->op == OP_conv_dw) return offer_dw(c, x, y, v, o);
-    int64_t low[] = {forward ? c->ph : c->kh - 1, forward ? c->pw : c->kw - 1};
-    int64_t high[] = {forward ? c->ph2 : c->kh - 1, forward ? c->pw2 : c->kw - 1};
-    *o = (Offer){.claim = 0, .vec_dim = 1, .lanes = v};
-    o->in = layout_blocked(forward ? x : y, v, low, high);
-    o->out = layout_blocked(forward ? y : x, v, NULL, NULL);
-    o->w = forward ? weights_layout(0, 1, v, c) : weights_layout(1, 0, v, c);
-    return true;
-}
-
-static const Target claiming = {.name = "test",
-                                .triple = "test",
-                                .cpu = "test",
-                                .vec_bytes = 32,
-                                .vec_regs = 16,
-                                .fma = true,
-                                .l1 = 32768,
-                                .l2 = 1 << 20,
-                                .offer = offer};
-static const Target plain = {.name = "test",
-                             .triple = "test",
-                             .cpu = "test",
-                             .vec_bytes = 32,
-                             .vec_regs = 16,
-                             .fma = true,
-                             .l1 = 32768,
-                             .l2 = 1 << 20};
-static const Target scalar = {.name = "test", .triple = "test", .cpu = "test", .gpu = true};
 
 /* ---- programs out of text: inputs and outputs become io unless they are states ---- */
 
@@ -248,7 +189,7 @@ static void attempt(void *arg)
 /* calls: how many kernels the claiming target should need; 0: any. */
 static void test_up_to(int most, const char *name, int calls, const char *text)
 {
-    static const Target *const targets[] = {&claiming, &plain, &scalar};
+    static const Target *const targets[] = {&sample_claiming, &sample_vectors, &sample_scalar};
     static const char *const names[] = {"claims", "vectors", "scalar"};
     for (int i = 0; i < 3; i++)
         for (int batch = 1; batch <= most; batch += 2) {

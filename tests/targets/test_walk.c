@@ -5,7 +5,6 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include <elf.h>
-#include <llvm-c/TargetMachine.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,21 +25,6 @@ static void result(bool ok, const char *name, const char *why)
 static const Target *targets[8];
 static int ntarget;
 
-static bool runs(const Target *t)
-{
-    char *features = LLVMGetHostCPUFeatures();
-    char need[64];
-    bool all = true;
-    for (const char *p = ((const CpuRow *)t->row)->needs; *p && all;) {
-        size_t n = strcspn(p, ",");
-        snprintf(need, sizeof need, "+%.*s,", (int)n, p);
-        all = strstr(features, need) != NULL;
-        p += n + (p[n] == ',');
-    }
-    LLVMDisposeMessage(features);
-    return all;
-}
-
 static void find_targets(Arena *a)
 {
     static const char *const names[] = {"x86-64", "haswell", "skylake-avx512", "znver4", "znver5"};
@@ -50,7 +34,7 @@ static void find_targets(Arena *a)
     }
     for (int i = 0; i < COUNT(names); i++) {
         const Target *t = target_find(a, "x86-64", names[i]);
-        if (runs(t)) targets[ntarget++] = t;
+        if (target_runs_here(t)) targets[ntarget++] = t;
     }
 }
 

@@ -6,44 +6,7 @@
 
 #include "passes/lower.h"
 #include "passes/passes.h"
-
-/* ---- a target that bids for every convolution whose channels come in blocks ---- */
-
-static Layout packed_weights(int result, int data, int v, const Contract *c)
-{
-    int64_t per = data == 1 ? c->ic : c->oc, out = result == 0 ? c->oc : c->ic;
-    Layout l = {.rank = 4, .ndigit = 6};
-    Digit d[6] = {{result, v, out / v, 0}, {data, v, per / v, 0}, {2, 1, c->kh, 0},
-                  {3, 1, c->kw, 0},        {data, 1, v, 0},       {result, 1, v, 0}};
-    memcpy(l.digit, d, sizeof d);
-    return l;
-}
-
-static bool offer(const Target *t, const Contract *c, Offer *o)
-{
-    int v = target_lanes(t, c->dtype);
-    bool forward = c->op == OP_conv;
-    if (c->groups != 1 || c->ic % v || c->oc % v) return false;
-    Type x = type_of(c->dtype, 4, (int64_t[]){c->batch, c->ic, c->ih, c->iw});
-    Type y = type_of(c->dtype, 4, (int64_t[]){c->batch, c->oc, c->oh, c->ow});
-    int64_t low[] = {forward ? c->ph : c->kh - 1, forward ? c->pw : c->kw - 1};
-    int64_t high[] = {forward ? c->ph2 : c->kh - 1, forward ? c->pw2 : c->kw - 1};
-    *o = (Offer){.claim = 0, .vec_dim = 1, .lanes = v};
-    o->in = layout_blocked(forward ? x : y, v, low, high);
-    o->out = layout_blocked(forward ? y : x, v, NULL, NULL);
-    o->w = packed_weights(!forward, forward, v, c);
-    return true;
-}
-
-static const Target target = {.name = "test",
-                              .triple = "test",
-                              .cpu = "test",
-                              .vec_bytes = 32,
-                              .vec_regs = 16,
-                              .fma = true,
-                              .l1 = 32768,
-                              .l2 = 1 << 20,
-                              .offer = offer};
+#include "tools/opt/sample_target.h"
 
 /* ---- a program out of a graph ---- */
 
@@ -86,7 +49,7 @@ static Module *lower(Arena *a, const Graph *src)
     for (Ref r = 0; r < g->n; r++)
         if (g->node[r].type.dtype == DT_F64) m->precision = DT_F64;
     ProgramSpec s = spec_of(g);
-    lower_program(m, &target, &s);
+    lower_program(m, &sample_claiming, &s);
     module_finish(m);
     return m;
 }
