@@ -35,8 +35,9 @@ static int64_t block_of(const Layout *lay)
 static int64_t blocked_lanes(const Kernel *k)
 {
     for (int p = 0; p < k->nparam; p++) {
-        int64_t b = k->param[p].layout.rank == 4 ? block_of(&k->param[p].layout) : 0;
-        if (b > 1 && loops(k) == 4 && k->axis[1].extent % b == 0) return b;
+        const KParam *v = &k->param[p];
+        int64_t b = v->layout.rank >= 4 ? block_of(&v->layout) : 0;
+        if (b > 1 && loops(k) >= 4 && k->axis[1].extent % b == 0) return b;
     }
     return 0;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which physical layout a value in memory has. One rule decides, so that producers and consumers
  * agree without negotiation: a rank-4 value whose channels fill vector registers is blocked
- * by channels, everything else is row-major; claims add the halo that they need (they accept more).
- * A bool in blocked layout is stored as bits. */
+ * by channels, and so is what a reduction of windows leaves (rank 6, the last two extents 1);
+ * everything else is row-major. Claims add the halo that they need (they accept more). A bool in
+ * blocked layout is stored as bits. */
 #include <string.h>
 
 #include "lowering.h"
@@ -109,17 +110,28 @@ static bool is_map(const Lowering *l, Ref r, Type t)
     return t.dim[2] * t.dim[3] > 1;
 }
 
+/* Rank 4, or the windows of a pooling reduced to one element each. */
+static bool is_image(Type t)
+{
+    return t.rank == 4 || (t.rank == 6 && t.dim[4] * t.dim[5] == 1);
+}
+
+/* Of integers only places of maxima are worth it. */
+static bool blocks_dtype(Type t)
+{
+    return dtype_is_float(t.dtype) || t.dtype == DT_BOOL || (t.dtype == DT_I64 && t.rank == 6);
+}
+
 static bool blocked_by(const Lowering *l, Ref r, int lanes)
 {
     Type t = l->g->node[r].type;
-    return lanes > 1 && t.rank == 4 && t.dim[1] % lanes == 0 && is_map(l, r, t) &&
-           (dtype_is_float(t.dtype) || t.dtype == DT_BOOL);
+    return lanes > 1 && is_image(t) && t.dim[1] % lanes == 0 && is_map(l, r, t) && blocks_dtype(t);
 }
 
 Layout value_layout(const Lowering *l, Ref r)
 {
     Type t = l->g->node[r].type;
-    const int64_t *low = l->halo[r], *high = l->halo[r] + 3;
+    const int64_t *low = t.rank < 6 ? l->halo[r] : NULL, *high = low ? low + 3 : NULL;
     int lanes = target_lanes(l->target, l->module->precision);
     if (!blocked_by(l, r, lanes)) return t.rank > 2 ? layout_halo(t, low, high) : layout_plain(t);
     Layout lay = layout_blocked(t, lanes, low, high);
