@@ -3,7 +3,8 @@
 
 `load` reads a file and settles its batch; `Plan` walks the nodes once with example values, folds
 what does not depend on the image, and keeps a list of calls. `torch_module` turns the list into a
-torch.fx module, which is what one would have written by hand; `jax_function` into a function.
+torch.fx module, which is what one would have written by hand; `jax_function` into a function. Both
+have a form for training: weights are parameters, batch normalisation takes the batch's statistics.
 """
 import numpy as np
 import onnx
@@ -277,11 +278,18 @@ class Plan:
 # Operands of these are lists of integers or bounds, and stay numpy.
 STATIC = ("Reshape", "Pad", "Slice", "Gather", "Unsqueeze", "Clip", "ConstantOfShape")
 
+# Which operands are trained: those of `adjoint train`.
+TRAINED = {"Conv": (1, 2), "Gemm": (1, 2), "MatMul": (0, 1), "BatchNormalization": (1, 2)}
+
+
+def is_trained(op, j, v):
+    return j in TRAINED.get(op, ()) and isinstance(v, np.ndarray)
+
 
 # ---- torch ----
 
 
-def torch_backend():
+def torch_backend(training=False):
     import torch
     import torch.nn.functional as F
 
@@ -312,6 +320,8 @@ def torch_backend():
 
         @staticmethod
         def batch_norm(x, scale, bias, mean, var, eps):
+            if training:
+                return F.batch_norm(x, None, None, scale, bias, True, 0.0, eps)
             return F.batch_norm(x, mean, var, scale, bias, False, 0.0, eps)
 
         @staticmethod
@@ -345,11 +355,12 @@ def torch_backend():
     return Torch
 
 
-def torch_module(model):
-    """A frozen torch.nn.Module: straight-line Python, constants as buffers."""
+def torch_module(model, training=False):
+    """A torch.nn.Module: straight-line Python, constants as buffers; for training, weights as
+    parameters."""
     import torch
 
-    backend = torch_backend()
+    backend = torch_backend(training)
     example = torch.zeros(image_shape(model))
     with torch.no_grad():
         plan = Plan(model, backend, example)
@@ -359,7 +370,10 @@ def torch_module(model):
     net = torch.nn.Module()
     for k, (_, op, _, operands) in enumerate(plan.calls):
         for j, v in enumerate(operands):
-            if isinstance(v, np.ndarray) and op not in STATIC:
+            if training and is_trained(op, j, v):
+                weight = torch.nn.Parameter(torch.from_numpy(np.array(v)))
+                net.register_parameter(f"c{k}_{j}", weight)
+            elif isinstance(v, np.ndarray) and op not in STATIC:
                 net.register_buffer(f"c{k}_{j}", torch.from_numpy(np.array(v)))
     shapes = {plan.image: tuple(example.shape)}
     with torch.no_grad():
@@ -385,7 +399,7 @@ def torch_module(model):
         result = OPS[op](_unwrapping(backend), a, *args)
         nodes[out] = result.proxy.node
     graph.output(nodes[plan.output])
-    return torch.fx.GraphModule(net, graph).eval()
+    return torch.fx.GraphModule(net, graph).train(training)
 
 
 class _Shaped:
@@ -430,7 +444,8 @@ def _unwrapping(backend):
 # ---- JAX ----
 
 
-def jax_function(model):
+def jax_function(model, training=False):
+    """f(x), or for training f(weights, x) and the list of weights."""
     import jax
     import jax.numpy as jnp
     from jax import lax
@@ -463,6 +478,9 @@ def jax_function(model):
         @staticmethod
         def batch_norm(x, scale, bias, mean, var, eps):
             shape = (1, -1) + (1,) * (len(x.shape) - 2)
+            if training:
+                over = (0, *range(2, len(x.shape)))
+                mean, var = jnp.mean(x, over), jnp.var(x, over)
             s = scale / jnp.sqrt(var + eps)
             return x * jnp.reshape(s, shape) + jnp.reshape(bias - mean * s, shape)
 
@@ -485,11 +503,20 @@ def jax_function(model):
 
     plan = Plan(model, Jax, jnp.zeros(image_shape(model), jnp.float32))
 
-    def run(x):
+    place, weights = {}, []
+    for k, (_, op, _, operands) in enumerate(plan.calls):
+        for j, v in enumerate(operands):
+            if training and is_trained(op, j, v):
+                place[k, j] = len(weights)
+                weights.append(jnp.asarray(v))
+
+    def run(weights, x):
         value = {plan.image: x}
-        for out, op, a, operands in plan.calls:
-            value[out] = OPS[op](Jax, a, *[value[v] if isinstance(v, str) else Jax.of(v, op)
-                                           for v in operands])
+        for k, (out, op, a, operands) in enumerate(plan.calls):
+            value[out] = OPS[op](Jax, a, *[
+                value[v] if isinstance(v, str) else
+                weights[place[k, j]] if (k, j) in place else Jax.of(v, op)
+                for j, v in enumerate(operands)])
         return value[plan.output]
 
-    return run
+    return (run, weights) if training else lambda x: run(weights, x)

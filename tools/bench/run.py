@@ -14,6 +14,8 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import re
+import shutil
 import signal
 import statistics
 import subprocess
@@ -26,6 +28,7 @@ from pathlib import Path
 import numpy as np
 
 EPS, STEP = 8 / 255, 2 / 255
+PSI = 220  # weight of the penalty, which changes no time
 
 # ---- peers: each returns a function that makes one call and gives its result as an array ----
 
@@ -33,6 +36,34 @@ EPS, STEP = 8 / 255, 2 / 255
 def data(spec):
     f = np.load(spec["data"])
     return f["x"], f["y"]
+
+
+def ncnn_forward(spec):
+    """ncnn has no batch: a file of its own, made by pnnx, for one image."""
+    if spec["n"] != 1:
+        raise Refused("takes one image a call: --n 1")
+    import ncnn
+
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(spec["model"], f"{folder}/m.onnx")
+        x, _ = data(spec)
+        size = ",".join(map(str, x.shape))
+        tool = shutil.which("pnnx") or str(Path(sys.executable).with_name("pnnx"))
+        subprocess.run([tool, "m.onnx", f"inputshape=[{size}]", "fp16=0"], cwd=folder, check=True,
+                       capture_output=True)
+        net = ncnn.Net()
+        net.opt.num_threads = spec["threads"]
+        net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
+        net.opt.use_bf16_storage = False
+        net.load_param(f"{folder}/m.ncnn.param")
+        net.load_model(f"{folder}/m.ncnn.bin")
+
+    def call():
+        extractor = net.create_extractor()
+        extractor.input("in0", ncnn.Mat(x[0]))
+        return np.array(extractor.extract("out0")[1]).reshape(1, -1)
+
+    return call
 
 
 def onnxruntime_forward(spec):
@@ -96,6 +127,61 @@ def torch_peer(compiled):
     return peer
 
 
+def torch_step(spec):
+    """Loss and the gradient in every weight; SGD itself, which Adjoint's step has too, is left
+    out: it is nothing beside them."""
+    import onnx
+    import torch
+
+    import onnx_ops
+
+    torch.set_num_threads(spec["threads"])
+    net = onnx_ops.torch_module(onnx.load(spec["model"]), training=True)
+    x, y = map(torch.from_numpy, data(spec))
+    weights = list(net.parameters())
+
+    def plain():
+        return torch.nn.functional.cross_entropy(net(x), y)
+
+    def lipschitz():
+        image = x.detach().requires_grad_(True)
+        logits = net(image)
+        picked = logits.gather(1, y[:, None]).sum()
+        slope = torch.autograd.grad(picked, image, create_graph=True)[0]
+        return torch.nn.functional.cross_entropy(logits, y) + PSI * slope.square().mean()
+
+    loss = {"train-step": plain, "train-lipschitz-step": lipschitz}[spec["task"]]
+    return lambda: torch.autograd.grad(loss(), weights)[0].numpy()
+
+
+def jax_step(spec):
+    import onnx
+    import jax
+    import jax.numpy as jnp
+
+    import onnx_ops
+
+    net, weights = onnx_ops.jax_function(onnx.load(spec["model"]), training=True)
+    x, y = map(jnp.asarray, data(spec))
+
+    def cross_entropy(logits):
+        return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], 1))
+
+    def plain(weights):
+        return cross_entropy(net(weights, x))
+
+    def lipschitz(weights):
+        def picked(image):
+            logits = net(weights, image)
+            return jnp.sum(jnp.take_along_axis(logits, y[:, None], 1)), logits
+        slope, logits = jax.grad(picked, has_aux=True)(x)
+        return cross_entropy(logits) + PSI * jnp.mean(slope ** 2)
+
+    loss = {"train-step": plain, "train-lipschitz-step": lipschitz}[spec["task"]]
+    step = jax.jit(jax.grad(loss))
+    return lambda: np.asarray(jax.block_until_ready(step(weights))[0])
+
+
 def torchattacks_pgd(spec):
     torch, net, x, y = torch_setup(spec, False)
     import torchattacks
@@ -147,14 +233,18 @@ def jax_peer(spec):
 
 
 ALL = ("forward", "gradient", "pgd-linf")
+STEPS = ("train-step", "train-lipschitz-step")
 PEERS = {  # name: (tasks, maker, distribution)
     "onnxruntime": (("forward",), onnxruntime_forward, "onnxruntime"),
     "openvino f32": (("forward",), openvino_forward, "openvino"),
+    "ncnn": (("forward",), ncnn_forward, "ncnn"),
     "torch eager": (ALL, torch_peer(False), "torch"),
     "torch.compile": (ALL, torch_peer(True), "torch"),
     "torchattacks": (("pgd-linf",), torchattacks_pgd, "torchattacks"),
     "foolbox": (("pgd-linf",), foolbox_pgd, "foolbox"),
     "jax": (ALL, jax_peer, "jax"),
+    "torch step": (STEPS, torch_step, "torch"),
+    "jax step": (STEPS, jax_step, "jax"),
 }
 
 
@@ -218,7 +308,7 @@ def busy_seconds(cpus):
 class Contender:
     def __init__(self, name, command, cpus, env):
         self.name, self.seconds, self.error = name, [], None
-        self.cpus, self.wall, self.others = cpus, 0.0, 0.0
+        self.cpus, self.wall, self.others, self.memory = cpus, 0.0, 0.0, 0
         self.log = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
@@ -247,11 +337,17 @@ class Contender:
         self.seconds.append(float(self.process.stdout.readline()))
         self.pause(signal.SIGSTOP)
         self.wall += (time.monotonic() - start) * len(self.cpus)
+        self.memory = self.peak_memory()
         self.others += busy_seconds(self.cpus) - busy - (self.cpu_seconds() - own)
 
     def cpu_seconds(self):
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+    def peak_memory(self):
+        """Bytes, compiling included."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) << 10
 
     def disturbed(self):
         """The share of its CPUs that others took during its calls."""
@@ -273,7 +369,10 @@ def relative(a, b):
 
 
 def adjoint_result(args, task, folder, x_file, y_file):
-    """What the project's own command says of the same images."""
+    """What the project's own command says of the same images. No command prints the gradients of
+    a step: tests/train compares them."""
+    if task in STEPS:
+        return None
     out = folder / "adjoint.npy"
     command = {"forward": ["run"], "gradient": ["gradient"],
                "pgd-linf": ["attack", "--no-random-start", "--steps", str(args.steps)]}[task]
@@ -290,10 +389,11 @@ def measure(args, task, threads, folder):
     if threads == 1:
         env["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
     contenders, rows = [], []
-    slots = min(args.slots, args.n)
+    # A step of training takes its whole batch as one sample.
+    slots, calls = (args.n, 1) if task in STEPS else (min(args.slots, args.n), args.n)
     contenders.append(Contender("adjoint", [
         args.adjoint, "bench", str(folder / "model.onnx"), "--serve", "--entry", task, "--batch",
-        str(slots), "--threads", str(threads), "--n", str(args.n), "--steps", str(args.steps)],
+        str(slots), "--threads", str(threads), "--n", str(calls), "--steps", str(args.steps)],
         cpus, env))
     for name, (tasks, _, dist) in PEERS.items():
         if task not in tasks or (args.peers and name not in args.peers.split(",")):
@@ -301,7 +401,7 @@ def measure(args, task, threads, folder):
         if importlib.util.find_spec(dist) is None:
             rows.append({"peer": name, "error": "not installed"})
             continue
-        spec = {"peer": name, "task": task, "threads": threads, "steps": args.steps,
+        spec = {"peer": name, "task": task, "threads": threads, "steps": args.steps, "n": args.n,
                 "model": str(folder / "model.onnx"), "data": str(folder / "data.npz"),
                 "result": str(folder / f"{name.replace(' ', '-')}.npy")}
         contenders.append(Contender(name, [sys.executable, __file__, "--worker",
@@ -330,8 +430,8 @@ def row_of(c, own, args, task, folder, reference):
     low, median, high = (float(q) for q in np.quantile(c.seconds, [0.25, 0.5, 0.75]))
     row = {"peer": c.name, "seconds": median, "quartiles": [low, high], "rate": units / median,
            "ratio": statistics.median(t / o for t, o in zip(c.seconds, own.seconds)),
-           "others": c.disturbed()}
-    if c is not own:
+           "others": c.disturbed(), "memory": c.memory}
+    if c is not own and reference is not None:
         row["difference"] = relative(np.load(folder / f"{c.name.replace(' ', '-')}.npy"), reference)
     return row
 
@@ -354,11 +454,11 @@ def cpu_name():
 
 
 def table(rows):
-    lines = ["| | images/s | ms a call | quartiles | Adjoint is faster by | difference |",
-             "|---|---|---|---|---|---|"]
+    lines = ["| | images/s | ms a call | quartiles | Adjoint is faster by | difference | memory, MB |",
+             "|---|---|---|---|---|---|---|"]
     for r in rows:
         if "error" in r:
-            lines.append(f"| {r['peer']} | {r['error']} | | | | |")
+            lines.append(f"| {r['peer']} | {r['error']} | | | | | |")
             continue
         low, high = r["quartiles"]
         own = r["peer"] == "adjoint"
@@ -368,7 +468,8 @@ def table(rows):
         diff = "" if r.get("difference") is None else f"{r['difference']:.1e}"
         lines.append(f"| {name} | {r['rate']:.0f} | {1e3 * r['seconds']:.2f} | "
                      f"{1e3 * low:.2f} to {1e3 * high:.2f} | "
-                     f"{'' if own else format(r['ratio'], '.2f') + ' times'} | {diff} |")
+                     f"{'' if own else format(r['ratio'], '.2f') + ' times'} | {diff} | "
+                     f"{r['memory'] / 1e6:.0f} |")
     return "\n".join(lines)
 
 
