@@ -53,6 +53,11 @@ typedef struct AdjOptions {
                           result of its kernel, next to 5e-7 or so of a direct sum; 0: any */
     bool generic;      /* no claims: every kernel by the generic lowering */
     bool trace;        /* call env->trace after every kernel */
+    /* Lines that say how convolutions are run (docs/targets.md), and what messages call their
+     * file; NULL: none. They go before those that come with the compiler, which no_measured leaves
+     * out. */
+    const char *schedule, *schedule_name;
+    bool no_measured;
     /* Preprocessing in front of the model: its input = (pixel * scale - mean) / std a channel. */
     int nmean, nstd;
     double mean[4], std[4], scale; /* scale 0: 1 */
@@ -156,6 +161,12 @@ typedef struct AdjPacked {
 } AdjPacked;
 enum { ADJ_PACKED_ROWS = 32 };
 int adj_packed(AdjCompiled *, AdjPacked row[ADJ_PACKED_ROWS], AdjError *);
+/* The schedule that was used, as lines that AdjOptions.schedule takes: one for each convolution
+ * that was compiled for each CPU. On the heap; NULL: error. */
+char *adj_schedule(AdjCompiled *, AdjError *);
+/* What to say of lines of AdjOptions.schedule that are for none of its layers, a line each, "" if
+ * all are used. On the heap. */
+char *adj_schedule_unused(AdjCompiled *, AdjError *);
 /* Seconds spent in import, passes, lowering, code generation. */
 typedef struct AdjTimes {
     double import, passes, lower, emit;

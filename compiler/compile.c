@@ -314,18 +314,25 @@ static void copy_options(AdjCompiled *c, const AdjOptions *o)
     c->opt.target = keep(a, o->target);
     c->opt.cpu = keep(a, o->cpu);
     c->opt.print_after = keep(a, o->print_after);
+    c->opt.schedule = keep(a, o->schedule);
+    c->opt.schedule_name = keep(a, o->schedule_name ? o->schedule_name : "schedule");
     c->opt.prefix = o->prefix ? keep(a, o->prefix) : o->model ? default_prefix(a, o->model) : "";
     if (!o->batch) c->opt.batch = DEFAULT_BATCH;
 }
 
-/* A fault found behind the importer is the file's too, unless it is an option's. */
-static void name_model(const char *model, AdjError *e)
+static bool names(const AdjError *e, const char *file)
+{
+    size_t n = strlen(file);
+    return !strncmp(e->msg, file, n) && e->msg[n] == ':';
+}
+
+/* A fault found behind the importer is the file's too, unless it is an option's or a schedule's. */
+static void name_model(const AdjOptions *o, AdjError *e)
 {
     char msg[sizeof e->msg];
-    size_t n = strlen(model);
-    if (!strncmp(e->msg, "--", 2) || (!strncmp(e->msg, model, n) && e->msg[n] == ':')) return;
+    if (!strncmp(e->msg, "--", 2) || names(e, o->model) || names(e, o->schedule_name)) return;
     memcpy(msg, e->msg, sizeof msg);
-    snprintf(e->msg, sizeof e->msg, "%.400s: %.600s", model, msg);
+    snprintf(e->msg, sizeof e->msg, "%.400s: %.600s", o->model, msg);
 }
 
 typedef struct Begin {
@@ -357,7 +364,7 @@ AdjCompiled *adj_compile(const AdjOptions *o, AdjError *e)
     AdjCompiled *c = b.c;
     if (guarded_call(check_options, c, e)) {
         if (guarded_call(compile, c, e)) return c;
-        if (e) name_model(c->opt.model, e);
+        if (e) name_model(&c->opt, e);
     }
     adj_compiled_free(c);
     return NULL;

@@ -31,6 +31,7 @@ struct AdjCompiled {
     int nspec;
     ProgramSpec spec[MAX_ENTRIES];
     Module *module;
+    Schedule schedule; /* lines that bids obey */
     AdjTimes times;
     Str stages; /* names that --print-after could have had */
     bool printed;
@@ -45,6 +46,9 @@ double wall_seconds(void);
 void variants_open(AdjCompiled *);
 void variants_join(AdjCompiled *);
 Bytes variants_emit(const AdjCompiled *, EmitKind, int64_t *stack);
+/* schedules.c: the options' lines and the measured ones, checked; then the lines in use. */
+void schedules_open(AdjCompiled *);
+void schedules_used(const AdjCompiled *, Str *);
 uint64_t model_hash(const AdjCompiled *);     /* structure.c; after the lowering */
 const Bytes *compiled_object(AdjCompiled *);  /* err()s on failure */
 int64_t compiled_object_bytes(AdjCompiled *); /* of the file: with the blob, if embedded */

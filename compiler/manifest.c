@@ -201,6 +201,18 @@ static json_t *packed_json(AdjCompiled *c)
     return a;
 }
 
+static json_t *schedule_json(AdjCompiled *c)
+{
+    Str s = {0};
+    str_put(&s, "");
+    schedules_used(c, &s);
+    json_t *a = json_array();
+    for (char *line = s.s, *end; (end = strchr(line, '\n')); line = end + 1)
+        json_array_append_new(a, json_stringn(line, (size_t)(end - line)));
+    str_free(&s);
+    return a;
+}
+
 char *manifest_text(AdjCompiled *c, bool with_graph)
 {
     const Module *m = c->module;
@@ -212,6 +224,7 @@ char *manifest_text(AdjCompiled *c, bool with_graph)
                           "weights_embedded", m->embed, "weights_bytes", (json_int_t)m->const_bytes,
                           "object_bytes", (json_int_t)(code ? compiled_object_bytes(c) : 0),
                           "kernels", m->nkernel);
+    json_object_set_new(j, "schedule", schedule_json(c));
     json_object_set_new(j, "packed", packed_json(c));
     if (code) json_object_set_new(j, "imports", imports_json(c->arena, code));
     if (!m->embed) json_object_set_new(j, "options", options_json(c));

@@ -54,6 +54,19 @@ static bool is_set(const json_t *j, const char *key)
     return json_is_true(json_object_get(j, key));
 }
 
+/* The lines that decided: the new weights are packed as they say. */
+static char *schedule_of(const json_t *manifest)
+{
+    const json_t *lines = json_object_get(manifest, "schedule");
+    Str s = {0};
+    str_put(&s, "");
+    for (size_t i = 0; i < json_array_size(lines); i++) {
+        const char *line = json_string_value(json_array_get(lines, i));
+        str_fmt(&s, "%s\n", line ? line : "");
+    }
+    return s.s;
+}
+
 static void take_options(const json_t *manifest, AdjOptions *o)
 {
     const json_t *j = json_object_get(manifest, "options");
@@ -74,6 +87,9 @@ static void take_options(const json_t *manifest, AdjOptions *o)
     o->nstd = take_numbers(json_object_get(j, "std"), o->std);
     take_numbers(json_object_get(j, "scale"), &o->scale);
     take_numbers(json_object_get(j, "max_error"), &o->max_error);
+    o->schedule = schedule_of(manifest);
+    o->schedule_name = "the manifest's schedule";
+    o->no_measured = true;
     o->weights_file = true;
 }
 
@@ -151,6 +167,7 @@ bool adj_pack(const char *manifest, const char *model, const char *out, AdjError
     if (ok) p.c = adj_compile(&o, e);
     ok = p.c && guarded_call(write_weights, &p, e);
     adj_compiled_free(p.c);
+    free((char *)(uintptr_t)o.schedule);
     json_decref(p.manifest);
     return ok;
 }

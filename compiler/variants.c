@@ -13,6 +13,7 @@ static const Target *find_target(AdjCompiled *c, const char *cpu)
     Target *t = arena_dup(c->arena, target_find(c->arena, c->opt.target, cpu), sizeof *t);
     t->winograd = !c->opt.no_winograd;
     t->max_error = c->opt.max_error;
+    t->schedule = &c->schedule;
     if (c->opt.generic) t->offer = NULL;
     return t;
 }
@@ -49,6 +50,7 @@ void variants_open(AdjCompiled *c)
     for (char *cpu; (cpu = strsep(&rest, ","));)
         if (*cpu) add_variant(c, cpu);
     if (!c->nvariant) err("--cpu", "names no CPU");
+    schedules_open(c);
     c->target = c->variant[chosen(c)].target;
 }
 

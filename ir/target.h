@@ -5,6 +5,7 @@
 #define ADJ_IR_TARGET_H
 
 #include "kernel.h"
+#include "schedule.h"
 
 typedef struct Target {
     const char *name; /* "x86-64", "nvptx64" */
@@ -17,8 +18,9 @@ typedef struct Target {
     int64_t l1, l2; /* bytes a core */
     /* Bids for a contraction; false: generic lowering. */
     bool (*offer)(const struct Target *, const Contract *, Offer *);
-    bool winograd;    /* offers may use it */
-    double max_error; /* of an offer, in units of the largest result; 0: any */
+    bool winograd;            /* offers may use it */
+    double max_error;         /* of an offer, in units of the largest result; 0: any */
+    const Schedule *schedule; /* lines that bids obey; NULL: none */
     /* Transforms the weights of an offer with packed_bytes, at compile time. dense: row-major. */
     void (*pack)(const struct Target *, const Contract *, const Offer *, const void *dense,
                  void *packed);

@@ -27,8 +27,22 @@ static const CpuRow ptx_rows[] = {
 
 /* ---- bids ---- */
 
+/* A schedule's line decides; one that comes with the compiler may not fit all options. */
+static bool offer_by_line(const Target *t, const Contract *c, Offer *o)
+{
+    char why[PLAN_WHY];
+    ScheduleLine *line = t->schedule ? schedule_find(t->schedule, t->cpu, c) : NULL;
+    if (!line) return false;
+    line->asked = true;
+    if (plan_offer(t, c, line->plan, o, why)) return true;
+    if (line->where) err(line->where, "%s", why);
+    *o = (Offer){.claim = -1};
+    return false;
+}
+
 static bool offer_cpu(const Target *t, const Contract *c, Offer *o)
 {
+    if (offer_by_line(t, c, o)) return o->claim >= 0;
     for (int i = 0; i < cpu_nclaims; i++) {
         if (cpu_claims[i].offer(t, c, o)) {
             o->claim = i;
@@ -162,6 +176,14 @@ static const CpuRow *native_row(Arena *a, const Family *f)
         if (r->any) best = r;
     }
     return best;
+}
+
+bool target_cpu_known(const char *name)
+{
+    for (int i = 0; i < COUNT(families); i++)
+        for (int k = 0; k < families[i].nrow; k++)
+            if (!strcmp(families[i].row[k].name, name)) return true;
+    return false;
 }
 
 static const CpuRow *named_row(const Family *f, const char *name)

@@ -39,6 +39,26 @@ Bytes target_emit_variants(const Variant *, int n, EmitKind, int64_t *stack);
 /* Offer.claim by name: "winograd"; "generic" for -1. */
 const char *target_claim_name(int claim);
 
+/* ---- plans: what a line of a schedule says behind its colon ---- */
+
+/* The plan of an offer, "winograd tile=8x2 block=24 unroll=4"; "generic" if claim is -1. */
+void target_plan_text(Str *, const Offer *);
+/* err()s, naming the line, unless the target can run the line's contraction by its plan. */
+void target_check_line(const Target *, const ScheduleLine *);
+bool target_cpu_known(const char *name);
+/* Lines that come with the compiler: measured, by CPU row. */
+extern const char target_schedules[];
+
+typedef struct TargetPlan {
+    const char *text;
+    double cost; /* estimated cycles */
+} TargetPlan;
+/* Plans that differ from `plan` in one field, others following from it where they must; `bits`:
+ * also those that compute other bits, the other claims' own among them. Least cost first; the
+ * count. */
+int target_plans_near(Arena *, const Target *, const Contract *, const char *plan, bool bits,
+                      const TargetPlan **out);
+
 /* This machine runs the target's code; entries ask the same. */
 bool target_runs_here(const Target *);
 

@@ -2,6 +2,7 @@
 /* adjoint compile: an artefact on disk. */
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -10,6 +11,7 @@
 #include "tools/numbers.h"
 #include "tools/options.h"
 #include "tools/say.h"
+#include "tools/sched_file.h"
 
 static struct {
     char *out, *emit;
@@ -21,7 +23,7 @@ static struct poptOption table[] = {
     {"emit", 0, POPT_ARG_STRING, &given.emit, 0,
      "obj (default), lib, so, asm, llvm, ir, kernels or ptx", "KIND"},
     {"verbose", 'v', POPT_ARG_NONE, &given.verbose, 0,
-     "say where the time and the bytes of the weights went", NULL},
+     "say how convolutions are run, and where the time and the bytes of the weights went", NULL},
     EOT_OPTION,
     ARTEFACT_OPTIONS,
     MODEL_OPTIONS,
@@ -99,13 +101,22 @@ static void print_packed(AdjCompiled *c)
                (long long)row[i].bytes);
 }
 
+static void print_schedule(AdjCompiled *c)
+{
+    char *lines = adj_schedule(c, NULL);
+    fputs(lines ? lines : "", stdout);
+    free(lines);
+}
+
 static int compile(const AdjOptions *o, int emit)
 {
     AdjError e;
     AdjCompiled *c = adj_compile(o, &e);
     if (!c) return fail_input("%s", e.msg);
+    sched_warn_unused(c);
     int status = write_files(c, emit);
     if (!status && given.verbose) {
+        print_schedule(c);
         print_packed(c);
         print_times(c);
     }

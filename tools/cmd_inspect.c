@@ -10,12 +10,15 @@
 #include "tools/commands.h"
 #include "tools/options.h"
 #include "tools/say.h"
+#include "tools/sched_file.h"
 
-static int as_json, as_dot;
+static int as_json, as_dot, as_sched;
 
 static struct poptOption table[] = {
     {"json", 0, POPT_ARG_NONE, &as_json, 0, "print JSON", NULL},
     {"dot", 0, POPT_ARG_NONE, &as_dot, 0, "print the model's ONNX nodes as a Graphviz graph", NULL},
+    {"print-sched", 0, POPT_ARG_NONE, &as_sched, 0,
+     "print how convolutions are run, one line each, as --sched reads it", NULL},
     ARTEFACT_OPTIONS,
     MODEL_OPTIONS,
     POPT_TABLEEND};
@@ -57,6 +60,12 @@ static void scalar_text(char *out, size_t size, const json_t *v)
         snprintf(out, size, "%s", json_is_true(v) ? "yes" : json_is_false(v) ? "no" : "-");
 }
 
+/* Text of several words has a line to itself. */
+static bool is_line(const json_t *v)
+{
+    return json_is_string(v) && strchr(json_string_value(v), ' ');
+}
+
 /* A scalar, or a list of scalars as [a,b,c]; false for what needs more room. */
 static bool cell_text(char *out, size_t size, const json_t *v)
 {
@@ -69,7 +78,7 @@ static bool cell_text(char *out, size_t size, const json_t *v)
     if (!json_is_array(v)) return false;
     json_array_foreach(v, i, item)
     {
-        if (!is_flat(item)) return false;
+        if (!is_flat(item) || is_line(item)) return false;
         if (i && n + 1 < size) out[n++] = ',';
         if (n < size) scalar_text(out + n, size - n, item);
         n += strlen(out + n);
@@ -174,13 +183,17 @@ static void print_value(const char *path, json_t *v)
         print_rows(v);
     else if (json_is_object(v))
         print_object(path, v);
+    else
+        json_array_foreach(v, i, item) if (json_is_string(item)) puts(json_string_value(item));
 }
 
 /* ---- the command ---- */
 
 static int print_text(const char *text)
 {
-    if (puts(text) >= 0 && !fflush(stdout)) return 0;
+    size_t n = strlen(text);
+    bool whole = !n || text[n - 1] == '\n'; /* no empty line behind it */
+    if (fputs(text, stdout) >= 0 && (whole || putchar('\n') >= 0) && !fflush(stdout)) return 0;
     return fail_input("standard output: cannot be written");
 }
 
@@ -194,6 +207,13 @@ static int print_facts(const char *text)
     return 0;
 }
 
+static char *facts_of(AdjCompiled *c, AdjError *error)
+{
+    char *lines = as_sched ? adj_schedule(c, error) : NULL;
+    if (as_sched) return lines;
+    return as_dot ? adj_inspect_dot(c, error) : adj_inspect_json(c, error);
+}
+
 int cmd_inspect(int argc, const char **argv)
 {
     const char *model;
@@ -202,13 +222,15 @@ int cmd_inspect(int argc, const char **argv)
     int e;
     if ((e = options_parse(&syntax, argc, argv, &model)) || (e = options_model(model, &o)))
         return e;
-    if (as_json && as_dot) return fail_usage("--dot: not together with --json");
+    if (as_json + as_dot + as_sched > 1)
+        return fail_usage("--json, --dot, --print-sched: one of them");
     AdjCompiled *c = adj_compile(&o, &error);
-    char *text = !c ? NULL : as_dot ? adj_inspect_dot(c, &error) : adj_inspect_json(c, &error);
+    if (c) sched_warn_unused(c);
+    char *text = c ? facts_of(c, &error) : NULL;
     if (!text)
         e = fail_input("%s", error.msg);
     else
-        e = as_json || as_dot ? print_text(text) : print_facts(text);
+        e = as_json || as_dot || as_sched ? print_text(text) : print_facts(text);
     free(text);
     adj_compiled_free(c);
     return e;

@@ -14,6 +14,7 @@
 #include "runtime/load.h"
 #include "tools/progress.h"
 #include "tools/say.h"
+#include "tools/sched_file.h"
 
 /* ---- opening ---- */
 
@@ -24,6 +25,7 @@ static int compile(Harness *h, const AdjOptions *o)
     h->path = o->model;
     h->compiled = adj_compile(o, &e);
     if (!h->compiled) return fail_input("%s", e.msg);
+    sched_warn_unused(h->compiled);
     h->model = adj_load_here(h->compiled, &e);
     if (!h->model) return fail_input("%s", e.msg);
     h->compile_seconds = seconds_now() - start;

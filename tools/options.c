@@ -12,12 +12,13 @@
 #include "tools/numbers.h"
 #include "tools/ranks.h"
 #include "tools/say.h"
+#include "tools/sched_file.h"
 
 /* ---- tables ---- */
 
 static struct {
     char *batch, *cpu, *precision, *weights, *mean, *std, *scale, *layout, *print_after, *dim,
-        *winograd, *max_error;
+        *winograd, *max_error, *sched;
     char **consts, **inputs;
     char *preset;
     int generic;
@@ -63,6 +64,11 @@ struct poptOption model_table[] = {
          "leave out forms of Winograd that err by more, in units of a kernel's largest result: "
          "F(4,3) 3e-6, F(2,3) 1e-6 (default: all are allowed)",
          "E"),
+    TEXT(
+        "sched", sched,
+        "how convolutions are run, as lines that `tune` or `inspect --print-sched` wrote; none: by "
+        "the heuristic alone (default: lines measured before, else the heuristic)",
+        "FILE"),
     {"generic", 0, POPT_ARG_NONE, &given.generic, 0,
      "no hand-tuned kernels: everything by the generic lowering (slow; for comparison)", NULL},
     TEXT("print-after", print_after, "print the graph after this stage to standard error", "STAGE"),
@@ -324,7 +330,7 @@ int options_model(const char *model, AdjOptions *o)
                       .print_after = given.print_after};
     if ((e = options_entries(given.entry)) || (e = check_prefix(given.prefix)) ||
         (e = check_layer(given.layer, given.entry)) || (e = take_batch(o)) || (e = take_words(o)) ||
-        (e = take_consts(o)) || (e = take_eot(o)))
+        (e = take_consts(o)) || (e = take_eot(o)) || (e = sched_take(given.sched, o)))
         return e;
     return take_preprocessing(o);
 }

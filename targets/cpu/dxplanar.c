@@ -116,6 +116,16 @@ bool dxplanar_offer(const Target *t, const Contract *c, Offer *o)
     return true;
 }
 
+/* Its tile follows from the shape: a schedule can but name it. */
+const PlanField dxplanar_fields[] = {{.name = NULL}};
+
+bool dxplanar_fit(const Target *t, const Contract *c, Offer *o, char *why)
+{
+    if (dxplanar_offer(t, c, o)) return true;
+    snprintf(why, PLAN_WHY, "dxplanar wants a conv_dx with few channels of results");
+    return false;
+}
+
 /* ---- what the emitter knows ---- */
 typedef struct Emit {
     Walk *w;

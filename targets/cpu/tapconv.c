@@ -41,27 +41,62 @@ static Layout weight_layout(const TapShape *s, int lanes, int64_t c)
     return l;
 }
 
+static void tap_bid(const Target *t, const Contract *c, const TapShape *s, const TapPlan *p,
+                    Offer *o)
+{
+    int lanes = target_lanes(t, c->dtype);
+    int64_t low[2], high[2];
+    tap_halo(s, low, high);
+    Type data = tap_data(c, s), result = tap_result(c, s);
+    bool planar = s->data_ch < lanes;
+    o->in = planar ? layout_halo(data, low, high) : layout_blocked(data, lanes, low, high);
+    o->out = layout_blocked(result, lanes, NULL, NULL);
+    o->w = weight_layout(s, lanes, p->c);
+    o->vec_dim = 1;
+    o->lanes = lanes;
+    o->number[N_TILE_ROWS] = p->th;
+    o->number[N_TILE_COLS] = p->tw;
+    o->number[N_BLOCKS] = p->c;
+    o->number[N_UNROLL] = p->unroll;
+    o->number[N_BY_GROUP] = p->by_group;
+    o->cost = p->cost;
+}
+
+static TapPlan plan_of(const int64_t *number)
+{
+    return (TapPlan){.th = number[N_TILE_ROWS],
+                     .tw = number[N_TILE_COLS],
+                     .c = number[N_BLOCKS],
+                     .unroll = number[N_UNROLL],
+                     .by_group = number[N_BY_GROUP]};
+}
+
 bool tapconv_offer(const Target *t, const Contract *c, Offer *o)
 {
     TapShape s;
     TapPlan p;
     if (!tap_shape(c, &s) || !tap_fits(t, c, &s) || !tap_plan(t, c, &s, &p)) return false;
-    int lanes = target_lanes(t, c->dtype);
-    int64_t low[2], high[2];
-    tap_halo(&s, low, high);
-    Type data = tap_data(c, &s), result = tap_result(c, &s);
-    bool planar = s.data_ch < lanes;
-    o->in = planar ? layout_halo(data, low, high) : layout_blocked(data, lanes, low, high);
-    o->out = layout_blocked(result, lanes, NULL, NULL);
-    o->w = weight_layout(&s, lanes, p.c);
-    o->vec_dim = 1;
-    o->lanes = lanes;
-    o->number[N_TILE_ROWS] = p.th;
-    o->number[N_TILE_COLS] = p.tw;
-    o->number[N_BLOCKS] = p.c;
-    o->number[N_UNROLL] = p.unroll;
-    o->number[N_BY_GROUP] = p.by_group;
-    o->cost = p.cost;
+    tap_bid(t, c, &s, &p, o);
+    return true;
+}
+
+const PlanField tapconv_fields[] = {{.name = "tile", N_TILE_ROWS, 3, 32},
+                                    {.name = "unroll", N_UNROLL, 1, 8},
+                                    {.name = "order", N_BY_GROUP, 1, 1, "AB"},
+                                    {.name = NULL}};
+
+bool tapconv_fit(const Target *t, const Contract *c, Offer *o, char *why)
+{
+    TapShape s;
+    TapPlan p = plan_of(o->number);
+    if (!tap_shape(c, &s) || !tap_fits(t, c, &s)) {
+        snprintf(why, PLAN_WHY,
+                 "tapconv wants one group, whole vectors of results, and data that "
+                 "fills vectors or has fewer channels than one");
+        return false;
+    }
+    if (!tap_plan_fit(t, c, &s, &p, why)) return false;
+    tap_bid(t, c, &s, &p, o);
     return true;
 }
 
@@ -112,14 +147,9 @@ static void read_weight_layout(Emit *e)
 static Emit read_kernel(Walk *w)
 {
     const Kernel *k = w->k;
-    const int64_t *number = k->offer.number;
     Emit e = {.w = w, .lanes = k->offer.lanes};
     check(tap_shape(&k->contract, &e.s) && k->data_param >= 0 && k->weight_param >= 0);
-    e.p = (TapPlan){.th = number[N_TILE_ROWS],
-                    .tw = number[N_TILE_COLS],
-                    .c = number[N_BLOCKS],
-                    .unroll = number[N_UNROLL],
-                    .by_group = number[N_BY_GROUP]};
+    e.p = plan_of(k->offer.number);
     claim_axes(k, e.axis);
     check(w->lanes == e.lanes);
     e.elem = walk_type(w, k->contract.dtype);

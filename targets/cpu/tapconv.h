@@ -8,10 +8,14 @@
 
 /* conv and conv_dx whose result channels fill vectors; data blocked, or planar and few channels. */
 bool tapconv_offer(const Target *, const Contract *, Offer *);
+bool tapconv_fit(const Target *, const Contract *, Offer *, char *why);
+extern const PlanField tapconv_fields[];
 void tapconv_emit(Walk *);
 
 /* conv_dx with fewer result channels than a vector has lanes: the first layer's. */
 bool dxplanar_offer(const Target *, const Contract *, Offer *);
+bool dxplanar_fit(const Target *, const Contract *, Offer *, char *why);
+extern const PlanField dxplanar_fields[];
 void dxplanar_emit(Walk *);
 
 #endif

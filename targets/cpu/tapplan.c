@@ -5,6 +5,10 @@
  * block let LLVM's scheduler hoist loads until it spills, which costs half the speed. */
 #include "tapplan.h"
 
+#include <stdio.h>
+
+#include "targets/llvm/walk.h"
+
 enum { CALL_CYCLES = 40, MOST_BLOCKS = 8, MOST_STEPS = 4 };
 
 Cut cut_evenly(int64_t length, int64_t most)
@@ -92,23 +96,92 @@ static double mean_steps(const TapShape *s)
     return taps * (double)s->data_ch / (double)(tap_classes(s, 0) * tap_classes(s, 1));
 }
 
+static Model model(const Target *t, const TapShape *s)
+{
+    TapAxis y = tap_axis(s, 0, 0), x = tap_axis(s, 1, 0);
+    return (Model){.target = t, .steps = mean_steps(s), .rows = y.points, .cols = x.points};
+}
+
+static void set_panel(Model *m, int64_t c)
+{
+    m->far = m->steps * m->target->vec_bytes * (double)c > (double)m->target->l1 / 2;
+}
+
+/* Groups outside, so that each panel of weights is read once a batch. */
+static bool by_group(const Target *t, const Contract *c)
+{
+    double weights = (double)(c->ic * c->oc * c->kh * c->kw) * dtype_bytes(c->dtype);
+    return c->batch > 1 && weights > (double)t->l2 / 2;
+}
+
+static int64_t block_steps(const TapShape *s, int lanes)
+{
+    return s->data_ch < lanes ? s->data_ch : lanes;
+}
+
 bool tap_plan(const Target *t, const Contract *c, const TapShape *s, TapPlan *plan)
 {
     int lanes = target_lanes(t, c->dtype);
     int64_t blocks = s->result_ch / lanes;
-    TapAxis y = tap_axis(s, 0, 0), x = tap_axis(s, 1, 0);
-    Model m = {.target = t, .steps = mean_steps(s), .rows = y.points, .cols = x.points};
-    double panel = m.steps * t->vec_bytes;
+    Model m = model(t, s);
     TapPlan best = {0};
     for (int64_t n = 1; n <= MOST_BLOCKS; n++) {
-        m.far = panel * (double)n > (double)t->l1 / 2;
+        set_panel(&m, n);
         if (blocks % n == 0) consider_blocks(&m, n, blocks / n, &best);
     }
     if (!best.c) return false;
     best.cost *= (double)(c->batch * tap_classes(s, 0) * tap_classes(s, 1));
-    best.unroll = tap_unroll(s->data_ch < lanes ? s->data_ch : lanes);
-    double weights = (double)(c->ic * c->oc * c->kh * c->kw) * dtype_bytes(c->dtype);
-    best.by_group = c->batch > 1 && weights > (double)t->l2 / 2;
+    best.unroll = tap_unroll(block_steps(s, lanes));
+    best.by_group = by_group(t, c);
     *plan = best;
+    return true;
+}
+
+/* ---- plans of schedules ---- */
+
+/* Cut evenly, tiles of `size` are no smaller than they may be. */
+static bool is_cut(int64_t length, int64_t size)
+{
+    if (size < 1 || size > length) return false;
+    int64_t pieces = (length + size - 1) / size;
+    return (length + pieces - 1) / pieces == size;
+}
+
+static bool known_tile(const Model *m, int64_t blocks, const TapPlan *p, char *why)
+{
+    int64_t room = tap_registers(m->target, p->c + 1), sums = p->th * p->tw * p->c;
+    if (p->c < 1 || blocks % p->c != 0)
+        snprintf(why, PLAN_WHY, "%lld blocks of channels do not divide the %lld there are",
+                 (long long)p->c, (long long)blocks);
+    else if (!is_cut(m->rows, p->th) || !is_cut(m->cols, p->tw))
+        snprintf(why, PLAN_WHY, "%lldx%lld results cut evenly do not make tiles of %lldx%lld",
+                 (long long)m->rows, (long long)m->cols, (long long)p->th, (long long)p->tw);
+    else if (sums > room)
+        snprintf(why, PLAN_WHY, "a tile of %lldx%lldx%lld wants %lld registers for sums, of %lld",
+                 (long long)p->th, (long long)p->tw, (long long)p->c, (long long)sums,
+                 (long long)room);
+    else
+        return true;
+    return false;
+}
+
+bool tap_plan_fit(const Target *t, const Contract *c, const TapShape *s, TapPlan *p, char *why)
+{
+    int lanes = target_lanes(t, c->dtype);
+    int64_t blocks = s->result_ch / lanes, steps = block_steps(s, lanes);
+    Model m = model(t, s);
+    TapPlan own;
+    if (p->th < 0 && tap_plan(t, c, s, &own)) p->th = own.th, p->tw = own.tw, p->c = own.c;
+    if (!known_tile(&m, blocks, p, why)) return false;
+    if (p->unroll < 0) p->unroll = tap_unroll(steps);
+    if (p->by_group < 0) p->by_group = by_group(t, c);
+    if (p->unroll < 1 || steps % p->unroll != 0) {
+        snprintf(why, PLAN_WHY, "unroll %lld does not divide the %lld channels of a block",
+                 (long long)p->unroll, (long long)steps);
+        return false;
+    }
+    set_panel(&m, p->c);
+    p->cost = group_cycles(&m, p->th, p->tw, p->c) * (double)(blocks / p->c);
+    p->cost *= (double)(c->batch * tap_classes(s, 0) * tap_classes(s, 1));
     return true;
 }

@@ -24,6 +24,9 @@ Cut cut_evenly(int64_t length, int64_t most);
 
 /* The least cost by a model of FMA and load rates; false: no tile fits the registers. */
 bool tap_plan(const Target *, const Contract *, const TapShape *, TapPlan *);
+/* Completes a plan of which some numbers are given, others below 0; false: why it cannot be (of
+ * PLAN_WHY characters). */
+bool tap_plan_fit(const Target *, const Contract *, const TapShape *, TapPlan *, char *why);
 /* Results wanted at once to hide the latency of multiply-adds. */
 enum { TAP_CHAINS = 8 };
 double tap_rate(const Target *); /* multiply-adds, and loads, a cycle */

@@ -43,6 +43,8 @@ enum { WINO_TILES, WINO_BLOCKS, WINO_BLOCK, WINO_UNROLL, WINO_FORM };
 
 /* Row of claims.c. */
 bool winograd_offer(const Target *, const Contract *, Offer *);
+bool winograd_fit(const Target *, const Contract *, Offer *, char *why);
+extern const PlanField winograd_fields[];
 void winograd_emit(Walk *);
 void winograd_pack(const Target *, const Contract *, const Offer *, const void *dense,
                    void *packed);
@@ -57,6 +59,9 @@ typedef struct WinoPlan {
 /* false: no tile fits, or direct convolution is better. The answer does not depend on the batch:
  * a sample's bits must not. */
 bool wino_plan(const Target *, const Contract *, const TapShape *, WinoPlan *, double *cost);
+/* Completes a plan of which some numbers are given, others below 0; false: why it cannot be. */
+bool wino_plan_fit(const Target *, const Contract *, const TapShape *, WinoPlan *, double *cost,
+                   char *why);
 /* Of a sample: rows, columns. */
 void wino_tiles(const TapShape *, int64_t out, int64_t tiles[2]);
 

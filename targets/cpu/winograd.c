@@ -12,6 +12,8 @@
  * tile of products may hold tiles that are not there, whose products nobody reads. */
 #include "winoemit.h"
 
+#include <stdio.h>
+
 #include "tapplan.h"
 
 enum { PLANE_PAD = 48 }; /* floats, lest all planes meet in one set */
@@ -52,28 +54,64 @@ static int64_t plane_of(int64_t channels, int64_t block)
     return channels * block + PLANE_PAD;
 }
 
+static void wino_bid(const Target *t, const Contract *c, const TapShape *s, const WinoPlan *p,
+                     Offer *o)
+{
+    const WinoForm *f = &wino_forms[p->form];
+    int64_t low[2], high[2];
+    wino_halo(s, f, low, high);
+    o->lanes = target_lanes(t, c->dtype);
+    o->vec_dim = 1;
+    o->in = layout_blocked(tap_data(c, s), o->lanes, low, high);
+    o->out = layout_blocked(tap_result(c, s), o->lanes, NULL, NULL);
+    o->w = layout_plain(type_of(c->dtype, 4, (int64_t[]){c->oc, c->ic, c->kh, c->kw}));
+    o->packed_bytes = wino_planes(f) * 4 * s->data_ch * s->result_ch;
+    o->scratch_bytes =
+        wino_planes(f) * 4 * (plane_of(s->data_ch, p->block) + plane_of(s->result_ch, p->block));
+    o->number[WINO_TILES] = p->t;
+    o->number[WINO_BLOCKS] = p->c;
+    o->number[WINO_BLOCK] = p->block;
+    o->number[WINO_UNROLL] = p->unroll;
+    o->number[WINO_FORM] = p->form;
+}
+
+static WinoPlan plan_of(const int64_t *number)
+{
+    return (WinoPlan){.t = number[WINO_TILES],
+                      .c = number[WINO_BLOCKS],
+                      .block = number[WINO_BLOCK],
+                      .unroll = number[WINO_UNROLL],
+                      .form = number[WINO_FORM]};
+}
+
 bool winograd_offer(const Target *t, const Contract *c, Offer *o)
 {
     TapShape s;
     WinoPlan p;
-    int64_t low[2], high[2];
     if (!tap_shape(c, &s) || !wino_fits(t, c, &s)) return false;
     if (!wino_plan(t, c, &s, &p, &o->cost)) return false;
-    const WinoForm *f = &wino_forms[p.form];
-    wino_halo(&s, f, low, high);
-    o->lanes = target_lanes(t, c->dtype);
-    o->vec_dim = 1;
-    o->in = layout_blocked(tap_data(c, &s), o->lanes, low, high);
-    o->out = layout_blocked(tap_result(c, &s), o->lanes, NULL, NULL);
-    o->w = layout_plain(type_of(c->dtype, 4, (int64_t[]){c->oc, c->ic, c->kh, c->kw}));
-    o->packed_bytes = wino_planes(f) * 4 * s.data_ch * s.result_ch;
-    o->scratch_bytes =
-        wino_planes(f) * 4 * (plane_of(s.data_ch, p.block) + plane_of(s.result_ch, p.block));
-    o->number[WINO_TILES] = p.t;
-    o->number[WINO_BLOCKS] = p.c;
-    o->number[WINO_BLOCK] = p.block;
-    o->number[WINO_UNROLL] = p.unroll;
-    o->number[WINO_FORM] = p.form;
+    wino_bid(t, c, &s, &p, o);
+    return true;
+}
+
+/* A letter of form for each row of wino_forms: the results along an axis. */
+const PlanField winograd_fields[] = {{.name = "form", WINO_FORM, 1, 1, "42", true},
+                                     {.name = "tile", WINO_TILES, 2, 32},
+                                     {.name = "block", WINO_BLOCK, 1, 128},
+                                     {.name = "unroll", WINO_UNROLL, 1, 8},
+                                     {.name = NULL}};
+
+bool winograd_fit(const Target *t, const Contract *c, Offer *o, char *why)
+{
+    TapShape s;
+    WinoPlan p = plan_of(o->number);
+    if (!tap_shape(c, &s) || !wino_fits(t, c, &s)) {
+        snprintf(why, PLAN_WHY, "winograd wants a 3x3 kernel, stride 1, f32, whole vectors%s",
+                 t->winograd ? "" : ", and not --winograd off");
+        return false;
+    }
+    if (!wino_plan_fit(t, c, &s, &p, &o->cost, why)) return false;
+    wino_bid(t, c, &s, &p, o);
     return true;
 }
 
@@ -94,15 +132,10 @@ static void read_data_layout(WinoEmit *e)
 static WinoEmit read_kernel(Walk *w)
 {
     const Kernel *k = w->k;
-    const int64_t *number = k->offer.number;
     WinoEmit e = {.w = w, .lanes = k->offer.lanes};
     check(tap_shape(&k->contract, &e.s) && k->data_param >= 0);
     check(k->scratch_param >= 0 && k->packed_param >= 0 && w->lanes == e.lanes);
-    e.p = (WinoPlan){.t = number[WINO_TILES],
-                     .c = number[WINO_BLOCKS],
-                     .block = number[WINO_BLOCK],
-                     .unroll = number[WINO_UNROLL],
-                     .form = number[WINO_FORM]};
+    e.p = plan_of(k->offer.number);
     e.f = &wino_forms[e.p.form];
     claim_axes(k, e.axis);
     wino_tiles(&e.s, e.f->out, e.tiles);

@@ -5,6 +5,8 @@
  * tiles, so few tiles and many channels leave it waiting for memory. */
 #include "wino.h"
 
+#include <stdio.h>
+
 #include "tapplan.h"
 
 enum { MOST_BLOCKS = 4, CALL_CYCLES = 20 };
@@ -66,11 +68,16 @@ static int64_t block_tiles(const Model *m, int64_t t)
     return block < most ? block : most;
 }
 
-static double cycles(const Model *m, int64_t t, int64_t c)
+static double block_cycles(const Model *m, int64_t t, int64_t c, int64_t block)
 {
-    double products = product_cycles(m, t, c), stream = stream_cycles(m, block_tiles(m, t));
+    double products = product_cycles(m, t, c), stream = stream_cycles(m, block);
     double most = products > stream ? products : stream;
     return most + (products + stream - most) / 8 + transform_cycles(m); /* never quite at once */
+}
+
+static double cycles(const Model *m, int64_t t, int64_t c)
+{
+    return block_cycles(m, t, c, block_tiles(m, t));
 }
 
 /* Tiles and blocks of least cost; 0: none fits. */
@@ -137,4 +144,64 @@ bool wino_plan(const Target *t, const Contract *c, const TapShape *s, WinoPlan *
     *cost = best_tile(&m, p);
     p->form = form;
     return *cost > 0;
+}
+
+/* ---- plans of schedules ---- */
+
+static bool known_tile(const Model *m, const WinoPlan *p, char *why)
+{
+    int64_t groups = m->s->result_ch / m->lanes, room = tap_registers(m->target, p->c + 1);
+    if (p->t < 1 || p->c < 1)
+        snprintf(why, PLAN_WHY, "a tile has at least 1 tile and 1 block");
+    else if (groups % p->c != 0)
+        snprintf(why, PLAN_WHY, "%lld blocks of channels do not divide the %lld there are",
+                 (long long)p->c, (long long)groups);
+    else if (p->t * p->c > room)
+        snprintf(why, PLAN_WHY, "a tile of %lldx%lld wants %lld registers for sums, of %lld",
+                 (long long)p->t, (long long)p->c, (long long)(p->t * p->c), (long long)room);
+    else
+        return true;
+    return false;
+}
+
+static bool known_block(const Model *m, const WinoPlan *p, char *why)
+{
+    int64_t most = (m->tiles + p->t - 1) / p->t * p->t;
+    if (p->block < 1 || p->block % p->t != 0 || p->block > most)
+        snprintf(why, PLAN_WHY, "a block of %lld is no multiple of %lld up to the %lld there are",
+                 (long long)p->block, (long long)p->t, (long long)most);
+    else if (p->unroll < 1 || m->lanes % p->unroll != 0)
+        snprintf(why, PLAN_WHY, "unroll %lld does not divide the %d channels of a block",
+                 (long long)p->unroll, m->lanes);
+    else
+        return true;
+    return false;
+}
+
+/* The form that is said, or the heuristic's. */
+static bool known_form(const Target *t, const Contract *c, const TapShape *s, WinoPlan *p,
+                       char *why)
+{
+    double cost;
+    if (p->form < 0) p->form = best_form(t, c, s, &cost);
+    if (p->form >= 0 && (t->max_error == 0 || wino_forms[p->form].error <= t->max_error))
+        return true;
+    snprintf(why, PLAN_WHY, "%s errs more than --max-error allows",
+             p->form < 0 ? "winograd" : wino_forms[p->form].name);
+    return false;
+}
+
+bool wino_plan_fit(const Target *t, const Contract *c, const TapShape *s, WinoPlan *p, double *cost,
+                   char *why)
+{
+    WinoPlan own;
+    if (!known_form(t, c, s, p, why)) return false;
+    Model m = model(t, c, s, c->batch, &wino_forms[p->form]);
+    if (p->t < 0 && best_tile(&m, &own) > 0) p->t = own.t, p->c = own.c;
+    if (!known_tile(&m, p, why)) return false;
+    if (p->block < 0) p->block = block_tiles(&m, p->t);
+    if (p->unroll < 0) p->unroll = tap_unroll(m.lanes);
+    if (!known_block(&m, p, why)) return false;
+    *cost = block_cycles(&m, p->t, p->c, p->block);
+    return true;
 }

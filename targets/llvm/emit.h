@@ -78,5 +78,7 @@ void generic_point(Walk *, const Nest *);
 /* The claim table of CPU targets. */
 extern const ClaimRow cpu_claims[];
 extern const int cpu_nclaims;
+/* plans.c: the offer that a plan's text stands for; false: why there is none. */
+bool plan_offer(const Target *, const Contract *, const char *plan, Offer *, char why[PLAN_WHY]);
 
 #endif

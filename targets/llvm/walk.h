@@ -63,6 +63,16 @@ LLVMTypeRef walk_type(Walk *, DType); /* element type as computed with (bool: i1
 LLVMTypeRef walk_vec(Walk *, DType, int lanes);
 LLVMValueRef walk_i64(Walk *, int64_t);
 
+/* What some of an offer's numbers are called in the text of a plan. */
+typedef struct PlanField {
+    const char *name;  /* NULL ends a list of them */
+    int first, n;      /* number[first], ..., with an x between */
+    int64_t most;      /* worth trying, of each */
+    const char *words; /* letters for 0, 1, ... instead of numbers; or NULL */
+    bool bits;         /* another value, other bits: one for each layer, whatever the batch */
+} PlanField;
+enum { PLAN_WHY = 160 };
+
 /* A claim: emits the whole body of w->fn (entry block exists and the builder stands in it; ends
  * with ret void). Tile functions it calls are internal, noinline. */
 typedef struct ClaimRow {
@@ -71,6 +81,9 @@ typedef struct ClaimRow {
     void (*emit)(Walk *);
     /* For offers with packed_bytes: transforms dense row-major weights; else NULL. */
     void (*pack)(const Target *, const Contract *, const Offer *, const void *dense, void *packed);
+    /* The bid with these numbers, those below 0 being the claim's own choice; false: why not. */
+    bool (*fit)(const Target *, const Contract *, Offer *, char why[PLAN_WHY]);
+    const PlanField *field;
 } ClaimRow;
 
 #endif

@@ -1,0 +1,126 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# sched.sh ADJOINT EXAMPLE.onnx: schedules as text. What is printed reads back to the same object; a
+# line overrides the heuristic and the code stays right; lines that cannot be are refused by file
+# and line; lines that nothing wants are told.
+set -u
+adjoint=$1
+example=$2
+
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+
+passed=0
+failed=0
+
+verdict() { # NAME STATUS
+    if [ "$2" = 0 ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAIL $1"
+        sed 's/^/    /' out err 2>/dev/null
+    fi
+}
+
+lines() { # OPTION...
+    "$adjoint" inspect "$example" --cpu x86-64 --print-sched "$@" 2>err
+}
+
+# ---- text out is text in ----
+lines --entry forward,gradient >first.sched
+[ "$(grep -c '^x86-64 conv' first.sched)" -ge 10 ]
+verdict "a line a layer" $?
+lines --entry forward,gradient --sched first.sched >second.sched
+cmp -s first.sched second.sched && ! [ -s err ]
+verdict "lines read back" $?
+lines --entry forward,gradient --sched none >third.sched && cmp -s first.sched third.sched
+verdict "nothing was measured for x86-64" $?
+"$adjoint" compile "$example" --cpu x86-64 --sched none -o plain >out 2>err
+verdict "without schedules" $?
+grep -v conv_dx first.sched >forward.sched
+"$adjoint" compile "$example" --cpu x86-64 --sched forward.sched -o again >out 2>err &&
+    cmp -s plain.o again.o && cmp -s plain.json again.json && ! [ -s err ]
+verdict "the same lines, the same object" $?
+"$adjoint" compile "$example" --cpu x86-64 --sched forward.sched -o again -v 2>err | grep '^x86' >out
+cmp -s out forward.sched
+verdict "compile --verbose prints them" $?
+
+# ---- a line decides ----
+change() { # NAME LINE EXPECTED-LINE
+    echo "$2" >one.sched
+    "$adjoint" compile "$example" --cpu x86-64 --sched one.sched -o other >out 2>err &&
+        ! cmp -s plain.o other.o && lines --sched one.sched >out && grep -qxF "${3:-$2}" out &&
+        "$adjoint" verify "$example" --entry forward --cpu x86-64 --sched one.sched >out 2>err &&
+        ! [ -s err ]
+    verdict "$1" $?
+}
+layer='x86-64 conv 32x32 k3 p1 14x14 b8'
+change "another tile" "$layer: tapconv tile=1x2x2 unroll=2 order=B"
+change "the claim alone" "$layer: winograd tile=2x2" "$layer: winograd form=4 tile=2x2 block=16 unroll=4"
+change "no claim" "$layer: generic"
+change "comments, blanks" "
+# a comment
+  $layer:   tapconv  tile=1x7x1 unroll=4 order=A   # as it is" \
+    "$layer: tapconv tile=1x7x1 unroll=4 order=A"
+
+# ---- the file of weights is packed by the same lines ----
+echo "$layer: tapconv tile=1x2x2 unroll=2 order=B" >one.sched
+"$adjoint" compile "$example" --weights file --cpu x86-64 --sched one.sched -o w >out 2>err &&
+    cp w.weights kept && "$adjoint" pack "$example" -o w.weights >out 2>err &&
+    cmp -s kept w.weights
+verdict "pack follows the schedule" $?
+
+# ---- refusals ----
+refused() { # LINE MESSAGE
+    printf '# first\n%s\n' "$1" >bad.sched
+    "$adjoint" compile "$example" --cpu x86-64 --sched bad.sched -o none >out 2>err
+    [ $? = 1 ] && [ "$(cat err)" = "adjoint: bad.sched:2: $2" ] && ! [ -e none.o ]
+    verdict "refused: $1" $?
+}
+refused "$layer: tapconv tile=1x7x2 unroll=4 order=A" \
+    "a tile of 1x7x2 wants 14 registers for sums, of 9"
+refused "$layer: winograd tile=14x2" "a tile of 14x2 wants 28 registers for sums, of 9"
+refused "$layer: tapconv tile=1x6x1" "14x14 results cut evenly do not make tiles of 1x6"
+refused "$layer: tapconv tile=1x7x3" "3 blocks of channels do not divide the 8 there are"
+refused "$layer: tapconv tile=1x7x1 unroll=3" "unroll 3 does not divide the 4 channels of a block"
+refused "$layer: tapconv tile=7" "'tile=7': tile is AxBxC"
+refused "$layer: tapconv order=Z" "'order=Z': order is AB"
+refused "$layer: tapconv tile=1x7x1 tile=1x7x1" "'tile=1x7x1': tile is said before"
+refused "$layer: tapconv size=3" "tapconv has no 'size=3'"
+refused "$layer: fast" "no claim is called 'fast'; there are generic, winograd, tapconv, dxplanar"
+refused "$layer: generic tile=1" "generic has no 'tile=1'"
+refused "$layer" "no ':' between what the line is for and the plan"
+refused "$layer:" "no plan behind the ':'"
+refused "x86-64: generic" "a line begins with a CPU and a convolution"
+refused "x87 conv 32x32 k3 14x14 b8: generic" "no CPU row is called 'x87'"
+refused "x86-64 pool 32x32 k3 14x14 b8: generic" \
+    "'pool' is no face of a convolution: conv, conv_dx or conv_dw"
+refused "x86-64 conv 32x32 14x14 b8: generic" "says nothing of the kernel, as k3"
+refused "x86-64 conv 32x32 k3 k3 14x14 b8: generic" "'k3': said before"
+refused "x86-64 conv 32x32 k3x p1 14x14 b8: generic" "'k3x' is no kernel, as k3"
+refused "x86-64 conv 32x32 k3 y1 14x14 b8: generic" "'y1' says nothing of a convolution"
+refused "x86-64 conv 32x32 k9 2x2 b8: generic" "such a convolution has no results"
+refused "x86-64 conv 32x32 k1 s2 14x14 b8: winograd" \
+    "winograd wants a 3x3 kernel, stride 1, f32, whole vectors"
+printf '%s: generic\n%s: tapconv\n' "$layer" "$layer" >bad.sched
+"$adjoint" compile "$example" --cpu x86-64 --sched bad.sched -o none >out 2>err
+[ "$(cat err)" = "adjoint: bad.sched:2: the same as bad.sched:1 is for" ]
+verdict "refused: the same layer twice" $?
+"$adjoint" compile "$example" --sched nowhere.sched -o none >out 2>err
+[ $? = 1 ] && grep -q 'nowhere.sched: cannot be opened' err
+verdict "refused: no file" $?
+
+# ---- what nothing wanted ----
+printf '%s: generic\n' "x86-64 conv 32x32 k3 p1 15x15 b8" >one.sched
+"$adjoint" compile "$example" --cpu x86-64 --sched one.sched -o other >out 2>err &&
+    [ "$(cat err)" = "adjoint: warning: one.sched:1: is for no layer of this model" ]
+verdict "told: a line for no layer" $?
+"$adjoint" compile "$example" --cpu haswell --sched one.sched -o other >out 2>err &&
+    [ "$(cat err)" = "adjoint: warning: one.sched: no line is for haswell" ]
+verdict "told: no line for this CPU" $?
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
