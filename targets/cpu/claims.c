@@ -7,8 +7,10 @@
 #include "targets/llvm/emit.h"
 
 const ClaimRow cpu_claims[] = {
-    {"winograd", winograd_offer, winograd_emit, winograd_pack, winograd_fit, winograd_fields},
-    {"tapconv", tapconv_offer, tapconv_emit, NULL, tapconv_fit, tapconv_fields},
-    {"dxplanar", dxplanar_offer, dxplanar_emit, NULL, dxplanar_fit, dxplanar_fields},
+    {"winograd", winograd_offer, winograd_emit, winograd_pack, winograd_pieces, winograd_fit,
+     winograd_fields},
+    {"tapconv", tapconv_offer, tapconv_emit, NULL, tapconv_pieces, tapconv_fit, tapconv_fields},
+    {"dxplanar", dxplanar_offer, dxplanar_emit, NULL, dxplanar_pieces, dxplanar_fit,
+     dxplanar_fields},
 };
 const int cpu_nclaims = COUNT(cpu_claims);

@@ -380,15 +380,24 @@ static void over_tiles(Walk *w, void *user, LLVMValueRef row)
     tile_for(w, "x", 0, e->s.result[1] / e->width, 1, call_tile, e);
 }
 
+/* Pieces are rows, class by class. */
+int64_t dxplanar_pieces(const Kernel *k)
+{
+    return k->contract.ih;
+}
+
 static void over_rows(Walk *w, void *user, LLVMValueRef n)
 {
     Emit *e = user;
+    int64_t piece = 0;
     e->n = n;
     for (int64_t a = 0; a < e->s.stride[0]; a++) {
         e->y = tap_axis(&e->s, 0, a);
         if (e->y.points == 0) continue;
         e->tile = dot_tile(e);
-        tile_for(w, "y", 0, e->y.points, 1, over_tiles, e);
+        Slice rows = slice_part(w, (Slice){w->from, w->to}, walk_i64(w, piece), e->y.points);
+        tile_steps(w, "y", rows, 1, over_tiles, e);
+        piece += e->y.points;
     }
 }
 

@@ -114,6 +114,10 @@ typedef struct Emit {
     TapAxis y, x; /* the class at hand */
     LLVMValueRef n, group, row;
     const Tile *tile;
+    Slice pieces;  /* rows of tiles that are wanted: those of the group at hand */
+    int64_t piece; /* the first of the rows to be emitted next */
+    int64_t th;    /* their height */
+    int64_t top;   /* result row at which they begin */
     Cut cols;
     Tile wide, narrow; /* of the columns: size + 1 and size */
 } Emit;
@@ -294,11 +298,11 @@ static void call_tile(Walk *w, void *user, LLVMValueRef col)
     tile_call(w, e->tile, (LLVMValueRef[]){e->n, e->group, e->row, col});
 }
 
-static void over_cols(Walk *w, void *user, LLVMValueRef row)
+static void over_cols(Walk *w, void *user, LLVMValueRef i)
 {
     Emit *e = user;
     Cut c = e->cols;
-    e->row = row;
+    e->row = tile_affine(w, i, e->th, e->top);
     e->tile = &e->wide;
     tile_for(w, "x", 0, c.longer, c.size + 1, call_tile, e);
     e->tile = &e->narrow;
@@ -310,7 +314,11 @@ static void over_rows(Emit *e, int64_t from, int64_t count, int64_t th)
     if (count == 0) return;
     if (e->cols.longer) e->wide = tap_tile(e, th, e->cols.size + 1);
     if (e->cols.rest) e->narrow = tap_tile(e, th, e->cols.size);
-    tile_for(e->w, "y", from, count, th, over_cols, e);
+    e->top = from;
+    e->th = th;
+    Slice rows = slice_part(e->w, e->pieces, walk_i64(e->w, e->piece), count);
+    tile_steps(e->w, "y", rows, 1, over_cols, e);
+    e->piece += count;
 }
 
 static void over_points(Emit *e)
@@ -324,6 +332,7 @@ static void over_points(Emit *e)
 
 static void over_classes(Emit *e)
 {
+    e->piece = 0;
     for (int64_t a = 0; a < tap_classes(&e->s, 0); a++)
         for (int64_t b = 0; b < tap_classes(&e->s, 1); b++) {
             e->y = tap_axis(&e->s, 0, a);
@@ -334,11 +343,27 @@ static void over_classes(Emit *e)
 
 static void over_samples(Walk *w, void *user, LLVMValueRef n);
 
+/* Rows of tiles of a group, over all classes. */
+static int64_t tile_rows(const TapShape *s, int64_t th)
+{
+    int64_t n = 0;
+    for (int64_t a = 0; a < tap_classes(s, 0); a++)
+        for (int64_t b = 0; b < tap_classes(s, 1); b++) {
+            int64_t rows = tap_axis(s, 0, a).points;
+            if (rows == 0 || tap_axis(s, 1, b).points == 0) continue;
+            Cut cut = cut_evenly(rows, th);
+            n += cut.longer + cut.rest;
+        }
+    return n;
+}
+
 static void over_groups(Walk *w, void *user, LLVMValueRef group)
 {
     Emit *e = user;
     LLVMValueRef from, to;
+    int64_t rows = tile_rows(&e->s, e->p.th);
     e->group = group;
+    e->pieces = slice_part(w, (Slice){w->from, w->to}, tile_affine(w, group, rows, 0), rows);
     if (!e->p.by_group) {
         over_classes(e);
         return;
@@ -349,7 +374,9 @@ static void over_groups(Walk *w, void *user, LLVMValueRef group)
 
 static void each_group(Emit *e)
 {
-    tile_for(e->w, "group", 0, e->s.result_ch / (e->lanes * e->p.c), 1, over_groups, e);
+    Walk *w = e->w;
+    Slice groups = slice_outer(w, (Slice){w->from, w->to}, tile_rows(&e->s, e->p.th));
+    tile_range(w, "group", groups.from, groups.to, over_groups, e);
 }
 
 static void over_samples(Walk *w, void *user, LLVMValueRef n)
@@ -361,6 +388,16 @@ static void over_samples(Walk *w, void *user, LLVMValueRef n)
         over_classes(e);
     else
         each_group(e);
+}
+
+/* Rows of tiles, group by group: workers share rows where maps are large, and channels, whose
+ * weights are then read by one of them, where maps are small. */
+int64_t tapconv_pieces(const Kernel *k)
+{
+    TapShape s;
+    check(tap_shape(&k->contract, &s));
+    int64_t groups = s.result_ch / (k->offer.lanes * k->offer.number[N_BLOCKS]);
+    return groups * tile_rows(&s, k->offer.number[N_TILE_ROWS]);
 }
 
 void tapconv_emit(Walk *w)

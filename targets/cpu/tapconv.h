@@ -11,11 +11,13 @@ bool tapconv_offer(const Target *, const Contract *, Offer *);
 bool tapconv_fit(const Target *, const Contract *, Offer *, char *why);
 extern const PlanField tapconv_fields[];
 void tapconv_emit(Walk *);
+int64_t tapconv_pieces(const Kernel *);
 
 /* conv_dx with fewer result channels than a vector has lanes: the first layer's. */
 bool dxplanar_offer(const Target *, const Contract *, Offer *);
 bool dxplanar_fit(const Target *, const Contract *, Offer *, char *why);
 extern const PlanField dxplanar_fields[];
 void dxplanar_emit(Walk *);
+int64_t dxplanar_pieces(const Kernel *);
 
 #endif

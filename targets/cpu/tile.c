@@ -123,7 +123,9 @@ LLVMBasicBlockRef claim_begin(Walk *w, LLVMValueRef from, LLVMValueRef to)
 {
     LLVMBasicBlockRef body = LLVMAppendBasicBlockInContext(w->ctx, w->fn, "body");
     LLVMBasicBlockRef end = LLVMAppendBasicBlockInContext(w->ctx, w->fn, "end");
-    LLVMBuildCondBr(w->b, LLVMBuildICmp(w->b, LLVMIntSLT, from, to, ""), body, end);
+    LLVMValueRef samples = LLVMBuildICmp(w->b, LLVMIntSLT, from, to, "");
+    LLVMValueRef pieces = LLVMBuildICmp(w->b, LLVMIntSLT, w->from, w->to, "");
+    LLVMBuildCondBr(w->b, LLVMBuildAnd(w->b, samples, pieces, ""), body, end);
     LLVMPositionBuilderAtEnd(w->b, body);
     return end;
 }
@@ -235,6 +237,19 @@ void tile_range(Walk *w, const char *name, LLVMValueRef from, LLVMValueRef to, T
     Loop l = loop_begin(w, name, from, to, 1, 0, NULL);
     body(w, user, l.index);
     close_loop(w, &l, NULL, NULL);
+}
+
+void tile_steps(Walk *w, const char *name, Slice s, int64_t step, TileBody *body, void *user)
+{
+    LLVMBasicBlockRef some = LLVMAppendBasicBlockInContext(w->ctx, w->fn, "some");
+    LLVMBasicBlockRef end = LLVMAppendBasicBlockInContext(w->ctx, w->fn, "none");
+    LLVMBuildCondBr(w->b, LLVMBuildICmp(w->b, LLVMIntSLT, s.from, s.to, ""), some, end);
+    LLVMPositionBuilderAtEnd(w->b, some);
+    Loop l = loop_begin(w, name, s.from, s.to, step, 0, NULL);
+    body(w, user, l.index);
+    close_loop(w, &l, NULL, NULL);
+    LLVMBuildBr(w->b, end);
+    LLVMPositionBuilderAtEnd(w->b, end);
 }
 
 void tile_for(Walk *w, const char *name, int64_t from, int64_t count, int64_t step, TileBody *body,

@@ -29,7 +29,7 @@ void claim_axes(const Kernel *, int axis[MAX_CLAIM_AXES]);
 /* Range of the sample axis: the slots in use, or all. */
 void claim_samples(const Walk *, int axis, LLVMValueRef *from, LLVMValueRef *to);
 
-/* The body of a claimed kernel: nothing is done where there are no samples. */
+/* The body of a claimed kernel: nothing is done where there are no samples (or no pieces). */
 LLVMBasicBlockRef claim_begin(Walk *, LLVMValueRef from, LLVMValueRef to);
 void claim_end(Walk *, LLVMBasicBlockRef);
 
@@ -52,6 +52,9 @@ void tile_for(Walk *, const char *name, int64_t from, int64_t count, int64_t ste
               void *user);
 void tile_range(Walk *, const char *name, LLVMValueRef from, LLVMValueRef to, TileBody *,
                 void *user);
+/* The same over a range that may be empty. For the function of a kernel, in which nothing that is
+ * emitted once serves later code. */
+void tile_steps(Walk *, const char *name, Slice, int64_t step, TileBody *, void *user);
 
 /* Nested loops that move two pointers and carry accumulators. */
 typedef struct Level {

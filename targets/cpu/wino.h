@@ -46,6 +46,7 @@ bool winograd_offer(const Target *, const Contract *, Offer *);
 bool winograd_fit(const Target *, const Contract *, Offer *, char *why);
 extern const PlanField winograd_fields[];
 void winograd_emit(Walk *);
+int64_t winograd_pieces(const Kernel *);
 void winograd_pack(const Target *, const Contract *, const Offer *, const void *dense,
                    void *packed);
 

@@ -6,7 +6,7 @@
 #include "tile.h"
 #include "wino.h"
 
-enum { S_FIRST, S_COUNT };                        /* Tile.scalar: first tile of the block, tiles */
+enum { S_FIRST, S_COUNT, S_GROUP, S_GROUPS };     /* Tile.scalar: tiles of the block; groups */
 enum { A_SAMPLE, A_BLOCK, A_ROW, A_COL, A_LANE }; /* kernel axes */
 
 typedef struct WinoEmit {
@@ -20,15 +20,13 @@ typedef struct WinoEmit {
     int64_t in_block, in_row, in_col, in_first[2]; /* strides in elements; first row and column */
     int64_t data_plane, result_plane;
     Tile data, products, sums;
-    LLVMValueRef from, to; /* of the range of tiles */
+    Slice tiles_at, groups_at; /* the part at hand: tiles, groups of c channel blocks */
 } WinoEmit;
 
 typedef struct WinoPlace {
     LLVMValueRef n, row, col; /* sample; row and column of tiles */
 } WinoPlace;
 
-/* i64 v / by, both below 2^31: 32-bit machines have no 64-bit division without a library. */
-LLVMValueRef wino_divide(Walk *, LLVMValueRef v, int64_t by);
 WinoPlace wino_place(const WinoEmit *, Walk *, LLVMValueRef tile);
 /* Scratch: [plane] [channel / V] [tile of block] [V], transformed data and products. */
 LLVMValueRef wino_data_planes(const WinoEmit *, Walk *);

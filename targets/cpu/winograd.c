@@ -16,7 +16,8 @@
 
 #include "tapplan.h"
 
-enum { PLANE_PAD = 48 }; /* floats, lest all planes meet in one set */
+enum { PLANE_PAD = 48 };   /* floats, lest all planes meet in one set */
+enum { ENOUGH_PARTS = 8 }; /* of the tiles, for workers to share */
 
 /* ---- the bid ---- */
 static bool wino_fits(const Target *t, const Contract *c, const TapShape *s)
@@ -149,17 +150,9 @@ static WinoEmit read_kernel(Walk *w)
 }
 
 /* ---- places ---- */
-LLVMValueRef wino_divide(Walk *w, LLVMValueRef v, int64_t by)
-{
-    LLVMTypeRef narrow = LLVMInt32TypeInContext(w->ctx);
-    LLVMValueRef n = LLVMBuildTrunc(w->b, v, narrow, "");
-    n = LLVMBuildUDiv(w->b, n, LLVMConstInt(narrow, (unsigned long long)by, false), "");
-    return LLVMBuildZExt(w->b, n, LLVMTypeOf(v), "");
-}
-
 static LLVMValueRef divide(Walk *w, LLVMValueRef v, int64_t by, LLVMValueRef *rest)
 {
-    LLVMValueRef q = wino_divide(w, v, by);
+    LLVMValueRef q = walk_quotient(w, v, by);
     *rest = LLVMBuildSub(w->b, v, tile_affine(w, q, by, 0), "");
     return q;
 }
@@ -196,35 +189,89 @@ void wino_store(const WinoEmit *e, Walk *w, LLVMValueRef at, LLVMValueRef v)
 }
 
 /* ---- blocks of tiles ---- */
-static void over_block(Walk *w, void *user, LLVMValueRef i)
+
+/* How the work is shared: parts of the tiles, and in each of them groups of result channels, which
+ * is where few tiles meet many weights. Whoever takes some groups of a part transforms the part's
+ * data for himself; where there are parts enough none is divided. */
+typedef struct Share {
+    int64_t parts, groups; /* pieces: parts * groups */
+} Share;
+
+static Share share(const TapShape *s, const WinoPlan *p, int lanes)
+{
+    int64_t tiles[2];
+    wino_tiles(s, wino_forms[p->form].out, tiles);
+    Share h = {.parts = (tiles[0] * tiles[1] + p->block - 1) / p->block};
+    h.groups = h.parts < ENOUGH_PARTS ? s->result_ch / (lanes * p->c) : 1;
+    return h;
+}
+
+static void over_block(Walk *w, void *user, LLVMValueRef first)
 {
     const WinoEmit *e = user;
     LLVMValueRef size = walk_i64(w, e->p.block), scalar[TILE_SCALARS];
-    for (int j = 0; j < TILE_SCALARS; j++) scalar[j] = walk_i64(w, 0);
-    LLVMValueRef first = LLVMBuildAdd(w->b, e->from, tile_affine(w, i, e->p.block, 0), "");
-    LLVMValueRef left = LLVMBuildSub(w->b, e->to, first, "");
+    LLVMValueRef left = LLVMBuildSub(w->b, e->tiles_at.to, first, "");
     LLVMValueRef part = LLVMBuildICmp(w->b, LLVMIntSLT, left, size, "");
     scalar[S_FIRST] = first;
     scalar[S_COUNT] = LLVMBuildSelect(w->b, part, left, size, "");
+    scalar[S_GROUP] = e->groups_at.from;
+    scalar[S_GROUPS] = e->groups_at.to;
     tile_call(w, &e->data, scalar);
     tile_call(w, &e->products, scalar);
     tile_call(w, &e->sums, scalar);
+}
+
+/* Tiles of a part: whole blocks, as many as share the samples' tiles evenly; the last parts may
+ * have none. */
+static Slice part_tiles(const WinoEmit *e, Walk *w, const Share *h, LLVMValueRef part)
+{
+    LLVMValueRef lo, hi, size;
+    int64_t tiles = e->tiles[0] * e->tiles[1];
+    claim_samples(w, e->axis[A_SAMPLE], &lo, &hi);
+    lo = tile_affine(w, lo, tiles, 0);
+    hi = tile_affine(w, hi, tiles, 0);
+    size = tile_affine(w, LLVMBuildSub(w->b, hi, lo, ""), 1, h->parts * e->p.block - 1);
+    size = tile_affine(w, walk_quotient(w, size, h->parts * e->p.block), e->p.block, 0);
+    LLVMValueRef first = LLVMBuildAdd(w->b, lo, LLVMBuildMul(w->b, part, size, ""), "");
+    LLVMValueRef end = LLVMBuildAdd(w->b, first, size, "");
+    LLVMValueRef over = LLVMBuildICmp(w->b, LLVMIntSGT, end, hi, "");
+    return (Slice){first, LLVMBuildSelect(w->b, over, hi, end, "")};
+}
+
+static void over_part(Walk *w, void *user, LLVMValueRef part)
+{
+    WinoEmit *e = user;
+    Share h = share(&e->s, &e->p, e->lanes);
+    int64_t groups = e->s.result_ch / (e->lanes * e->p.c);
+    e->tiles_at = part_tiles(e, w, &h, part);
+    e->groups_at = (Slice){walk_i64(w, 0), walk_i64(w, groups)};
+    if (h.groups > 1)
+        e->groups_at =
+            slice_part(w, (Slice){w->from, w->to}, tile_affine(w, part, groups, 0), groups);
+    tile_steps(w, "block", e->tiles_at, e->p.block, over_block, e);
+}
+
+int64_t winograd_pieces(const Kernel *k)
+{
+    const int64_t *number = k->offer.number;
+    WinoPlan p = {
+        .c = number[WINO_BLOCKS], .block = number[WINO_BLOCK], .form = (int)number[WINO_FORM]};
+    TapShape s;
+    check(tap_shape(&k->contract, &s));
+    Share h = share(&s, &p, k->offer.lanes);
+    return h.parts * h.groups;
 }
 
 void winograd_emit(Walk *w)
 {
     WinoEmit e = read_kernel(w);
     LLVMValueRef from, to;
-    int64_t tiles = e.tiles[0] * e.tiles[1];
     claim_samples(w, e.axis[A_SAMPLE], &from, &to);
     LLVMBasicBlockRef end = claim_begin(w, from, to);
     e.data = wino_data_stage(&e);
     e.products = wino_product_stage(&e);
     e.sums = wino_sum_stage(&e);
-    e.from = tile_affine(w, from, tiles, 0);
-    e.to = tile_affine(w, to, tiles, 0);
-    LLVMValueRef most = tile_affine(w, LLVMBuildSub(w->b, e.to, e.from, ""), 1, e.p.block - 1);
-    LLVMValueRef blocks = wino_divide(w, most, e.p.block);
-    tile_range(w, "block", walk_i64(w, 0), blocks, over_block, &e);
+    Slice parts = slice_outer(w, (Slice){w->from, w->to}, share(&e.s, &e.p, e.lanes).groups);
+    tile_range(w, "part", parts.from, parts.to, over_part, &e);
     claim_end(w, end);
 }

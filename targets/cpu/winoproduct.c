@@ -7,7 +7,8 @@ enum { LONGEST_SUM = 128 }; /* channels; errors grow with the length */
 
 typedef struct Product {
     const WinoEmit *e;
-    LLVMValueRef chunks;        /* register tiles along the tiles of the block */
+    LLVMValueRef chunks; /* register tiles along the tiles of the block */
+    Slice groups;
     LLVMValueRef data, wt, out; /* of the plane, then of the group of c channel blocks */
 } Product;
 
@@ -101,15 +102,15 @@ static void product_plane(Walk *w, void *user, LLVMValueRef plane)
     p.data = tile_at(w, e->elem, wino_data_planes(e, w), plane, e->data_plane);
     p.out = tile_at(w, e->elem, wino_result_planes(e, w), plane, e->result_plane);
     p.wt = tile_at(w, e->elem, w->base[w->k->packed_param], plane, e->s.data_ch * e->s.result_ch);
-    tile_for(w, "group", 0, e->s.result_ch / (e->lanes * e->p.c), 1, product_group, &p);
+    tile_range(w, "group", p.groups.from, p.groups.to, product_group, &p);
 }
 
 Tile wino_product_stage(const WinoEmit *e)
 {
     Tile t = tile_begin(e->w, "products");
-    Product p = {.e = e};
+    Product p = {.e = e, .groups = {t.scalar[S_GROUP], t.scalar[S_GROUPS]}};
     LLVMValueRef most = tile_affine(&t.w, t.scalar[S_COUNT], 1, e->p.t - 1);
-    p.chunks = wino_divide(&t.w, most, e->p.t);
+    p.chunks = walk_quotient(&t.w, most, e->p.t);
     tile_for(&t.w, "plane", 0, wino_planes(e->f), 1, product_plane, &p);
     tile_end(&t);
     return t;

@@ -113,7 +113,8 @@ static void sum_tile(Walk *w, void *user, LLVMValueRef i)
     s->rows = in_reach(e, w, 0, s->row);
     s->cols = in_reach(e, w, 1, s->col);
     s->from = tile_at(w, e->elem, wino_result_planes(e, w), i, e->lanes);
-    tile_for(w, "block", 0, e->s.result_ch / e->lanes, 1, sum_block, s);
+    tile_range(w, "block", tile_affine(w, s->t->scalar[S_GROUP], e->p.c, 0),
+               tile_affine(w, s->t->scalar[S_GROUPS], e->p.c, 0), sum_block, s);
 }
 
 Tile wino_sum_stage(const WinoEmit *e)

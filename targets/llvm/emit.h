@@ -23,10 +23,17 @@ typedef struct CpuRow {
 void llvm_start(void);
 
 /* One kernel function:
- *     void name(ptr table, i64 lo, i64 hi, for each parameter: ptr; for io ones ptr, i64 stride)
- * On a CPU it loops over [lo, hi) of the sample axis and the rest; on a GPU it is a grid of
- * GPU_BLOCK threads a block over (hi - lo) * kernel_points() threads, the sample axis outermost. */
+ *     void name(ptr table, i64 lo, i64 hi [, i64 from, i64 to],
+ *               for each parameter: ptr; for io ones ptr, i64 stride)
+ * On a CPU it loops over [lo, hi) of the sample axis and over pieces [from, to) of the rest; on a
+ * GPU, without from and to, it is a grid of GPU_BLOCK threads a block over
+ * (hi - lo) * kernel_points() threads, the sample axis outermost. */
 LLVMValueRef emit_kernel(LLVMModuleRef, const Kernel *, const Target *, bool exported);
+
+/* The pieces of a kernel, of which any range may be run by itself, in any order and at the same
+ * time as others: each result belongs to one piece, and is the same number whatever the range. At
+ * least 1. */
+int64_t kernel_pieces(const Kernel *);
 
 enum { GPU_BLOCK = 256 };
 /* Threads a GPU launch needs for one sample (or in all, if the kernel has no sample axis). */
@@ -64,7 +71,8 @@ Bytes emit_kernels(const Kernel *const *, int n, const Target *, EmitKind);
 /* The bodies of emit_kernel: the builder stands in the entry block, the Walk is bound to
  * arguments. */
 void generic_emit(Walk *); /* loops over every axis */
-void ptx_emit(Walk *);     /* one thread a point */
+int64_t generic_pieces(const Kernel *);
+void ptx_emit(Walk *); /* one thread a point */
 
 /* What both bodies share: the axes that make loops (or the thread's number), from the outside in,
  * and what is done under them: tiles, reductions, stores. */

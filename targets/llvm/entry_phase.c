@@ -4,6 +4,8 @@
  * add the slot. */
 #include "entry.h"
 
+#include "emit.h"
+
 LLVMValueRef run_item_at(EntryGen *g, LLVMValueRef run, int field, LLVMTypeRef type, int i)
 {
     Ib *ib = &g->ib;
@@ -75,12 +77,14 @@ static void call_kernel(EntryGen *g, LLVMValueRef run, const Call *c)
 {
     Ib *ib = &g->ib;
     const Kernel *k = g->m->kernel[c->kernel];
-    LLVMValueRef fn = g->kernel_fns[c->kernel], arg[3 + 2 * MAX_PARAMS];
+    LLVMValueRef fn = g->kernel_fns[c->kernel], arg[5 + 2 * MAX_PARAMS];
     int n = 0;
     check(c->nbuf == k->nparam);
     arg[n++] = arena_at(g, run, g->p->buffer[g->p->buf_sample].offset);
     arg[n++] = ib_arg(ib, 1);
     arg[n++] = ib_arg(ib, 2);
+    arg[n++] = ib_i64(ib, 0);
+    arg[n++] = ib_i64(ib, kernel_pieces(k));
     for (int i = 0; i < c->nbuf; i++) {
         const Buffer *b = param_buffer(g, c, i);
         arg[n++] = base_of(g, run, b);

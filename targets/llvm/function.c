@@ -9,7 +9,7 @@
 
 #include "targets/llvm/walk_impl.h"
 
-enum { CC_PTX_KERNEL = 71, MOST_ARGS = 3 + 2 * MAX_PARAMS };
+enum { CC_PTX_KERNEL = 71, MOST_ARGS = 5 + 2 * MAX_PARAMS };
 
 static LLVMTypeRef pointer_type(LLVMContextRef c, const Target *t)
 {
@@ -21,8 +21,7 @@ static LLVMTypeRef function_type(LLVMContextRef c, const Kernel *k, const Target
     LLVMTypeRef arg[MOST_ARGS], i64 = LLVMInt64TypeInContext(c), ptr = pointer_type(c, t);
     unsigned n = 0;
     arg[n++] = ptr;
-    arg[n++] = i64;
-    arg[n++] = i64;
+    for (int i = 0; i < (t->gpu ? 2 : 4); i++) arg[n++] = i64;
     for (int i = 0; i < k->nparam; i++) {
         arg[n++] = ptr;
         if (k->param[i].io) arg[n++] = i64;
@@ -98,10 +97,21 @@ static void bind_arguments(Walk *w)
     w->table = take_pointer(w, n++, false);
     w->lo = LLVMGetParam(w->fn, n++);
     w->hi = LLVMGetParam(w->fn, n++);
+    if (!w->target->gpu) {
+        w->from = LLVMGetParam(w->fn, n++);
+        w->to = LLVMGetParam(w->fn, n++);
+    }
     for (int i = 0; i < w->k->nparam; i++) {
         w->base[i] = take_pointer(w, n++, w->k->param[i].out);
         w->stride[i] = w->k->param[i].io ? LLVMGetParam(w->fn, n++) : NULL;
     }
+}
+
+int64_t kernel_pieces(const Kernel *k)
+{
+    if (k->offer.claim < 0) return generic_pieces(k);
+    const ClaimRow *row = &cpu_claims[k->offer.claim];
+    return row->pieces ? row->pieces(k) : 1;
 }
 
 static void emit_body(Walk *w)

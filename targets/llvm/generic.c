@@ -8,6 +8,7 @@
 #include "targets/llvm/walk_impl.h"
 
 enum { MOST_ACCS = 64, MOST_STEPS = 9, MOST_FOLDS = 36 };
+enum { ENOUGH_PIECES = 64, MOST_PIECES = 1 << 24 };
 
 /* ---- reductions of a kernel ---- */
 
@@ -283,7 +284,66 @@ void generic_point(Walk *w, const Nest *nest)
 
 /* ---- outer loops ---- */
 
-static void outer_loops(Walk *w, const Nest *n, int depth)
+/* Loops that are cut into pieces: the first that are no samples, until there are pieces enough. */
+typedef struct Cut {
+    int naxis, axis[MAX_AXES];
+    int64_t pieces;
+} Cut;
+
+/* Lanes that share a byte with others (walk_bits.c) must not be of two workers. */
+static bool shares_bytes(const Kernel *k)
+{
+    int64_t lanes = 1;
+    for (int a = 0; a < k->naxis; a++)
+        if (k->axis[a].kind == AX_VEC) lanes = k->axis[a].extent;
+    for (int i = 0; i < k->nstore; i++)
+        if (k->param[k->store[i].param].layout.bits && lanes < 8) return true;
+    return false;
+}
+
+/* What is left of it inside the outermost of its loops. */
+static Cut cut_inner(const Kernel *k, const Cut *c)
+{
+    Cut inner = {.naxis = c->naxis - 1, .pieces = c->pieces / k->axis[c->axis[0]].extent};
+    for (int i = 0; i < inner.naxis; i++) inner.axis[i] = c->axis[i + 1];
+    return inner;
+}
+
+static Cut cut_of(const Kernel *k, const Nest *n)
+{
+    Cut c = {.pieces = 1};
+    if (shares_bytes(k)) return c;
+    for (int i = 0; i < n->nloop && c.pieces < ENOUGH_PIECES; i++) {
+        const Axis *x = &k->axis[n->loop[i]];
+        if (x->sample || x->extent == 1) continue;
+        if (x->extent > MOST_PIECES / c.pieces) break;
+        c.axis[c.naxis++] = n->loop[i];
+        c.pieces *= x->extent;
+    }
+    return c;
+}
+
+int64_t generic_pieces(const Kernel *k)
+{
+    Nest n = kernel_nest(k);
+    return cut_of(k, &n).pieces;
+}
+
+static void outer_loops(Walk *w, const Nest *n, Cut cut, Slice pieces, int depth);
+
+/* The outermost loop of the cut: each turn has its part of the pieces. */
+static void cut_loop(Walk *w, const Nest *n, const Cut *cut, Slice pieces, int depth)
+{
+    Cut inner = cut_inner(w->k, cut);
+    Slice range = slice_outer(w, pieces, inner.pieces);
+    Loop l = loop_begin(w, w->k->axis[cut->axis[0]].name, range.from, range.to, 1, 0, NULL);
+    walk_bind(w, cut->axis[0], l.index);
+    LLVMValueRef first = i_mul(w, l.index, walk_i64(w, inner.pieces));
+    outer_loops(w, n, inner, slice_part(w, pieces, first, inner.pieces), depth + 1);
+    loop_end(w, &l, NULL, NULL);
+}
+
+static void outer_loops(Walk *w, const Nest *n, Cut cut, Slice pieces, int depth)
 {
     if (depth == n->nloop) {
         generic_point(w, n);
@@ -293,23 +353,29 @@ static void outer_loops(Walk *w, const Nest *n, int depth)
     const Axis *x = &w->k->axis[a];
     if (x->extent == 1 && !x->sample) {
         walk_bind(w, a, walk_i64(w, 0));
-        outer_loops(w, n, depth + 1);
+        outer_loops(w, n, cut, pieces, depth + 1);
+        return;
+    }
+    if (cut.naxis && cut.axis[0] == a) {
+        cut_loop(w, n, &cut, pieces, depth);
         return;
     }
     LLVMValueRef from = x->sample ? w->lo : walk_i64(w, 0);
     LLVMValueRef to = x->sample ? w->hi : walk_i64(w, x->extent);
     Loop l = loop_begin(w, x->name, from, to, 1, 0, NULL);
     walk_bind(w, a, l.index);
-    outer_loops(w, n, depth + 1);
+    outer_loops(w, n, cut, pieces, depth + 1);
     loop_end(w, &l, NULL, NULL);
 }
 
-/* Loops are do-while: an empty range of samples leaves at once. */
+/* Loops are do-while: an empty range of samples or pieces leaves at once. */
 static void leave_if_empty(Walk *w)
 {
     LLVMBasicBlockRef out = LLVMAppendBasicBlockInContext(w->ctx, w->fn, "empty");
     LLVMBasicBlockRef body = LLVMAppendBasicBlockInContext(w->ctx, w->fn, "body");
-    LLVMBuildCondBr(w->b, i_cmp(w, LLVMIntSLT, w->lo, w->hi), body, out);
+    LLVMValueRef some = i_cmp(w, LLVMIntSLT, w->lo, w->hi);
+    some = i_and(w, some, i_cmp(w, LLVMIntSLT, w->from, w->to));
+    LLVMBuildCondBr(w->b, some, body, out);
     LLVMPositionBuilderAtEnd(w->b, out);
     LLVMBuildRetVoid(w->b);
     LLVMPositionBuilderAtEnd(w->b, body);
@@ -319,6 +385,6 @@ void generic_emit(Walk *w)
 {
     Nest n = kernel_nest(w->k);
     leave_if_empty(w);
-    outer_loops(w, &n, 0);
+    outer_loops(w, &n, cut_of(w->k, &n), (Slice){w->from, w->to}, 0);
     LLVMBuildRetVoid(w->b);
 }

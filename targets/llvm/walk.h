@@ -20,8 +20,9 @@ typedef struct Walk {
     LLVMValueRef fn; /* the function being filled */
     const Kernel *k;
     const Target *target;
-    LLVMValueRef table;  /* ptr: i64 sample index of each slot (for io params) */
-    LLVMValueRef lo, hi; /* i64: range of the sample axis */
+    LLVMValueRef table;    /* ptr: i64 sample index of each slot (for io params) */
+    LLVMValueRef lo, hi;   /* i64: range of the sample axis */
+    LLVMValueRef from, to; /* i64: range of the kernel's pieces (kernel_pieces); NULL on a GPU */
     LLVMValueRef base[MAX_PARAMS];
     LLVMValueRef stride[MAX_PARAMS]; /* i64 bytes a sample for io params, else NULL */
     LLVMValueRef axis[MAX_AXES];     /* i64 value; for the AX_VEC axis: that of lane 0 */
@@ -59,6 +60,16 @@ Loop loop_begin(Walk *, const char *name, LLVMValueRef from, LLVMValueRef to, in
 /* Closes the loop; next[] are the values after an iteration; result[] those after the loop. */
 void loop_end(Walk *, Loop *, const LLVMValueRef *next, LLVMValueRef *result);
 
+/* Pieces are numbered from the outside in, as in a nest of loops. Of a range of them: the indices
+ * of an outer loop whose bodies hold `each` pieces; and those that lie in [first, first + count),
+ * counted from there, which may be none (then to <= from). */
+typedef struct Slice {
+    LLVMValueRef from, to; /* i64 */
+} Slice;
+Slice slice_outer(Walk *, Slice, int64_t each);
+Slice slice_part(Walk *, Slice, LLVMValueRef first, int64_t count);
+LLVMValueRef walk_quotient(Walk *, LLVMValueRef v, int64_t by); /* i64, both of 0 .. 2^31 - 1 */
+
 LLVMTypeRef walk_type(Walk *, DType); /* element type as computed with (bool: i1) */
 LLVMTypeRef walk_vec(Walk *, DType, int lanes);
 LLVMValueRef walk_i64(Walk *, int64_t);
@@ -81,6 +92,9 @@ typedef struct ClaimRow {
     void (*emit)(Walk *);
     /* For offers with packed_bytes: transforms dense row-major weights; else NULL. */
     void (*pack)(const Target *, const Contract *, const Offer *, const void *dense, void *packed);
+    /* Pieces that workers can share, of which the emitter runs w->from to w->to, whatever the range
+     * of samples; NULL: one, it cannot be shared. */
+    int64_t (*pieces)(const Kernel *);
     /* The bid with these numbers, those below 0 being the claim's own choice; false: why not. */
     bool (*fit)(const Target *, const Contract *, Offer *, char why[PLAN_WHY]);
     const PlanField *field;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Loops of the walk: do-while, one back edge, accumulators as phis of the head. */
+/* Loops of the walk: do-while, one back edge, accumulators as phis of the head. Ranges of pieces,
+ * and how they fall on the loops of a nest. */
 #include "targets/llvm/walk_impl.h"
 
 static void branch_into(Walk *w, LLVMBasicBlockRef block)
@@ -41,4 +42,32 @@ void loop_end(Walk *w, Loop *l, const LLVMValueRef *next, LLVMValueRef *result)
         if (result) result[i] = value;
     }
     LLVMPositionBuilderAtEnd(w->b, exit);
+}
+
+/* ---- pieces ---- */
+
+/* In 32 bits: small machines have no 64-bit division without a library. */
+LLVMValueRef walk_quotient(Walk *w, LLVMValueRef v, int64_t by)
+{
+    LLVMTypeRef narrow = LLVMInt32TypeInContext(w->ctx);
+    LLVMValueRef n = LLVMBuildTrunc(w->b, v, narrow, "");
+    n = LLVMBuildUDiv(w->b, n, LLVMConstInt(narrow, (unsigned long long)by, false), "");
+    return LLVMBuildZExt(w->b, n, LLVMTypeOf(v), "");
+}
+
+static LLVMValueRef select_if(Walk *w, LLVMIntPredicate p, LLVMValueRef a, LLVMValueRef b)
+{
+    return LLVMBuildSelect(w->b, i_cmp(w, p, a, b), a, b, "");
+}
+
+Slice slice_outer(Walk *w, Slice s, int64_t each)
+{
+    LLVMValueRef end = i_add(w, s.to, walk_i64(w, each - 1));
+    return (Slice){walk_quotient(w, s.from, each), walk_quotient(w, end, each)};
+}
+
+Slice slice_part(Walk *w, Slice s, LLVMValueRef first, int64_t count)
+{
+    return (Slice){select_if(w, LLVMIntSGT, i_sub(w, s.from, first), walk_i64(w, 0)),
+                   select_if(w, LLVMIntSLT, i_sub(w, s.to, first), walk_i64(w, count))};
 }

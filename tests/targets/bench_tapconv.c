@@ -92,9 +92,11 @@ static double share(const Kernel *k, void *code, void **m, double flops)
 {
     double s[REPEATS];
     int turns = 1 + (int)(5e7 / flops);
+    int64_t pieces = kernel_pieces(k);
     for (int r = 0; r < REPEATS; r++) {
         double before = peak_once(), t = now();
-        for (int i = 0; i < turns; i++) case_call(k, code, NULL, 0, k->contract.batch, m, 0);
+        for (int i = 0; i < turns; i++)
+            case_call(k, code, NULL, 0, k->contract.batch, 0, pieces, m, 0);
         t = now() - t;
         double peak = (before + peak_once()) / 2;
         s[r] = flops * turns / t / peak;

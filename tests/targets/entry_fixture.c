@@ -44,6 +44,7 @@ int fixture_kernel(Fixture *f, void *c_fn, const char *params)
     Module *m = f->m;
     Kernel *k = NEW(f->arena, Kernel);
     k->name = arena_printf(f->arena, "k%d", m->nkernel);
+    k->offer.claim = -1;
     for (const char *p = params; *p; p++)
         k->param[k->nparam++] = (KParam){.io = *p != 'm', .in = *p != 'o', .out = *p == 'o'};
     f->c_fn[m->nkernel] = c_fn;
@@ -129,24 +130,28 @@ void fixture_plan(Fixture *f, Program *p, int64_t zero_bytes)
 
 /* ---- to an object ---- */
 
-/* The C function is one with any parameters; the stub passes on its own. */
+/* The C function is one with any parameters; the stub passes on its own, but for the range of
+ * pieces, which is of the one there is. */
 static LLVMValueRef stub(LLVMModuleRef mod, LLVMBuilderRef b, const Kernel *k, void *c_fn)
 {
     LLVMContextRef ctx = LLVMGetModuleContext(mod);
     LLVMTypeRef ptr = LLVMPointerTypeInContext(ctx, 0), i64 = LLVMInt64TypeInContext(ctx);
-    LLVMTypeRef t[3 + 2 * MAX_PARAMS] = {ptr, i64, i64};
-    unsigned n = 3;
+    LLVMTypeRef t[5 + 2 * MAX_PARAMS] = {ptr, i64, i64, i64, i64};
+    unsigned n = 5;
     for (int i = 0; i < k->nparam; i++) {
         t[n++] = ptr;
         if (k->param[i].io) t[n++] = i64;
     }
     LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(ctx), t, n, 0);
-    LLVMValueRef fn = LLVMAddFunction(mod, k->name, type), arg[3 + 2 * MAX_PARAMS];
+    LLVMValueRef fn = LLVMAddFunction(mod, k->name, type), arg[5 + 2 * MAX_PARAMS];
     LLVMSetLinkage(fn, LLVMInternalLinkage);
     LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(ctx, fn, ""));
     LLVMGetParams(fn, arg);
+    memmove(t + 3, t + 5, sizeof *t * (n - 5));
+    memmove(arg + 3, arg + 5, sizeof *arg * (n - 5));
+    LLVMTypeRef c_type = LLVMFunctionType(LLVMVoidTypeInContext(ctx), t, n - 2, 0);
     LLVMValueRef at = LLVMConstInt(i64, (uintptr_t)c_fn, 0);
-    LLVMBuildCall2(b, type, LLVMConstIntToPtr(at, ptr), arg, n, "");
+    LLVMBuildCall2(b, c_type, LLVMConstIntToPtr(at, ptr), arg, n - 2, "");
     LLVMBuildRetVoid(b);
     return fn;
 }

@@ -193,28 +193,31 @@ Kernel *case_kernel(Arena *a, const Case *c, const Target *t, const char *name)
     return split_lanes(a, b.k, o.vec_dim, o.lanes);
 }
 
-typedef void PlainFn(const int64_t *table, int64_t lo, int64_t hi, void *data, void *weight,
-                     void *bias, void *residual, void *out, void *mask);
-typedef void PlainOwnFn(const int64_t *table, int64_t lo, int64_t hi, void *data, void *weight,
-                        void *bias, void *residual, void *out, void *mask, void *scratch,
-                        void *packed);
-typedef void IoFn(const int64_t *table, int64_t lo, int64_t hi, void *data, void *weight,
-                  void *bias, void *residual, void *out, int64_t stride, void *mask);
-typedef void IoOwnFn(const int64_t *table, int64_t lo, int64_t hi, void *data, void *weight,
-                     void *bias, void *residual, void *out, int64_t stride, void *mask,
-                     void *scratch, void *packed);
+typedef void PlainFn(const int64_t *table, int64_t lo, int64_t hi, int64_t from, int64_t to,
+                     void *data, void *weight, void *bias, void *residual, void *out, void *mask);
+typedef void PlainOwnFn(const int64_t *table, int64_t lo, int64_t hi, int64_t from, int64_t to,
+                        void *data, void *weight, void *bias, void *residual, void *out, void *mask,
+                        void *scratch, void *packed);
+typedef void IoFn(const int64_t *table, int64_t lo, int64_t hi, int64_t from, int64_t to,
+                  void *data, void *weight, void *bias, void *residual, void *out, int64_t stride,
+                  void *mask);
+typedef void IoOwnFn(const int64_t *table, int64_t lo, int64_t hi, int64_t from, int64_t to,
+                     void *data, void *weight, void *bias, void *residual, void *out,
+                     int64_t stride, void *mask, void *scratch, void *packed);
 
 void case_call(const Kernel *k, void *code, const int64_t *table, int64_t lo, int64_t hi,
-               void *const mem[ALL_PARAMS], int64_t stride)
+               int64_t from, int64_t to, void *const mem[ALL_PARAMS], int64_t stride)
 {
     void *const *m = mem;
     bool io = k->param[P_OUT].io, own = k->packed_param >= 0;
     if (io && own)
-        ((IoOwnFn *)code)(table, lo, hi, m[0], NULL, m[2], m[3], m[4], stride, m[5], m[6], m[7]);
+        ((IoOwnFn *)code)(table, lo, hi, from, to, m[0], NULL, m[2], m[3], m[4], stride, m[5], m[6],
+                          m[7]);
     else if (io)
-        ((IoFn *)code)(table, lo, hi, m[0], m[1], m[2], m[3], m[4], stride, m[5]);
+        ((IoFn *)code)(table, lo, hi, from, to, m[0], m[1], m[2], m[3], m[4], stride, m[5]);
     else if (own)
-        ((PlainOwnFn *)code)(table, lo, hi, m[0], NULL, m[2], m[3], m[4], m[5], m[6], m[7]);
+        ((PlainOwnFn *)code)(table, lo, hi, from, to, m[0], NULL, m[2], m[3], m[4], m[5], m[6],
+                             m[7]);
     else
-        ((PlainFn *)code)(table, lo, hi, m[0], m[1], m[2], m[3], m[4], m[5]);
+        ((PlainFn *)code)(table, lo, hi, from, to, m[0], m[1], m[2], m[3], m[4], m[5]);
 }

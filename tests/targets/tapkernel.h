@@ -26,8 +26,9 @@ Contract case_contract(const Case *);
 Type case_type(const Case *, int param); /* of a parameter as a dense tensor */
 /* NULL if the target makes no offer. */
 Kernel *case_kernel(Arena *, const Case *, const Target *, const char *name);
-/* Runs its code; stride: bytes a sample of the caller's memory. */
+/* Runs its code over samples [lo, hi), pieces [from, to); stride: bytes a sample of the caller's
+ * memory. */
 void case_call(const Kernel *, void *code, const int64_t *table, int64_t lo, int64_t hi,
-               void *const mem[ALL_PARAMS], int64_t stride);
+               int64_t from, int64_t to, void *const mem[ALL_PARAMS], int64_t stride);
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "taprun.h"
 
+#include "targets/llvm/emit.h"
+
 #include <string.h>
 
 static uint64_t random_state = 1;
@@ -149,7 +151,17 @@ void run_define(Run *r)
 
 void run_call(const Run *r, void *code, int64_t lo, int64_t hi)
 {
-    case_call(r->k, code, r->table, lo, hi, r->mem, r->c.io ? run_stride(r) : 0);
+    case_call(r->k, code, r->table, lo, hi, 0, kernel_pieces(r->k), r->mem,
+              r->c.io ? run_stride(r) : 0);
+}
+
+/* As workers would that share a kernel: uneven parts, the last first; then what is empty. */
+void run_shared(const Run *r, void *code)
+{
+    int64_t n = kernel_pieces(r->k), cut[] = {0, n / 5, n / 2, n - n / 7, n, n};
+    for (int i = COUNT(cut) - 1; i-- > 0;)
+        case_call(r->k, code, r->table, 0, r->c.n, cut[i], cut[i + 1], r->mem,
+                  r->c.io ? run_stride(r) : 0);
 }
 
 bool run_possible(const char *cpu)

@@ -24,7 +24,8 @@ void *run_buffer(Run *, size_t bytes); /* aligned */
 void run_fill(Run *);
 void run_define(Run *); /* into want */
 void run_call(const Run *, void *code, int64_t lo, int64_t hi);
-int64_t run_stride(const Run *); /* bytes a sample of the caller's memory */
+void run_shared(const Run *, void *code); /* all samples, the kernel in several parts */
+int64_t run_stride(const Run *);          /* bytes a sample of the caller's memory */
 
 bool run_possible(const char *cpu); /* here; NULL: the CPU is this one */
 

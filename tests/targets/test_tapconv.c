@@ -56,23 +56,36 @@ static void compare(Run *r)
     }
 }
 
-/* The samples in three calls, last first. */
+static void clear(Run *r)
+{
+    memset(r->mem[P_OUT], 0x5a, r->bytes[P_OUT]);
+    memset(r->mem[P_MASK], 0x5a, r->bytes[P_MASK]);
+}
+
+static void expect_bits(Run *r, const void *out, const void *mask, const char *what)
+{
+    if (!memcmp(out, r->mem[P_OUT], r->bytes[P_OUT]) &&
+        !memcmp(mask, r->mem[P_MASK], r->bytes[P_MASK]))
+        return;
+    r->bad++;
+    printf("  %s: other bits\n", what);
+}
+
+/* The samples in three calls, last first; and the kernel in parts. */
 static void check_pieces(Run *r, void *code)
 {
     void *whole = run_buffer(r, r->bytes[P_OUT]), *mask = run_buffer(r, r->bytes[P_MASK]);
     int64_t n = r->c.n, one = n / 3, two = 2 * n / 3;
     memcpy(whole, r->mem[P_OUT], r->bytes[P_OUT]);
     memcpy(mask, r->mem[P_MASK], r->bytes[P_MASK]);
-    memset(r->mem[P_OUT], 0x5a, r->bytes[P_OUT]);
-    memset(r->mem[P_MASK], 0x5a, r->bytes[P_MASK]);
+    clear(r);
     run_call(r, code, two, n);
     run_call(r, code, one, two);
     run_call(r, code, 0, one);
-    if (memcmp(whole, r->mem[P_OUT], r->bytes[P_OUT]) ||
-        memcmp(mask, r->mem[P_MASK], r->bytes[P_MASK])) {
-        r->bad++;
-        printf("  pieces give other bits\n");
-    }
+    expect_bits(r, whole, mask, "samples apart");
+    clear(r);
+    run_shared(r, code);
+    expect_bits(r, whole, mask, "a shared kernel");
 }
 
 static void describe(const Run *r)

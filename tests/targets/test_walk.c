@@ -104,20 +104,31 @@ static Memory memory_copy(Arena *a, const Kernel *k, const Memory *m)
 
 static const int64_t table[SAMPLES] = {3, 0, 4, 1, 2};
 typedef void AnyFn(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,
-                   int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t);
+                   int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t);
 
-static void call(void *fn, const Kernel *k, const Memory *m, int64_t lo, int64_t hi)
+enum { MOST_WORDS = 18 };
+
+static void call_part(void *fn, const Kernel *k, const Memory *m, const int64_t range[4])
 {
-    int64_t a[16] = {(int64_t)(intptr_t)table, lo, hi};
-    int n = 3;
+    int64_t a[MOST_WORDS] = {(int64_t)(intptr_t)table, range[0], range[1], range[2], range[3]};
+    int n = 5;
     for (int i = 0; i < k->nparam; i++) {
-        check(n + 2 <= 16);
+        check(n + 2 <= MOST_WORDS);
         a[n++] = (int64_t)(intptr_t)(m->data[i] + SENTINEL);
         if (k->param[i].io) a[n++] = m->stride[i];
     }
     AnyFn *f = (AnyFn *)(uintptr_t)fn;
     f(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12], a[13], a[14],
-      a[15]);
+      a[15], a[16], a[17]);
+}
+
+/* In three parts, the last first, as workers may share it. */
+static void call(void *fn, const Kernel *k, const Memory *m, int64_t lo, int64_t hi)
+{
+    int64_t n = kernel_pieces(k), one = n / 3, two = 2 * n / 3;
+    call_part(fn, k, m, (int64_t[]){lo, hi, two, n});
+    call_part(fn, k, m, (int64_t[]){lo, hi, one, two});
+    call_part(fn, k, m, (int64_t[]){lo, hi, 0, one});
 }
 
 static void interpret(const Kernel *k, const Memory *m, int64_t lo, int64_t hi)

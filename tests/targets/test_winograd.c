@@ -108,6 +108,9 @@ static void check_pieces(Run *r, void *code, const void *out, const void *mask)
     clear(r);
     for (int64_t i = 0; i < n; i++) run_call(r, code, i, i + 1);
     expect_bits(r, out, mask, "one by one");
+    clear(r);
+    run_shared(r, code);
+    expect_bits(r, out, mask, "a shared kernel");
 }
 
 /* The code of a kernel for one sample, on each sample of this one's memory. */
