@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The targets of these tests: two made up, for the interpreter alone; the rows of this machine's
- * family that it can run; one GPU, for its text. */
+/* The targets of these tests: two made up, for the interpreter alone; of the rows of this
+ * machine's family that it can run one for each width of vectors (all with ADJ_ALL_CPUS=1 in the
+ * environment); one GPU, for its text. */
 #ifndef ADJ_TESTS_OPS_MACHINES_H
 #define ADJ_TESTS_OPS_MACHINES_H
 
