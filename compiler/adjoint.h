@@ -42,6 +42,7 @@ typedef struct AdjOptions {
     int64_t batch;       /* slots a worker; 0: 8; -1: the file's own shape, no proof needed */
     const char *dims;    /* extents of symbolic dimensions: "H=224,W=224", "x.2=224"; or NULL */
     const char *layer;   /* ONNX node of entry grad-cam; NULL: the last convolution */
+    const char *train;   /* parts of a step of training: "attack=pgd-linf,loss=trades"; or NULL */
     int nconsts;         /* inputs of the file that are given a constant and are no inputs then */
     const AdjArray *consts; /* read during adj_compile only */
     int32_t eot; /* gradients whose mean a step of an attack takes, as the default of its parameter
@@ -111,6 +112,13 @@ bool adj_verify(AdjCompiled *, const AdjSamples *in, int nin, int64_t n, bool ea
 const char *adj_file_name(const AdjCompiled *, const char *tensor);
 
 /* ---- training ---- */
+
+/* What a step of training is put together of: rows of programs/train_parts.def. A row without a
+ * name opens a kind; the first part of a kind is the default. Returns the number of rows. */
+typedef struct AdjTrainPart {
+    const char *kind, *name, *help;
+} AdjTrainPart;
+int adj_train_parts(const AdjTrainPart **);
 
 /* Parameters and running statistics of the entries train-..., each kind in one vector. Those of
  * rank 2 and up come first: `decayed` elements of `params`. Of a model compiled with such an

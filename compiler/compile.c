@@ -149,6 +149,7 @@ static void prepare_model(AdjCompiled *c)
                        .logits = g->out[0].ref,
                        .file = file,
                        .layer = c->opt.layer,
+                       .train = c->opt.train,
                        .arena = c->arena,
                        .owner = c};
     c->model.random = graph_find_input(g, RNG_DRAW) != NOREF;
@@ -311,6 +312,7 @@ static void copy_options(AdjCompiled *c, const AdjOptions *o)
     c->opt.entries = keep(a, o->entries ? o->entries : "forward");
     c->opt.dims = keep(a, o->dims);
     c->opt.layer = keep(a, o->layer);
+    c->opt.train = keep(a, o->train);
     c->opt.target = keep(a, o->target);
     c->opt.cpu = keep(a, o->cpu);
     c->opt.print_after = keep(a, o->print_after);

@@ -25,10 +25,11 @@ json_t *options_json(AdjCompiled *c)
 {
     const AdjOptions *o = &c->opt;
     return json_pack(
-        "{s:s, s:I, s:i, s:s, s:s, s:b, s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:o}", "entries",
+        "{s:s, s:I, s:i, s:s, s:s, s:s, s:b, s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:o}", "entries",
         o->entries, "batch", (json_int_t)o->batch, "consts", o->nconsts, "dims",
-        o->dims ? o->dims : "", "layer", o->layer ? o->layer : "", "f64", o->f64, "generic",
-        o->generic, "trace", o->trace, "no_winograd", o->no_winograd, "nhwc", o->nhwc, "mean",
+        o->dims ? o->dims : "", "layer", o->layer ? o->layer : "", "train",
+        o->train ? o->train : "", "f64", o->f64, "generic", o->generic, "trace", o->trace,
+        "no_winograd", o->no_winograd, "nhwc", o->nhwc, "mean",
         numbers_json(c->arena, o->nmean, o->mean), "std", numbers_json(c->arena, o->nstd, o->std),
         "scale", numbers_json(c->arena, 1, &o->scale), "max_error",
         numbers_json(c->arena, 1, &o->max_error));
@@ -70,13 +71,15 @@ static char *schedule_of(const json_t *manifest)
 static void take_options(const json_t *manifest, AdjOptions *o)
 {
     const json_t *j = json_object_get(manifest, "options");
-    const char *dims = text_of(j, "dims"), *layer = text_of(j, "layer");
+    const char *dims = text_of(j, "dims"), *layer = text_of(j, "layer"),
+               *train = text_of(j, "train");
     o->entries = text_of(j, "entries");
     o->prefix = text_of(manifest, "prefix");
     o->target = text_of(manifest, "target");
     o->cpu = text_of(manifest, "cpu");
     o->dims = dims && *dims ? dims : NULL;
     o->layer = layer && *layer ? layer : NULL;
+    o->train = train && *train ? train : NULL;
     o->batch = json_integer_value(json_object_get(j, "batch"));
     o->f64 = is_set(j, "f64");
     o->generic = is_set(j, "generic");

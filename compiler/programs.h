@@ -18,6 +18,7 @@ typedef struct Model { /* an imported, retyped, simplified network with batch ex
     int eot;     /* gradients that an attack averages, its default; 0: it takes each as it is */
     const Graph *file; /* as the file has it, for one sample: no node merged with its neighbours */
     const char *layer; /* --layer: an ONNX node, or NULL */
+    const char *train; /* --train: parts of a step of training, or NULL */
     Arena *arena;
     struct AdjCompiled *owner;
 } Model;

@@ -71,6 +71,36 @@ static void list_norms(Trainable *t, const OnnxParams *p)
     }
 }
 
+/* ---- residual sums ---- */
+
+/* Convolutions on the longest way from the image to each value; -1: it does not depend on it. */
+static int *depths(const Trainable *t)
+{
+    const Graph *g = t->g;
+    int *depth = NEW_N(t->arena, int, g->n + 1);
+    for (Ref r = 0; r < g->n; r++) {
+        const Node *n = &g->node[r];
+        depth[r] = r == t->x ? 0 : -1;
+        for (int a = 0; a < n->nargs; a++)
+            if (depth[n->args[a]] > depth[r]) depth[r] = depth[n->args[a]];
+        if (depth[r] >= 0 && n->op == OP_conv) depth[r]++;
+    }
+    return depth;
+}
+
+/* Sums of two values of which one went through more convolutions: that is the branch. */
+static void list_blocks(Trainable *t)
+{
+    const int *depth = depths(t);
+    t->block = NEW_N(t->arena, TrainBlock, t->g->n + 1);
+    for (Ref r = 0; r < t->g->n; r++) {
+        const Node *n = &t->g->node[r];
+        if (n->op != OP_add) continue;
+        int a = depth[n->args[0]], b = depth[n->args[1]];
+        if (a >= 0 && b >= 0 && a != b) t->block[t->nblock++] = (TrainBlock){r, a < b};
+    }
+}
+
 static void check_inputs(const Trainable *t)
 {
     for (Ref r = 0; r < t->g->n; r++)
@@ -97,6 +127,7 @@ const Trainable *trainable_new(const Model *m, const char *path, const OnnxOptio
     t->logits = t->g->out[0].ref;
     list_params(t, &p);
     list_norms(t, &p);
+    list_blocks(t);
     check_inputs(t);
     return t;
 }
@@ -150,6 +181,20 @@ static Ref statistic(Copy *c, int stat)
     return stat % 2 ? c->net->var[norm] : c->net->mean[norm];
 }
 
+/* A residual sum with its branch changed, for this reader alone. */
+static Ref copy_node(Copy *c, Ref r)
+{
+    int i = 0;
+    TrainNet *net = c->net;
+    while (net->branch && i < c->t->nblock && c->t->block[i].sum != r) i++;
+    if (!net->branch || i == c->t->nblock) return graph_copy(net->g, c->t->g, r, c->map);
+    Ref *at = &c->map[c->t->g->node[r].args[c->t->block[i].branch]], held = *at;
+    *at = net->branch(net->user, net->g, held, i);
+    Ref sum = graph_copy(net->g, c->t->g, r, c->map);
+    *at = held;
+    return sum;
+}
+
 static Ref make(Copy *c, Ref r)
 {
     const Node *n = &c->t->g->node[r];
@@ -161,7 +206,7 @@ static Ref make(Copy *c, Ref r)
     }
     for (int a = 0; a < n->nargs; a++) visit(c, n->args[a]);
     graph_take_origin(c->net->g, c->t->g, r);
-    return graph_copy(c->net->g, c->t->g, r, c->map);
+    return copy_node(c, r);
 }
 
 static Ref visit(Copy *c, Ref r)

@@ -22,6 +22,12 @@ typedef struct TrainNorm {
     double momentum;
 } TrainNorm;
 
+/* A residual sum: operand `branch` of node `sum` is what goes beside the shortcut. */
+typedef struct TrainBlock {
+    Ref sum;
+    int branch;
+} TrainBlock;
+
 typedef struct Trainable {
     const Graph *g; /* params and statistics are OP_param by name */
     int64_t b;
@@ -30,6 +36,8 @@ typedef struct Trainable {
     int nparam, nstat, nnorm;
     TrainTensor *param, *stat;
     TrainNorm *norm;
+    int nblock;
+    TrainBlock *block;
     int64_t params, decayed, stats; /* elements; of them in tensors of rank 2 and up */
     Arena *arena;
 } Trainable;
@@ -45,6 +53,9 @@ typedef struct TrainNet {
     Ref *weight;          /* the parameters one by one */
     Ref *mean, *var;      /* of the batch, [C] each, a norm; NULL unless `batch` */
     Ref logits;
+    /* What a block's branch becomes; NULL: it stays. */
+    Ref (*branch)(void *user, Graph *, Ref branch, int block);
+    void *user;
 } TrainNet;
 void train_apply(const Trainable *, TrainNet *, bool batch);
 

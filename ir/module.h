@@ -67,7 +67,7 @@ typedef struct ProgHyper {
     const char *help;
 } ProgHyper;
 
-enum { MAX_IO = 16, MAX_HYPER = 16 };
+enum { MAX_IO = 40, MAX_HYPER = 32 };
 
 typedef struct Program {
     const char *name; /* "forward", "gradient", "pgd-linf" */
@@ -95,7 +95,8 @@ typedef struct Program {
     /* the slot machine's own: i32[B] phase of each slot; behind it, if the program loops and has no
      * buf_t, i32[B] steps taken */
     int64_t phase_offset;
-    int step_forwards, step_backwards, judge_forwards; /* what one of each counts in the status */
+    /* what one of each counts in the status */
+    int step_forwards, step_backwards, judge_forwards, finish_forwards, finish_backwards;
 } Program;
 
 typedef struct ModConst { /* a constant in one packed layout, shared by all programs */

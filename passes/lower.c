@@ -121,7 +121,9 @@ void lower_program(Module *m, const Target *t, const ProgramSpec *s)
                    .whole = s->whole,
                    .step_forwards = s->step_forwards,
                    .step_backwards = s->step_backwards,
-                   .judge_forwards = s->judge_forwards};
+                   .judge_forwards = s->judge_forwards,
+                   .finish_forwards = s->finish_forwards,
+                   .finish_backwards = s->finish_backwards};
     memcpy(p->io, s->io, sizeof p->io);
     memcpy(p->hyper, s->hyper, sizeof p->hyper);
     add_tables(m, p);

@@ -19,7 +19,7 @@ typedef struct ProgramSpec {
     ProgHyper hyper[MAX_HYPER];
     int slots;
     bool loop, whole; /* as in Program */
-    int step_forwards, step_backwards, judge_forwards;
+    int step_forwards, step_backwards, judge_forwards, finish_forwards, finish_backwards;
     Graph *init, *step, *judge, *finish; /* NULL: empty; step is required */
 } ProgramSpec;
 

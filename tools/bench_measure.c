@@ -119,7 +119,7 @@ int bench_entry_open(BenchEntry *b, Harness *h, const json_t *manifest, const Ad
 
 void bench_entry_close(BenchEntry *b)
 {
-    for (int k = 0; k < 16; k++) free(b->io[k]);
+    for (int k = 0; k < ENTRY_TENSORS; k++) free(b->io[k]);
     *b = (BenchEntry){0};
 }
 

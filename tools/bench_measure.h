@@ -37,7 +37,7 @@ typedef struct BenchEntry {
     Harness *h;
     const AdjEntry *entry;
     const json_t *facts; /* of the manifest */
-    void *io[16];
+    void *io[ENTRY_TENSORS];
     int64_t n;
     int32_t steps;
     double macs,

@@ -22,7 +22,7 @@ int64_t chunk_samples(const Harness *h, const AdjEntry *entry, int64_t total)
 static int find(const Buffers *b, const char *name)
 {
     int k = adj_io(b->entry, name);
-    return k < 16 ? k : -1;
+    return k < ENTRY_TENSORS ? k : -1;
 }
 
 static int fail_missing(const Buffers *b, const char *name)
@@ -61,7 +61,7 @@ void *buffers_data(const Buffers *b, const char *name)
 
 void buffers_free(Buffers *b)
 {
-    for (int k = 0; k < 16; k++)
+    for (int k = 0; k < ENTRY_TENSORS; k++)
         if (!b->borrowed[k]) free(b->io[k]);
     memset(b, 0, sizeof *b);
 }

@@ -10,8 +10,8 @@
 typedef struct Buffers {
     const AdjEntry *entry;
     int64_t samples; /* room for so many */
-    void *io[16];
-    bool borrowed[16];
+    void *io[ENTRY_TENSORS];
+    bool borrowed[ENTRY_TENSORS];
 } Buffers;
 
 /* Samples a call: enough for every worker, not more than some memory. */

@@ -61,7 +61,7 @@ static int prepare(Gradient *g, const char *entry)
 
 static int run_chunk(Gradient *g, int64_t at, int64_t n)
 {
-    void *io[16] = {0};
+    void *io[ENTRY_TENSORS] = {0};
     for (int k = 0; k < g->b.entry->nio; k++)
         if (g->b.io[k]) io[k] = (char *)g->b.io[k] + (size_t)at * tensor_bytes(&g->b.entry->io[k]);
     AdjCall call = {.n = n, .first_id = (uint64_t)(g->s.first + at), .io = io};

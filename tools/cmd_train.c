@@ -19,7 +19,9 @@ static struct {
 static struct poptOption table[] = {
     {"data", 0, POPT_ARG_STRING, &given.data, 0, "images and labels to train on", "DATA"},
     {"recipe", 0, POPT_ARG_STRING, &given.recipe, 0,
-     "standard (default), robust, or a file of key = value lines", "NAME"},
+     "standard (default), adversarial, robust, all, madry, trades, mart, or a file of key = value "
+     "lines",
+     "NAME"},
     {"set", 0, POPT_ARG_ARGV, &given.set, 0, "change the recipe; may be repeated", "KEY=VALUE"},
     {"help-recipe", 0, POPT_ARG_NONE, &given.help_recipe, 0, "list the keys of recipes", NULL},
     {NULL, 'o', POPT_ARG_STRING, &given.folder, 0,
@@ -41,15 +43,20 @@ static const Syntax syntax = {
     "model.onnx --data DATA -o OUT",
     0,
     1,
-    "Trains a network from the values in its file: stochastic gradient descent on cross-entropy,\n"
-    "with a penalty on the input gradient if the recipe says so. Images are moved, mirrored and\n"
-    "shuffled by --seed. The last images of an epoch that make no whole batch are left out.\n"
+    "Trains a network from the values in its file by a recipe, see --help-recipe. Images are "
+    "moved,\n"
+    "mirrored and shuffled by --seed. The last images of an epoch that make no whole batch are "
+    "left\n"
+    "out.\n"
     "SIGINT stops after a step, with exit status 130; the same command with --resume goes on and\n"
     "writes the same bytes. docs/train.md says more.\n\n"
     "Examples:\n"
     "  adjoint new resnet --preact --activation hhrelu -o net.onnx\n"
     "  adjoint train net.onnx --data cifar-10-batches-bin -o out --set epochs=30\n"
     "  adjoint train net.onnx --data train.npy --labels train.txt --recipe robust -o robust\n"
+    "  adjoint train net.onnx --data train.npy --labels train.txt --recipe trades --set "
+    "average=ema "
+    "-o t\n"
     "  adjoint train net.onnx --data train.npy --labels train.txt --recipe robust -o robust "
     "--resume\n",
     table};

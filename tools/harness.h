@@ -45,10 +45,12 @@ double tensor_value(const AdjTensor *, const void *data, int64_t i);
 /* The other way: of f64, f32 and i32. */
 void element_store(int dtype, void *data, int64_t i, double v);
 
+enum { ENTRY_TENSORS = 40, ENTRY_HYPERS = 32 }; /* most that an entry has */
+
 /* Hyperparameters of a call; those that are not set are the entry's defaults. All zero: none is. */
 typedef struct Hypers {
-    const void *at[16]; /* for AdjCall.hyper */
-    double room[16];
+    const void *at[ENTRY_HYPERS]; /* for AdjCall.hyper */
+    double room[ENTRY_HYPERS];
 } Hypers;
 /* Number k of the entry (see adj_hyper), in the type it wants. */
 void hypers_set(Hypers *, const AdjEntry *, int k, double v);

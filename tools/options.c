@@ -22,7 +22,7 @@ static struct {
     char **consts, **inputs;
     char *preset;
     int generic;
-    char *entry, *target, *prefix, *layer;
+    char *entry, *target, *prefix, *layer, *train;
     char *labels, *limit, *first;
     char *threads, *seed, *eot;
 } given;
@@ -81,6 +81,9 @@ struct poptOption artefact_table[] = {
     TEXT("layer", layer,
          "the ONNX node that entry grad-cam looks at (default: the last convolution over places)",
          "NODE"),
+    TEXT("train", train,
+         "parts of a step of training, as in attack=pgd-linf,loss=trades (docs/train.md lists them)",
+         "PARTS"),
     POPT_TABLEEND};
 
 struct poptOption data_table[] = {
@@ -326,6 +329,7 @@ int options_model(const char *model, AdjOptions *o)
                       .cpu = given.cpu,
                       .dims = given.dim,
                       .layer = given.layer,
+                        .train = given.train,
                       .generic = given.generic,
                       .print_after = given.print_after};
     if ((e = options_entries(given.entry)) || (e = check_prefix(given.prefix)) ||

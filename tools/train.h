@@ -8,18 +8,42 @@
 
 /* ---- recipes (train_recipe.c) ---- */
 
+enum { WORD_SCHEDULE, MAX_WORDS = 16 }; /* keys that are words: first the schedule, then parts */
+
 typedef struct Recipe {
 #define KEY(name, value, lo, hi, help) double name;
+#define WHOLE KEY
 #include "tools/train_recipe.def"
 #undef KEY
+#undef WHOLE
+    int word[MAX_WORDS];
 } Recipe;
 
 /* The name of a recipe, or a file of `key = value` lines. */
 int recipe_take(Recipe *, const char *name_or_file);
 int recipe_set(Recipe *, const char *where, const char *line); /* "key = value" */
 void recipe_help(void);
-void recipe_text(const Recipe *, char *out, size_t size);       /* all of it, in one line */
-double recipe_lr(const Recipe *, int64_t epoch, double passed); /* passed: of the epoch, in [0,1) */
+void recipe_text(const Recipe *, char *out, size_t size);  /* all of it, in one line */
+void recipe_parts(const Recipe *, char *out, size_t size); /* for AdjOptions.train */
+bool recipe_has(const Recipe *, const char *kind);         /* another part than the standard's */
+/* Every number that is not left to a part. */
+void recipe_each(const Recipe *, void (*take)(void *, const char *key, double), void *user);
+
+/* ---- schedules (train_schedule.c) ---- */
+
+typedef struct Place {
+    int64_t epoch, step, steps; /* step of `steps` in an epoch, from 0 */
+} Place;
+typedef struct Pace {
+    double lr, momentum, beta1;
+} Pace;
+typedef struct Schedule {
+    const char *name;
+    Pace (*pace)(const Recipe *, const Place *);
+    const char *help;
+} Schedule;
+extern const Schedule schedules[]; /* the last one has no name */
+Pace recipe_pace(const Recipe *, const Place *);
 
 /* ---- the plan ---- */
 
@@ -35,19 +59,28 @@ typedef struct TrainPlan {
 
 /* ---- state (train_state.c): what a checkpoint holds ---- */
 
-enum { VEC_PARAMS, VEC_VELOCITY, VEC_STATS, VECS };
+enum { MAX_STATES = 16 };
+
+/* What the entry reads as `name` and writes as new_<name>. */
+typedef struct TrainVector {
+    const char *name;
+    void *now, *next;
+    size_t bytes;
+    int64_t n;
+} TrainVector;
 
 typedef struct TrainState {
-    char key[2048]; /* of the run that it belongs to */
+    char key[4096]; /* of the run that it belongs to */
     int64_t epoch, step;
-    double control;                   /* of psi */
     double loss, penalty, psi, slope; /* sums of this epoch's steps */
     int64_t correct;
     char *csv; /* text so far; heap */
-    void *vec[VECS];
-    size_t bytes[VECS];
+    int nvec;
+    TrainVector vec[MAX_STATES];
 } TrainState;
 
+TrainVector *state_vector(TrainState *, const char *name); /* or NULL */
+/* The one that was there stays as PATH.1, so that there is always a whole one. */
 int state_save(const char *path, const TrainState *);
 /* Vectors have room. *found is false, and nothing changes, if there is no such file. */
 int state_load(const char *path, TrainState *, bool *found);
@@ -66,6 +99,8 @@ typedef struct Augment {
 void batch_augment(const Augment *, const AdjTensor *, const void *in, void *out);
 /* The logit whose gradient is made small, or -1: the margin. */
 int64_t batch_pick(uint64_t seed, int64_t epoch, int64_t id, int64_t classes, double tandem);
+/* 1, with the probability `share`: the image is attacked. */
+int64_t batch_attacked(uint64_t seed, int64_t epoch, int64_t id, double share);
 
 int train_run(TrainPlan *, AdjOptions *);
 

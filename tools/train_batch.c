@@ -7,7 +7,7 @@
 #include "ir/eval.h"
 #include "tools/train.h"
 
-enum { STREAM_ORDER = 100, STREAM_AUGMENT, STREAM_PICK };
+enum { STREAM_ORDER = 100, STREAM_AUGMENT, STREAM_PICK, STREAM_ATTACKED };
 
 /* An integer in [0, n). */
 static int64_t draw(uint64_t seed, int64_t id, int stream, int64_t epoch, uint64_t element,
@@ -33,6 +33,12 @@ int64_t batch_pick(uint64_t seed, int64_t epoch, int64_t id, int64_t classes, do
 {
     double u = philox_uniform(seed, (uint64_t)id, STREAM_PICK, (uint32_t)epoch & 0xffffff, 1);
     return u < tandem ? -1 : draw(seed, id, STREAM_PICK, epoch, 0, classes);
+}
+
+int64_t batch_attacked(uint64_t seed, int64_t epoch, int64_t id, double share)
+{
+    uint32_t at = (uint32_t)epoch & 0xffffff;
+    return philox_uniform(seed, (uint64_t)id, STREAM_ATTACKED, at, 0) < share;
 }
 
 static int64_t clamped(int64_t i, int64_t n)

@@ -184,6 +184,8 @@ static void run_judge(Slots *s, LLVMValueRef lo, LLVMValueRef hi)
 static void run_done(Slots *s, LLVMValueRef lo, LLVMValueRef hi)
 {
     call_phase(s, PHASE_FINISH, lo, hi);
+    count(s, s->forwards, s->p->finish_forwards, lo, hi);
+    count(s, s->backwards, s->p->finish_backwards, lo, hi);
     count(s, s->samples, 1, lo, hi);
     count(s, s->live, -1, lo, hi);
     set_phase(s, lo, hi, SLOT_FREE);

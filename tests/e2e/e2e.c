@@ -124,7 +124,7 @@ static const AdjEntry *need_entry(const Net *net, const char *name)
 void run_bind(const Net *net, const char *entry, Run *r, const char *name, void *data)
 {
     int k = adj_io(need_entry(net, entry), name);
-    if (k < 0 || k >= 16) give_up(name, "no such tensor");
+    if (k < 0 || k >= (int)(sizeof r->io / sizeof *r->io)) give_up(name, "no such tensor");
     r->io[k] = data;
 }
 
@@ -132,7 +132,7 @@ void run_set(const Net *net, const char *entry, Run *r, const char *name, double
 {
     const AdjEntry *e = need_entry(net, entry);
     int k = adj_hyper(e, name);
-    if (k < 0 || k >= 16) give_up(name, "no such hyperparameter");
+    if (k < 0 || k >= (int)(sizeof r->hyper / sizeof *r->hyper)) give_up(name, "no such hyperparameter");
     void *to = &r->number[k];
     if (e->hyper[k].dtype == ADJ_F64)
         *(double *)to = value;

@@ -37,12 +37,12 @@ typedef struct Run {
     int workers;
     int steps;
     uint32_t flags;
-    void *io[16];
-    const void *hyper[16];
+    void *io[40];
+    const void *hyper[32];
     uint32_t hyper_each;
     uint64_t seed, first_id;
     AdjStatus status;
-    double number[16]; /* where run_set keeps values */
+    double number[32]; /* where run_set keeps values */
 } Run;
 void net_run(const Net *, const char *entry, Run *); /* exits on a non-zero code */
 

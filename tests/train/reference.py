@@ -37,6 +37,7 @@ class Net:
         self.value = {t.name: torch.tensor(numpy_helper.to_array(t).astype(np.float64)).to(dtype)
                       for t in self.graph.initializer}
         self.control, self.psi = 0, 0
+        self.training, self.branches = True, None  # factors of residual branches
         seen, matrices, vectors, self.stats = set(), [], [], []
         for n in self.graph.node:
             for slot in {"Conv": [1, 2], "BatchNormalization": [1, 2]}.get(n.op_type, []):
@@ -56,7 +57,10 @@ class Net:
         if n.op_type == "Conv":
             return F.conv2d(i[0], i[1], i[2] if len(i) > 2 else None, a["strides"], a["pads"][:2])
         if n.op_type == "BatchNormalization":
-            return F.batch_norm(i[0], i[3], i[4], i[1], i[2], True, 1 - a["momentum"], a["epsilon"])
+            return F.batch_norm(i[0], i[3], i[4], i[1], i[2], self.training, 1 - a["momentum"],
+                                a["epsilon"])
+        if n.name.endswith(".add") and self.branches is not None:
+            i[0] = i[0] * next(self.branches)
         if n.op_type == "Clip":
             return torch.clamp(i[0], float(i[1]), float(i[2]))
         return {"Relu": F.relu, "Add": torch.add, "Sub": torch.sub, "Mul": torch.mul,
@@ -134,4 +138,5 @@ def main(adjoint, out):
     np.savez(out, **arrays)
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

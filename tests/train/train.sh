@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # train.sh ADJOINT MAKE_SET [PYTHON]: the command trains a small net, writes a file that others load,
-# and writes the same bytes again, after kills too; what it says to bad input.
+# and writes the same bytes again, after kills too (KILLS of them, 4 if not set); what it says to bad
+# input.
 set -u
 adjoint=$1
 make_set=$2
@@ -59,7 +60,7 @@ check "same bytes with checkpoints" same a k
 long="--every 1 --set epochs=100" # seconds, that kills can fall into
 check "without" train -o t $long
 tried=0 kills=0
-while [ $tried -lt 4 ] && [ ! -e q/net.onnx ]; do
+while [ $tried -lt ${KILLS:-4} ] && [ ! -e q/net.onnx ]; do
     tried=$((tried + 1))
     "$adjoint" $base -o q $long --resume >/dev/null 2>&1 & # the process itself is to be killed
     pid=$!
@@ -89,6 +90,16 @@ kill -INT $pid
 wait $pid
 check "interrupt" test $? = 130 -a ! -e s/net.onnx
 check "interrupt says how to go on" grep -qF -e "--resume goes on from there" said
+# A disk that is full (a limit on the size of files) while a checkpoint is written.
+seen=$(cksum s/checkpoint)
+full() { (
+    trap '' XFSZ
+    ulimit -f 4
+    "$adjoint" $base -o s $long --resume >said 2>&1
+); }
+full
+check "full disk" test $? = 1 -a "$(cksum s/checkpoint)" = "$seen" -a ! -e s/net.onnx
+check "full disk is said" grep -q "s/checkpoint: .*File too large" said
 check "goes on after an interrupt" train -o s $long --resume
 check "same bytes after an interrupt" same s t
 
@@ -100,6 +111,21 @@ refuses "another model" 1 "another model, data or recipe" other.onnx $set_ --set
 printf x | dd of=k/checkpoint bs=1 seek=4000 conv=notrunc 2>/dev/null
 refuses "damaged checkpoint" 1 "damaged checkpoint" net.onnx $set_ --set epochs=5 \
     --test images.npy --test-labels labels.txt -o k --resume
+check "names the last good one" grep -qF "the last good one is k/checkpoint.1" said
+mv k/checkpoint.1 k/checkpoint
+rm k/net.onnx
+check "goes on from the last good one" train -o k --test images.npy --test-labels labels.txt \
+    --every 1 --resume
+check "same bytes from the last good one" same a k
+
+# ---- every recipe ----
+for recipe in adversarial all madry trades mart; do
+    check "$recipe" "$adjoint" $base -o "r-$recipe" --recipe $recipe --set epochs=1 \
+        --set batch=32 --set attack_steps=2
+done
+check "other parts" "$adjoint" train net.onnx $set_ -o parts --set epochs=2 --set optimiser=adamw \
+    --set average=ema --set ema=0.5 --set schedule=one-cycle --set depth=stochastic \
+    --set constraint=spectral --set lr=0.01
 
 # ---- ONNX Runtime ----
 onnxruntime() {
@@ -120,7 +146,7 @@ printf '# a recipe\nepochs = 1\n\nlr = 0.02 # small\n' >recipe
 recipe() { "$adjoint" train net.onnx --data images.npy --labels labels.txt --recipe recipe \
     --batch 32 -o f && [ "$(last f 2)" = 0.02 ] && [ "$(wc -l <f/train.csv)" = 2 ]; }
 check "recipe file" recipe
-check "help" sh -c '"$0" train --help-recipe | grep -q "^  momentum  *0.9  of SGD"' "$adjoint"
+check "help" sh -c '"$0" train --help-recipe | grep -q "^  momentum  *0.9  sgd"' "$adjoint"
 
 # ---- bad input ----
 refuses "no data" 1 "absent.npy" net.onnx --data absent.npy -o x
@@ -130,7 +156,8 @@ refuses "label out of range" 1 "label 4 of image 4" net.onnx --data images.npy -
 refuses "no labels" 1 "--labels" net.onnx --data images.npy -o x
 refuses "few images" 1 "less than one batch" net.onnx --data images.npy --labels labels.txt -o x
 refuses "unknown key" 1 "did you mean momentum?" net.onnx $set_ --set momentun=1 -o x
-refuses "unknown recipe" 1 "standard, robust" net.onnx $set_ --recipe sturdy -o x
+refuses "unknown word" 1 "none of: sgd, adamw" net.onnx $set_ --set optimiser=adam -o x
+refuses "unknown recipe" 1 "standard, adversarial" net.onnx $set_ --recipe sturdy -o x
 printf 'lr = 1\nsmoothing: 2\n' >bad
 refuses "line of a recipe" 1 "bad: line 2" net.onnx $set_ --recipe bad -o x
 refuses "range" 1 "not between" net.onnx $set_ --set momentum=2 -o x
