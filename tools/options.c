@@ -82,7 +82,7 @@ struct poptOption artefact_table[] = {
          "the ONNX node that entry grad-cam looks at (default: the last convolution over places)",
          "NODE"),
     TEXT("train", train,
-         "parts of a step of training, as in attack=pgd-linf,loss=trades (docs/train.md lists them)",
+         "parts of a step of training, as in attack=pgd-linf,loss=trades (see docs/train.md)",
          "PARTS"),
     POPT_TABLEEND};
 

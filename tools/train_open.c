@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a plan to a training that can take steps: the model compiled with its parts, the data, memory
- * for what the entry remembers, and the checkpoint to go on from. */
+/* From a plan to a training that can take steps: the model compiled with its parts, the data,
+ * memory for what the entry remembers, and the checkpoint to go on from. */
 #define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A checkpoint: a head of text lines, the vectors as bytes, and the CRC-32 of all before it. It is
- * written beside its name and renamed, so that a kill at any moment, or a full disk, leaves the last
- * whole one.
- * Numbers are hexadecimal floats: no digit is lost. */
+ * written beside its name and renamed, so that a kill at any moment, or a full disk, leaves the
+ * last whole one. Numbers are hexadecimal floats: no digit is lost. */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <inttypes.h>

@@ -61,7 +61,7 @@ Ref train_by_running(TrainStep *, Ref x);
 /* As an evaluation by the batch moves them; train_by_batch does it once. */
 void train_move_statistics(TrainStep *, const TrainNet *);
 
-/* Logits while images are attacked, by what attack_norm says; at the end of a step of the attack. */
+/* Logits while images are attacked, by what attack_norm says; the end of a step of an attack. */
 Ref train_attack_logits(TrainStep *, Ref x);
 void train_end_attack(TrainStep *);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* After the step each weight, as a matrix of its first extent by the rest, is divided by its largest
- * singular value over `norm` where that is above 1 (Gouk, Frank, Pfahringer, Cree 2021,
+/* After the step each weight, as a matrix of its first extent by the rest, is divided by its
+ * largest singular value over `norm` where that is above 1 (Gouk, Frank, Pfahringer, Cree 2021,
  * "Regularisation of neural networks by enforcing Lipschitz continuity", algorithm 2 for p = 2).
- * The singular value is that of one round of the power method, from the vector that the step before
- * ended with (Miyato, Kataoka, Koyama, Yoshida 2018), of ones at first. Of a convolution it is of
- * the matrix, as in torch.nn.utils.spectral_norm, not of the operator. */
+ * The singular value is that of one round of the power method, from the vector that the step
+ * before ended with (Miyato, Kataoka, Koyama, Yoshida 2018), of ones at first. Of a convolution it
+ * is of the matrix, as in torch.nn.utils.spectral_norm, not of the operator. */
 #include "compiler/programs/train.h"
 
 typedef struct Power { /* the vectors of all matrices, one behind the other */

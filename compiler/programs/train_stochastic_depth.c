@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stochastic depth (Huang, Sun, Liu, Sedra, Weinberger 2016, "Deep networks with stochastic depth"):
- * block l of L survives with probability p_l = 1 - l / L (1 - survival), l from 1. Its branch, what
- * goes beside the shortcut, is divided by p_l where it survives, so that evaluation is without
- * change (as torchvision.ops.stochastic_depth has it, by rows). Drawn once a step for each image and
- * block, for all evaluations by the batch. */
+/* Stochastic depth (Huang, Sun, Liu, Sedra, Weinberger 2016, "Deep networks with stochastic
+ * depth"): block l of L survives with probability p_l = 1 - l / L (1 - survival), l from 1. Its
+ * branch, what goes beside the shortcut, is divided by p_l where it survives, so that evaluation
+ * is without change (as torchvision.ops.stochastic_depth has it, by rows). Drawn once a step for
+ * each image and block, for all evaluations by the batch. */
 #include "compiler/programs/train.h"
 
 void train_stochastic_depth(TrainStep *p)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TRADES (Zhang, Yu, Jiao, Xing, El Ghaoui, Jordan 2019, "Theoretically principled trade-off between
- * robustness and accuracy", equation 5): with p = softmax f(x), q = softmax f(x'),
+/* TRADES (Zhang, Yu, Jiao, Xing, El Ghaoui, Jordan 2019, "Theoretically principled trade-off
+ * between robustness and accuracy", equation 5): with p = softmax f(x), q = softmax f(x'),
  *
  *   loss = mean of CE(f(x), y) + beta KL(p || q)
  *
- * As in the authors' code the gradient goes through p too, and running statistics move three times:
- * with x, x' and x, which it evaluates twice. x' is what the attack gives; theirs is kl-linf. */
+ * As in the authors' code the gradient goes through p too, and running statistics move three
+ * times: with x, x' and x, which it evaluates twice. x' is what the attack gives; theirs is
+ * kl-linf. */
 #include "compiler/programs/train.h"
 
 void train_trades(TrainStep *p)
