@@ -42,6 +42,16 @@ static json_t *hyper_json(const Program *p)
     return a;
 }
 
+/* As lines of a schedule call it. */
+static json_t *contract_json(const Kernel *k)
+{
+    Str s = {0};
+    contract_text(&s, &k->contract);
+    json_t *j = json_string(s.s);
+    str_free(&s);
+    return j;
+}
+
 static json_t *calls_json(const Module *m, const Program *p)
 {
     const Phase *phase[] = {&p->init, &p->step, &p->judge, &p->finish};
@@ -51,10 +61,11 @@ static json_t *calls_json(const Module *m, const Program *p)
         for (int i = 0; i < phase[f]->ncall; i++) {
             const Call *c = &phase[f]->call[i];
             const Kernel *k = m->kernel[c->kernel];
-            json_array_append_new(a, json_pack("{s:s, s:s, s:s, s:b, s:f, s:f}", "phase", names[f],
-                                               "kernel", k->name, "nodes", c->origin, "claimed",
-                                               k->offer.claim >= 0, "macs", c->macs, "bytes",
-                                               c->bytes));
+            json_t *j = json_pack("{s:s, s:s, s:s, s:b, s:f, s:f}", "phase", names[f], "kernel",
+                                  k->name, "nodes", c->origin, "claimed", k->offer.claim >= 0,
+                                  "macs", c->macs, "bytes", c->bytes);
+            if (k->offer.claim >= 0) json_object_set_new(j, "convolution", contract_json(k));
+            json_array_append_new(a, j);
         }
     return a;
 }

@@ -7,6 +7,6 @@
 typedef int CommandFn(int argc, const char **argv);
 
 CommandFn cmd_ara, cmd_attack, cmd_certify, cmd_compile, cmd_explain, cmd_gradient, cmd_inspect,
-    cmd_lipschitz, cmd_new, cmd_pack, cmd_report, cmd_run, cmd_train, cmd_verify;
+    cmd_lipschitz, cmd_new, cmd_pack, cmd_report, cmd_run, cmd_train, cmd_tune, cmd_verify;
 
 #endif

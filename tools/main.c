@@ -28,6 +28,7 @@ static const struct {
     {"train", cmd_train, "train a network"},
     {"verify", cmd_verify, "compare compiled code with the reference evaluator"},
     {"inspect", cmd_inspect, "say what is in a model, and what it compiles to"},
+    {"tune", cmd_tune, "find faster schedules for this machine"},
     {"bench", cmd_bench, "measure speed, next to what the machine can do"},
 };
 enum { NCOMMANDS = sizeof commands / sizeof *commands };
