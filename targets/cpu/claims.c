@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which emitters bid for contractions on a CPU. The first row that offers wins: winograd, which
  * leaves to tapconv what that does better. */
+#include "dwconv.h"
 #include "tapconv.h"
 #include "wino.h"
 
@@ -12,5 +13,6 @@ const ClaimRow cpu_claims[] = {
     {"tapconv", tapconv_offer, tapconv_emit, NULL, tapconv_pieces, tapconv_fit, tapconv_fields},
     {"dxplanar", dxplanar_offer, dxplanar_emit, NULL, dxplanar_pieces, dxplanar_fit,
      dxplanar_fields},
+    {"dwconv", dwconv_offer, dwconv_emit, NULL, dwconv_pieces, dwconv_fit, dwconv_fields},
 };
 const int cpu_nclaims = COUNT(cpu_claims);
