@@ -141,6 +141,23 @@ bool adj_train_start(AdjCompiled *, void *params, void *stats, AdjError *);
 bool adj_train_save(AdjCompiled *, const void *params, const void *stats, const char *path,
                     AdjError *);
 
+/* The first value of a batch that is not finite, of its logits, cross-entropy and gradient by the
+ * evaluator: the ONNX node that it is of, "" if there is none. Takes as long as the evaluator. */
+typedef struct AdjTrainPoint { /* in the element type of the entry */
+    const void *x, *params;
+    const int64_t *y;
+} AdjTrainPoint;
+bool adj_train_blame(AdjCompiled *, const AdjTrainPoint *, char *node, size_t size, AdjError *);
+
+/* The model as it is before training, as a file; the head of onnx_restart.c says how. */
+typedef struct AdjRestart {
+    bool half_huber; /* the half-Huber ReLU for each ReLU */
+    bool init;       /* fresh weights, drawn by `seed` */
+    bool zero_last;  /* the last convolution of each residual block is 0 */
+    uint64_t seed;
+} AdjRestart;
+bool adj_restart(const char *model, const AdjRestart *, const char *path, AdjError *);
+
 /* A new residual network as an ONNX file; the head of onnx_resnet.c says which. */
 typedef struct AdjResnet {
     int depth;         /* 2 and a multiple of 2 nstage */

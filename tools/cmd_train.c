@@ -13,6 +13,7 @@
 
 static struct {
     char *data, *recipe, *folder, *test, *test_labels, *every, **set;
+    char *init, *activation;
     int resume, help_recipe;
 } given;
 
@@ -25,12 +26,20 @@ static struct poptOption table[] = {
     {"set", 0, POPT_ARG_ARGV, &given.set, 0, "change the recipe; may be repeated", "KEY=VALUE"},
     {"help-recipe", 0, POPT_ARG_NONE, &given.help_recipe, 0, "list the keys of recipes", NULL},
     {NULL, 'o', POPT_ARG_STRING, &given.folder, 0,
-     "folder for net.onnx, train.csv and checkpoint; it is made if it is not there", "OUT"},
+     "folder for net.onnx, train.csv and checkpoint (and start.onnx, see --init); it is made if it "
+     "is not there",
+     "OUT"},
     {"test", 0, POPT_ARG_STRING, &given.test, 0, "measure the accuracy on these after each epoch",
      "DATA"},
     {"test-labels", 0, POPT_ARG_STRING, &given.test_labels, 0, "as --labels, of --test", "FILE"},
     {"every", 0, POPT_ARG_STRING, &given.every, 0,
      "write a checkpoint after so many steps too, not after epochs only", "STEPS"},
+    {"init", 0, POPT_ARG_STRING, &given.init, 0,
+     "start from fresh weights: kaiming (He et al. 2015), or kaiming-zero: the last convolution of "
+     "each residual block 0",
+     "HOW"},
+    {"activation", 0, POPT_ARG_STRING, &given.activation, 0,
+     "hhrelu: half-Huber ReLU in place of ReLU (Woods et al. 2019)", "NAME"},
     {"resume", 0, POPT_ARG_NONE, &given.resume, 0,
      "go on from the checkpoint; from the beginning if there is none", NULL},
     SEED_OPTION,
@@ -57,6 +66,7 @@ static const Syntax syntax = {
     "  adjoint train net.onnx --data train.npy --labels train.txt --recipe trades --set "
     "average=ema "
     "-o t\n"
+    "  adjoint train resnet50.onnx --data D --init kaiming-zero --activation hhrelu -o anew\n"
     "  adjoint train net.onnx --data train.npy --labels train.txt --recipe robust -o robust "
     "--resume\n",
     table};
@@ -93,6 +103,25 @@ static int take_files(TrainPlan *p)
     return output_check(p->checkpoint);
 }
 
+/* What the options change of the model becomes a file of its own, which is trained. */
+static int take_start(TrainPlan *p, AdjOptions *o)
+{
+    static const char *const inits[] = {"file", "kaiming", "kaiming-zero", NULL};
+    static const char *const activations[] = {"file", "hhrelu", NULL};
+    static char start[4096];
+    int init = 0, activation = 0, e;
+    AdjError error;
+    if ((e = option_word("--init", given.init, inits, &init)) ||
+        (e = option_word("--activation", given.activation, activations, &activation)) ||
+        (!init && !activation))
+        return e;
+    AdjRestart how = {activation == 1, init > 0, init == 2, p->run.seed};
+    if ((e = name_file(start, sizeof start, p->folder, "start.onnx"))) return e;
+    if (!adj_restart(p->model, &how, start, &error)) return fail_input("%s", error.msg);
+    p->model = o->model = start;
+    return 0;
+}
+
 int cmd_train(int argc, const char **argv)
 {
     const char *model;
@@ -117,7 +146,7 @@ int cmd_train(int argc, const char **argv)
     if ((e = options_model(model, &o)) || (e = options_data(&p.range)) ||
         (e = options_run(&p.run)) || (e = take_recipe(&p, &o)) ||
         (e = option_integer("--every", given.every, 1, INT64_MAX, &p.every)) ||
-        (e = take_files(&p)))
+        (e = take_files(&p)) || (e = take_start(&p, &o)))
         return e;
     return train_run(&p, &o);
 }

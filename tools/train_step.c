@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A step: the batch, its numbers, the call; and the accuracy on the test set. All that a step reads
  * is in the state, in the recipe or drawn by the counter generator. */
+#define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "runtime/load.h"
 #include "tools/say.h"
@@ -85,16 +88,27 @@ static void exchange(Train *t)
     train_bind(t);
 }
 
+/* The step, the node whose value first was not finite, and where to go on from. */
+static int fail_step(Train *t, const char *what)
+{
+    char node[200] = "", from[4200] = "there is no checkpoint yet";
+    AdjTrainPoint at = {t->pixels, state_vector(&t->st, "params")->now, t->y};
+    AdjError error;
+    bool found = adj_train_blame(t->h.compiled, &at, node, sizeof node, &error) && *node;
+    if (!access(t->p->checkpoint, F_OK))
+        snprintf(from, sizeof from, "the last good checkpoint is %s", t->p->checkpoint);
+    return fail_input("%s: epoch %" PRId64 ", step %" PRId64
+                      ": the %s is not finite, first in %s; a lower lr may help; %s",
+                      t->p->model, t->st.epoch, t->st.step, what,
+                      found ? node : "no value of the images themselves", from);
+}
+
 static int tally(Train *t)
 {
     double loss = train_number(t, &t->num[NUM_LOSS], 0),
            slope = norm_of(t, t->grad, t->list.params);
     if (!isfinite(loss) || !isfinite(slope))
-        return fail_input("%s: epoch %" PRId64 ", step %" PRId64
-                          ": the %s is not finite; a lower lr "
-                          "may help. What is in %s is from before",
-                          t->p->model, t->st.epoch, t->st.step,
-                          isfinite(loss) ? "gradient" : "loss", t->p->folder);
+        return fail_step(t, isfinite(loss) ? "gradient" : "loss");
     t->st.loss += loss;
     t->st.slope += slope;
     t->st.penalty += train_number(t, &t->num[NUM_PENALTY], 0);

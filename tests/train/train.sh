@@ -127,6 +127,22 @@ check "other parts" "$adjoint" train net.onnx $set_ -o parts --set epochs=2 --se
     --set average=ema --set ema=0.5 --set schedule=one-cycle --set depth=stochastic \
     --set constraint=spectral --set lr=0.01
 
+# ---- another start ----
+"$adjoint" new resnet --depth 6 --widths 4,8 --input 3x8x8 --classes 4 -o relu.onnx
+fresh() { # FOLDER OPTION...
+    folder=$1
+    shift
+    "$adjoint" train relu.onnx $set_ --set epochs=1 -o "$folder" "$@" &&
+        "$adjoint" verify "$folder/start.onnx" --entry gradient
+}
+check "fresh weights" fresh f1 --init kaiming-zero --activation hhrelu
+check "fresh weights, another seed" fresh f2 --init kaiming-zero --activation hhrelu --seed 1
+cmp -s f1/start.onnx f2/start.onnx
+check "other weights" test $? = 1
+check "the trained net has the activation" sh -c \
+    "! grep -q Relu f1/net.onnx && grep -q half_huber_relu f1/net.onnx"
+refuses "no ReLU" 1 "has no Relu" net.onnx $set_ --activation hhrelu -o x
+
 # ---- ONNX Runtime ----
 onnxruntime() {
     "$adjoint" run r/net.onnx images.npy -o logits.npy >/dev/null && "$python" - <<'END'
@@ -139,6 +155,9 @@ END
 }
 if [ "$python" ] && "$python" -c 'import onnxruntime' 2>/dev/null; then
     check "ONNX Runtime" onnxruntime
+    check "ONNX Runtime: start" "$python" "${0%/*}/start.py" relu.onnx f1/start.onnx
+else
+    skip "ONNX Runtime" "${python:-no Python} has no onnxruntime"
 fi
 
 # ---- recipes ----
@@ -161,7 +180,10 @@ refuses "unknown recipe" 1 "standard, adversarial" net.onnx $set_ --recipe sturd
 printf 'lr = 1\nsmoothing: 2\n' >bad
 refuses "line of a recipe" 1 "bad: line 2" net.onnx $set_ --recipe bad -o x
 refuses "range" 1 "not between" net.onnx $set_ --set momentum=2 -o x
-refuses "loss" 1 "not finite" net.onnx $set_ --set lr=1e6 --set epochs=50 -o x
+refuses "loss" 1 "not finite, first in" net.onnx $set_ --set lr=1e6 --set epochs=50 -o n
+check "names the node" grep -q "step [0-9]*: the .* is not finite, first in .*(.*)" said
+refuses "loss, after an epoch" 1 "checkpoint is o/checkpoint" net.onnx $set_ --set lr=1e6 \
+    --set epochs=20 --set schedule=one-cycle --set rise_from=1e9 --set rise=0.5 -o o
 refuses "nowhere" 1 "nowhere/x" net.onnx $set_ -o nowhere/x
 refuses "no model" 2 "missing argument" --data images.npy -o x
 
