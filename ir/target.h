@@ -13,6 +13,7 @@ typedef struct Target {
     const char *cpu; /* row of the target's CPU table */
     int vec_bytes;   /* widest vector register, bytes; 0: scalar code (GPU threads) */
     int vec_regs;
+    double rate;    /* multiply-adds of whole vectors a cycle; as many loads */
     bool fma;       /* multiply-adds round once */
     bool gpu;       /* loops over outer axes become the grid */
     int64_t l1, l2; /* bytes a core */

@@ -237,6 +237,7 @@ const Target *target_find(Arena *a, const char *triple, const char *cpu)
                   .cpu = r->name,
                   .vec_bytes = r->vec_bytes,
                   .vec_regs = r->vec_regs,
+                  .rate = r->rate,
                   .fma = r->fma,
                   .gpu = f->gpu,
                   .l1 = r->l1,

@@ -21,7 +21,7 @@ Cut cut_evenly(int64_t length, int64_t most)
 
 double tap_rate(const Target *t)
 {
-    return t->vec_bytes > 32 ? 1 : 2;
+    return t->rate;
 }
 
 /* Registers left for sums when `others` are in use and what scheduling wants stays free.
@@ -29,7 +29,7 @@ double tap_rate(const Target *t)
  * fused multiply-adds products and copies take more. */
 int64_t tap_registers(const Target *t, int64_t others)
 {
-    int64_t spare = t->vec_regs >= 32 ? 0 : t->fma ? 1 : 4;
+    int64_t spare = t->vec_regs >= 32 ? 0 : t->fma ? 1 : 3;
     return t->vec_regs - others - spare;
 }
 
@@ -47,9 +47,12 @@ typedef struct Model {
     bool far;           /* a group's weights do not stay in the L1 cache */
 } Model;
 
+/* Without fused multiply-adds two instructions make one, and a broadcast, which is a shuffle then,
+ * takes the place of another. */
 static double tile_cycles(const Model *m, int64_t t, int64_t c)
 {
     double step = t * c;
+    if (!m->target->fma) step += (double)t / 2;
     if (t + c > step) step = t + c;
     if (step < TAP_CHAINS) step = TAP_CHAINS;
     step /= tap_rate(m->target);

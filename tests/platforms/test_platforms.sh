@@ -53,7 +53,7 @@ same_stack() { # the header's claim is the manifest's
 
 # ---- this machine ----
 
-if [ "$(uname -m)" = x86_64 ]; then host="x86-64 x86-64-v3 haswell x86-64-v4 znver4"; else host=; fi
+if [ "$(uname -m)" = x86_64 ]; then host="x86-64 x86-64-v3 haswell znver3 x86-64-v4 znver4"; else host=; fi
 check "compiles for this machine" compile here --entry forward,gradient
 check "builds" build cc here run
 check "forward" here/run forward 2 here/forward.bin
