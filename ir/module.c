@@ -9,7 +9,7 @@
 
 /* ---- text ---- */
 
-static const char *const buf_names[] = {"const", "io", "hyper", "seed", "state", "temp"};
+static const char *const buf_names[] = {"const", "io", "hyper", "seed", "state", "temp", "scratch"};
 
 static void print_dims(Str *s, int rank, const int64_t *dim)
 {
@@ -46,7 +46,7 @@ static void print_buffer(Str *s, int i, const Buffer *b)
     for (int d = 0; d < b->layout.ndigit; d++)
         str_fmt(s, "%s%lld", d ? "x" : " ", (long long)b->layout.digit[d].extent);
     str_fmt(s, "%s bytes %lld", b->sample ? " sample" : "", (long long)b->bytes);
-    if (b->kind == BUF_CONST || b->kind == BUF_STATE || b->kind == BUF_TEMP)
+    if (b->kind != BUF_IO && b->kind != BUF_HYPER && b->kind != BUF_SEED)
         str_fmt(s, " at %lld", (long long)b->offset);
     if (b->kind == BUF_TEMP) str_fmt(s, " calls %d..%d", b->first, b->last);
     str_fmt(s, " ; %s\n", b->name ? b->name : "");
@@ -138,14 +138,13 @@ static KMem buffer_mem(PhaseRun *r, const Buffer *b)
 {
     KMem m = {0};
     switch (b->kind) {
-    case BUF_CONST:
-        m.base = (b->definition ? r->m->shadow : r->m->consts) + b->offset;
-        break;
+    case BUF_CONST: m.base = (b->definition ? r->m->shadow : r->m->consts) + b->offset; break;
     case BUF_IO: m.base = io_base(r, b->index, &m.stride); break;
     case BUF_HYPER: return hyper_mem(r, b->index);
     case BUF_SEED: m.base = &r->seed; break;
     case BUF_STATE:
-    case BUF_TEMP: m.base = r->mem->arena + b->offset; break;
+    case BUF_TEMP:
+    case BUF_SCRATCH: m.base = r->mem->arena + b->offset; break;
     }
     return m;
 }

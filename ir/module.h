@@ -11,12 +11,13 @@
 #include "target.h"
 
 typedef enum BufKind {
-    BUF_CONST, /* weights: at offset in the constant blob */
-    BUF_IO,    /* caller's tensor io[index] of the program */
-    BUF_HYPER, /* caller's hyperparameter hyper[index]: one element a sample or one for all */
-    BUF_SEED,  /* the call's seed: i64 scalar */
-    BUF_STATE, /* per slot, lives from init to finish: at offset in the worker's arena */
-    BUF_TEMP   /* lives between calls of one phase: at offset in the worker's arena */
+    BUF_CONST,  /* weights: at offset in the constant blob */
+    BUF_IO,     /* caller's tensor io[index] of the program */
+    BUF_HYPER,  /* caller's hyperparameter hyper[index]: one element a sample or one for all */
+    BUF_SEED,   /* the call's seed: i64 scalar */
+    BUF_STATE,  /* per slot, lives from init to finish: at offset in the worker's arena */
+    BUF_TEMP,   /* lives between calls of one phase: at offset in the worker's arena */
+    BUF_SCRATCH /* a claim's own while its kernel runs: at offset, each worker has its own */
 } BufKind;
 
 typedef struct Buffer {
@@ -77,8 +78,8 @@ typedef struct Program {
     int slots; /* B */
     Phase init, step, judge, finish;
     bool loop; /* runs call->steps steps a sample; false: exactly one */
-    /* The samples of a batch depend on each other: n is a multiple of slots, one worker takes
-     * `slots` samples at a time. */
+    /* The samples of a batch depend on each other: n is a multiple of slots, and one machine takes
+     * `slots` samples at a time; workers share its kernels, never samples. */
     bool whole;
     /* slot tables and states that the loop itself reads or writes; -1: absent */
     int buf_sample; /* i64[B]: index of the sample in the caller's arrays (always present) */
@@ -89,15 +90,28 @@ typedef struct Program {
     int nbuffer;
     uint32_t buffer_cap;
     Buffer *buffer;
-    int64_t shared_bytes, worker_bytes; /* arena = shared + workers * worker */
-    int64_t zero_offset, zero_bytes;    /* halo pools of a worker, zeroed once a call */
-    int64_t scratch_offset;             /* where outputs nobody asked for go: one sample's bytes */
+    /* Offsets are into the memory of one machine. Its first main_bytes are what workers see
+     * together when they share its kernels; the own_bytes behind are each worker's. */
+    int64_t main_bytes, own_bytes;
+    int64_t shared_bytes, worker_bytes; /* arena = shared + workers * worker; see program_arena */
+    int64_t zero_offset, zero_bytes;    /* halo pools, zeroed once a call */
+    int64_t scratch_offset; /* where outputs nobody asked for go, of own_bytes: one sample's */
     /* the slot machine's own: i32[B] phase of each slot; behind it, if the program loops and has no
      * buf_t, i32[B] steps taken */
     int64_t phase_offset;
     /* what one of each counts in the status */
     int step_forwards, step_backwards, judge_forwards, finish_forwards, finish_backwards;
 } Program;
+
+/* The arena of a call: a head (targets/llvm/entry.h), then for each worker the memory of a machine;
+ * or, where there is but one machine, its main part behind the head and own parts for the
+ * workers. */
+enum { ARENA_HEAD = 128 };
+static inline void program_arena(Program *p)
+{
+    p->shared_bytes = ARENA_HEAD + (p->whole ? p->main_bytes : 0);
+    p->worker_bytes = p->own_bytes + (p->whole ? 0 : p->main_bytes);
+}
 
 typedef struct ModConst { /* a constant in one packed layout, shared by all programs */
     const Const *value;
@@ -145,11 +159,10 @@ void module_fill(const Module *, uint8_t *to);
 void module_hold(Module *);
 
 void module_print(Str *, const Module *); /* programs, buffers, calls, kernels */
-/* Runs a phase over slots [lo, hi) with the kernel interpreter; the module is held. base: arena of
- * one worker; io/hyper as in the call, with strides. After each call, on(user, call index) if not
- * NULL. */
+/* Runs a phase over slots [lo, hi) with the kernel interpreter; the module is held. io/hyper as in
+ * the call, with strides. After each call, on(user, call index) if not NULL. */
 typedef struct PhaseMem {
-    uint8_t *arena;
+    uint8_t *arena; /* main_bytes + own_bytes */
     void *const *io;
     const int64_t *io_stride;
     const void *const *hyper;

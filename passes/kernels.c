@@ -59,12 +59,10 @@ static int scratch_buffer(Lowering *l, int64_t bytes)
     int64_t cells = (bytes + 3) / 4;
     Layout lay = layout_plain(type_of(DT_F32, 1, &cells));
     return buffer_add(l->module->arena, l->prog,
-                      (Buffer){.kind = BUF_TEMP,
+                      (Buffer){.kind = BUF_SCRATCH,
                                .dtype = DT_F32,
                                .layout = lay,
                                .bytes = 4 * cells,
-                               .first = -1,
-                               .last = -1,
                                .name = "scratch"});
 }
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Buffers and their places in a worker's arena:
+/* Buffers and their places in the memory of a machine:
  *
- *   states | states and pools with a halo (zeroed once a call) | temporaries | one spare sample |
- * phases
+ *   states | states and pools with a halo (zeroed once a call) | temporaries | phases |
+ *   scratch of claims | one spare sample
  *
+ * The second line is each worker's own where several share the kernels of a machine; claims run one
+ * after another and use the same scratch.
  * A halo is zeroed once and never written, so a buffer with a halo shares its place only with
  * buffers of the very same geometry: those form a pool, and pools do not overlap. Other temporaries
  * are placed first-fit by lifetime. Phases never run at the same time on a worker and share all of
@@ -224,10 +226,23 @@ static int64_t spare_sample(const Program *p)
     return most;
 }
 
+static void place_own(Program *p)
+{
+    int64_t most = 0;
+    for (int i = 0; i < p->nbuffer; i++) {
+        Buffer *b = &p->buffer[i];
+        if (b->kind != BUF_SCRATCH) continue;
+        b->offset = p->main_bytes;
+        if (b->bytes > most) most = b->bytes;
+    }
+    p->scratch_offset = p->main_bytes + align_up(most);
+    int64_t end = align_up(p->scratch_offset + spare_sample(p));
+    p->own_bytes = end > p->main_bytes ? end - p->main_bytes : ALIGN; /* arenas are divided by it */
+}
+
 void lower_plan(Module *m, Program *p)
 {
     (void)m;
-    p->shared_bytes = 128;
     p->zero_offset = place_states(p, false, 0);
     int64_t at = place_states(p, true, p->zero_offset);
     for (int i = 0; i < p->nbuffer; i++)
@@ -241,7 +256,8 @@ void lower_plan(Module *m, Program *p)
         place_first_fit(p, i, base);
         if (b->offset + b->bytes > at) at = align_up(b->offset + b->bytes);
     }
-    p->scratch_offset = at;
-    p->phase_offset = align_up(at + spare_sample(p));
-    p->worker_bytes = align_up(p->phase_offset + 4 * (int64_t)p->slots);
+    p->phase_offset = at;
+    p->main_bytes = align_up(p->phase_offset + 8 * (int64_t)p->slots);
+    place_own(p);
+    program_arena(p);
 }

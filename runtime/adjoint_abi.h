@@ -48,6 +48,10 @@ typedef struct AdjEnv {
      * the worker whose arena is given; only in objects compiled with tracing. */
     void (*trace)(void *user, int phase, int index, void *worker_arena, int64_t lo, int64_t hi);
     int (*allreduce)(void *user, void *data, size_t count, int dtype);
+    /* A worker waits for others, for the turn-th time in a row (0, 1, ...): let another thread have
+     * the processor, or sleep for a moment. With NULL workers never wait, and never share a sample:
+     * no more of them run than there are samples. */
+    void (*idle)(void *user, int turn);
 } AdjEnv;
 
 typedef struct AdjStatus { /* exact counts of one call, in samples */

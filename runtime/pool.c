@@ -5,9 +5,11 @@
 #include "pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 struct AdjPool {
@@ -99,6 +101,32 @@ int adj_pool_workers(const AdjPool *p)
     return p->nthread + 1;
 }
 
+/* ---- waiting ---- */
+
+enum { SPINS = 100, YIELDS = 200, SLEEP_NS = 50000 };
+
+static void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* Most waits are for the last piece of a kernel, and end while this spins. A processor that others
+ * want is given away; one that nobody wants is not kept busy for long. */
+void adj_pool_idle(void *user, int turn)
+{
+    (void)user;
+    if (turn < SPINS)
+        relax();
+    else if (turn < SPINS + YIELDS)
+        sched_yield();
+    else
+        nanosleep(&(struct timespec){.tv_nsec = SLEEP_NS}, NULL);
+}
+
 /* ---- as an AdjEnv ---- */
 
 static int run_alone(int n, void (*fn)(void *, int), void *arg)
@@ -139,7 +167,8 @@ void adj_pool_env(AdjPool *p, AdjEnv *env)
     *env = (AdjEnv){.size = sizeof *env,
                     .workers = adj_pool_workers(p),
                     .user = p,
-                    .parallel = adj_pool_parallel};
+                    .parallel = adj_pool_parallel,
+                    .idle = adj_pool_idle};
 }
 
 void adj_pool_set_user(AdjPool *p, void *user)

@@ -20,7 +20,7 @@ AdjPool *adj_pool_new(int workers);
 void adj_pool_free(AdjPool *);
 int adj_pool_workers(const AdjPool *);
 
-/* Fills size, workers, user and parallel of an AdjEnv and zeroes the rest: set tick or trace
+/* Fills size, workers, user, parallel and idle of an AdjEnv and zeroes the rest: set tick or trace
  * after it. AdjEnv.user is then the pool; a tick or trace that has data of its own leaves it in
  * the pool. */
 void adj_pool_env(AdjPool *, AdjEnv *);
@@ -30,6 +30,9 @@ void *adj_pool_user(const AdjPool *);
 /* AdjEnv.parallel: user is the pool. Always succeeds (0). A call made while another runs on the
  * same pool, from its own functions or from another thread, runs on its calling thread alone. */
 int adj_pool_parallel(void *user, int n, void (*fn)(void *arg, int i), void *arg);
+
+/* AdjEnv.idle: spins for some microseconds, then yields, then sleeps. user is not used. */
+void adj_pool_idle(void *user, int turn);
 
 #ifdef __cplusplus
 }

@@ -106,7 +106,7 @@ static void open_step(TrainStep *p, const Model *m, ProgramSpec *s)
                      .next = NOREF,
                      .count = NOREF};
     s->slots = 1;
-    s->whole = false;
+    s->whole = true; /* a step needs the one before: workers share it */
 }
 
 /* ---- the gradient ---- */

@@ -68,7 +68,7 @@ static LLVMValueRef entry_function(EntryGen *g)
     EntryFn f = {.g = g, .ib = ib, .p = g->p, .env = ib_arg(ib, 0), .call = ib_arg(ib, 1)};
     f.run = ib_record(ib, "run", g->run_t);
     entry_check(&f);
-    ib_zero(ib, f.shared, SHARED_BYTES);
+    ib_zero(ib, f.shared, ARENA_HEAD);
     entry_fill_run(&f);
     finish(&f, run_workers(&f));
     return fn;
@@ -86,10 +86,10 @@ static LLVMTypeRef record_type(EntryGen *g, const char *name, LLVMTypeRef *membe
 static void abi_types(EntryGen *g)
 {
     LLVMTypeRef w = g->ib.i32, d = g->ib.i64, p = g->ib.ptr, z = g->ib.size;
-    LLVMTypeRef env[] = {w, w, p, p, p, p, p, p, p};
+    LLVMTypeRef env[] = {w, w, p, p, p, p, p, p, p, p};
     LLVMTypeRef call[] = {w, w, d, d, d, p, w, w, p, p, p, p, z, p};
     LLVMTypeRef status[] = {w, w, d, d, d};
-    LLVMTypeRef shared[] = {d, d, d, d, w};
+    LLVMTypeRef shared[] = {d, d, d, d, w, w, LLVMArrayType2(d, 3), d, d, w};
     g->env_t = record_type(g, "AdjEnv", env, COUNT(env));
     g->call_t = record_type(g, "AdjCall", call, COUNT(call));
     g->status_t = record_type(g, "AdjStatus", status, COUNT(status));
@@ -109,9 +109,13 @@ static void program_types(EntryGen *g)
                          p,
                          p,
                          p,
+                         p,
+                         p,
                          d,
                          d,
                          d,
+                         w,
+                         w,
                          w,
                          w,
                          LLVMArrayType2(p, nio),
@@ -156,8 +160,16 @@ static void emit_inner(EntryGen *g, int variant, int program)
     g->p = &g->m->program[program];
     g->inner =
         g->nvariant == 1 ? g->stem : arena_printf(g->m->arena, "%s.%s", g->stem, g->target->cpu);
+    if (g->teams) team_open(g);
     entry_phases(g);
     g->worker_fn[variant] = entry_worker(g);
+}
+
+static bool pays_in_teams(const EntryGen *g, int program)
+{
+    for (int v = 0; v < g->nvariant; v++)
+        if (team_pays(g->variant[v].m, &g->variant[v].m->program[program])) return true;
+    return false;
 }
 
 static LLVMValueRef emit_program(EntryGen *g, int program, LLVMValueRef **kernel_fns)
@@ -166,6 +178,7 @@ static LLVMValueRef emit_program(EntryGen *g, int program, LLVMValueRef **kernel
     g->stem = stem_of(g->m, g->p);
     check(!LLVMGetNamedFunction(g->ib.mod, g->stem)); /* two programs of one C name */
     program_types(g);
+    g->teams = pays_in_teams(g, program);
     for (int v = g->nvariant - 1; v >= 0; v--) {
         stand_on(g, v, kernel_fns[v]);
         emit_inner(g, v, program);

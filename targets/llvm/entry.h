@@ -4,6 +4,7 @@
  *   <prefix>_<program>           checks the call, resolves pointers, shares samples among workers
  *   <prefix>_<program>.worker    one worker's slot machine
  *   <prefix>_<program>.<phase>   one phase over slots [lo, hi): its kernels in order
+ *   <prefix>_<program>.take      deals the pieces of a kernel to the workers of a team
  *   kernels                      emitted by the walk and by claims
  *
  * Only the first is exported; the dot keeps the others apart from every C name. An object for
@@ -19,7 +20,18 @@
 #include "targets/targets.h"
 
 /* Members of AdjEnv, AdjCall and AdjStatus by position. */
-enum { ENV_SIZE, ENV_WORKERS, ENV_USER, ENV_PARALLEL, ENV_LAUNCH, ENV_STREAM, ENV_TICK, ENV_TRACE };
+enum {
+    ENV_SIZE,
+    ENV_WORKERS,
+    ENV_USER,
+    ENV_PARALLEL,
+    ENV_LAUNCH,
+    ENV_STREAM,
+    ENV_TICK,
+    ENV_TRACE,
+    ENV_ALLREDUCE,
+    ENV_IDLE
+};
 enum {
     CALL_SIZE,
     CALL_FLAGS,
@@ -38,17 +50,30 @@ enum {
 };
 enum { STATUS_SIZE, STATUS_RESERVED, STATUS_FORWARDS, STATUS_BACKWARDS, STATUS_SAMPLES };
 
-/* The head of the arena, shared by the workers of a call: atomics only. */
-enum { SHARED_NEXT, SHARED_FORWARDS, SHARED_BACKWARDS, SHARED_SAMPLES, SHARED_STOP };
-enum { SHARED_BYTES = 64 };
+/* The head of the arena, shared by the workers of a call: atomics only. What a team has is in a
+ * second cache line. */
+enum {
+    SHARED_NEXT,
+    SHARED_FORWARDS,
+    SHARED_BACKWARDS,
+    SHARED_SAMPLES,
+    SHARED_STOP,
+    SHARED_CAME, /* i32: workers of the team that have come */
+    SHARED_PAD,
+    SHARED_TURN,  /* i64: the kernel that is run << 32 | its next piece */
+    SHARED_ORDER, /* i64: the leader's */
+    SHARED_DONE   /* i32: pieces that are done */
+};
 
 /* The Run record. io and hyper are arrays; strides are bytes a sample. */
 enum {
     RUN_USER,
     RUN_TICK,
     RUN_TRACE,
+    RUN_IDLE,
     RUN_SHARED, /* the arena's head */
-    RUN_ARENA,  /* the worker's part of the arena */
+    RUN_ARENA,  /* memory of the machine: the worker's, or its team's */
+    RUN_OWN,    /* what is the worker's alone */
     RUN_WEIGHTS,
     RUN_IDS,
     RUN_SEED,
@@ -57,6 +82,8 @@ enum {
     RUN_USED, /* slots each worker uses */
     RUN_STEPS,
     RUN_FLAGS,
+    RUN_TEAM, /* i32: workers of the team; 0: each worker has a machine of its own */
+    RUN_CALL, /* i32: kernels run before the phase at hand */
     RUN_IO,
     RUN_IO_STRIDE,
     RUN_HYPER,
@@ -83,6 +110,9 @@ typedef struct EntryGen {
     LLVMTypeRef run_t;
     LLVMTypeRef phase_t, worker_t; /* void (run, lo, hi) and void (run, worker) */
     LLVMValueRef phase_fn[PHASES]; /* NULL: the phase is empty */
+    bool teams; /* workers may share kernels of this program, whatever the variant */
+    LLVMTypeRef take_t;
+    LLVMValueRef take_fn;
     LLVMValueRef worker_fn[MAX_VARIANTS];
 } EntryGen;
 
@@ -93,7 +123,7 @@ typedef struct EntryFn { /* the entry function being emitted */
     LLVMValueRef env, call, status; /* never NULL: stand-ins replace what the caller left out */
     LLVMValueRef run;               /* the Run record on this stack */
     LLVMValueRef io, hyper;         /* arrays of pointers */
-    LLVMValueRef n, workers, arena, shared;
+    LLVMValueRef n, workers, team, arena, shared;
     LLVMValueRef worker_fn; /* of the variant that this machine runs */
 } EntryFn;
 
@@ -120,6 +150,31 @@ LLVMValueRef entry_worker(EntryGen *);
 
 /* entry_loop.c: the slot machine, from the first sample to the last, in the worker's function. */
 void entry_slots(EntryGen *, LLVMValueRef run);
+
+/* entry_team.c: one machine, its kernels shared. */
+typedef struct TeamShare { /* how a call's kernel may be divided */
+    int64_t pieces, least;
+    bool by_samples;
+    int64_t least_samples;
+} TeamShare;
+typedef struct TeamLoop { /* what a worker takes of a kernel, turn by turn */
+    EntryGen *g;
+    IbLoop loop;
+    IbVar range;
+    LLVMValueRef by_samples, lo, hi, from, to; /* of this turn */
+} TeamLoop;
+TeamShare team_share(const Kernel *, const Call *);
+bool team_pays(const Module *, const Program *); /* some kernel is worth sharing */
+void team_open(EntryGen *);                      /* before the program's phases */
+TeamLoop team_begin(EntryGen *, LLVMValueRef run, int call, const TeamShare *, LLVMValueRef lo,
+                    LLVMValueRef hi);
+void team_end(TeamLoop *);
+/* The leader's, around the call of a phase and at the end. */
+void team_order(EntryGen *, LLVMValueRef run, int phase, LLVMValueRef lo, LLVMValueRef hi);
+void team_ordered(EntryGen *, LLVMValueRef run, const Phase *);
+void team_dismiss(EntryGen *, LLVMValueRef run);
+LLVMValueRef team_leads(EntryGen *, LLVMValueRef run); /* i1: this worker runs a machine */
+void team_follow(EntryGen *, LLVMValueRef run);        /* the others', until they are dismissed */
 
 /* entry_data.c */
 LLVMValueRef entry_hyper_default(EntryGen *, int k); /* address of the default value */

@@ -142,13 +142,13 @@ static void check_arena(EntryFn *f)
 {
     Ib *ib = f->ib;
     const Program *p = f->p;
-    check(p->shared_bytes >= SHARED_BYTES && p->shared_bytes % 64 == 0);
+    check(p->shared_bytes >= ARENA_HEAD && p->shared_bytes % 64 == 0);
     check(p->worker_bytes > 0 && p->worker_bytes % 64 == 0);
     f->shared = call_get(f, CALL_ARENA);
     entry_fail_if(f, ib_or(ib, ib_is_null(ib, f->shared), misaligned(f, f->shared)), ADJ_BAD_ARENA);
     LLVMValueRef least = ib_i64(ib, p->shared_bytes + p->worker_bytes);
     entry_fail_if(f, ib_cmp(ib, LLVMIntULT, arena_bytes(f), least), ADJ_BAD_ARENA);
-    f->arena = ib_at(ib, f->shared, p->shared_bytes);
+    f->arena = ib_at(ib, f->shared, ARENA_HEAD);
 }
 
 static void check_weights(EntryFn *f)
@@ -211,36 +211,61 @@ static LLVMValueRef divide(EntryFn *f, LLVMValueRef a, LLVMValueRef b)
     return LLVMBuildIntCast2(at, q, f->ib->i64, 0, "");
 }
 
-/* As many workers as are asked for, as the arena holds, and as there are samples; at least one,
- * and no more for samples that depend on each other. */
-static LLVMValueRef worker_count(EntryFn *f)
+/* As many workers as are asked for and the arena holds; at least one. */
+static LLVMValueRef most_workers(EntryFn *f)
 {
     Ib *ib = f->ib;
     LLVMValueRef one = ib_i64(ib, 1);
-    if (f->p->whole) return one;
     LLVMValueRef room = LLVMBuildSub(ib->b, arena_bytes(f), ib_i64(ib, f->p->shared_bytes), "");
     room = divide(f, room, ib_i64(ib, f->p->worker_bytes));
     LLVMValueRef most = ib_max(ib, ib_to_i64(ib, entry_env(f, ENV_WORKERS)), one);
-    most = ib_min(ib, ib_min(ib, most, room), ib_max(ib, f->n, one));
+    most = ib_min(ib, most, room);
     return ib_select(ib, ib_is_null(ib, entry_env(f, ENV_PARALLEL)), one, most);
 }
 
-/* Slots a worker uses: fewer than it has if the samples do not fill them. */
+/* i1: workers share the kernels of one machine. So it is where samples are fewer than workers, or
+ * depend on each other. */
+static LLVMValueRef wants_team(EntryFn *f, LLVMValueRef most)
+{
+    Ib *ib = f->ib;
+    if (!f->g->teams) return LLVMConstInt(ib->i1, 0, 0);
+    LLVMValueRef can = LLVMBuildNot(ib->b, ib_is_null(ib, entry_env(f, ENV_IDLE)), "");
+    can = ib_and(ib, can, ib_cmp(ib, LLVMIntSGT, most, ib_i64(ib, 1)));
+    can = ib_and(ib, can, ib_cmp(ib, LLVMIntSGT, f->n, ib_i64(ib, 0)));
+    return f->p->whole ? can : ib_and(ib, can, ib_cmp(ib, LLVMIntSLT, f->n, most));
+}
+
+/* Without a team no more workers than samples, or one where samples depend on each other. */
+static void count_workers(EntryFn *f)
+{
+    Ib *ib = f->ib;
+    LLVMValueRef most = most_workers(f), team = wants_team(f, most), one = ib_i64(ib, 1);
+    LLVMValueRef alone = f->p->whole ? one : ib_min(ib, most, ib_max(ib, f->n, one));
+    f->workers = ib_select(ib, team, most, alone);
+    f->team = LLVMBuildTrunc(ib->b, ib_select(ib, team, most, ib_i64(ib, 0)), ib->i32, "");
+}
+
+/* Slots a machine uses: fewer than it has if the samples do not fill them. A team has one. */
 static LLVMValueRef slots_used(EntryFn *f)
 {
     Ib *ib = f->ib;
     if (f->p->whole) return ib_i64(ib, f->p->slots);
     LLVMValueRef room = LLVMBuildMul(ib->b, f->workers, ib_i64(ib, f->p->slots), "");
     LLVMValueRef up = LLVMBuildSub(ib->b, f->workers, ib_i64(ib, 1), "");
-    return divide(f, ib_add(ib, ib_min(ib, f->n, room), up), f->workers);
+    LLVMValueRef each = divide(f, ib_add(ib, ib_min(ib, f->n, room), up), f->workers);
+    LLVMValueRef alone = ib_cmp(ib, LLVMIntEQ, f->team, ib_i32(ib, 0));
+    return ib_select(ib, alone, each, ib_min(ib, f->n, ib_i64(ib, f->p->slots)));
 }
 
 void entry_fill_run(EntryFn *f)
 {
-    f->workers = worker_count(f);
+    count_workers(f);
     run_put(f, RUN_USER, entry_env(f, ENV_USER));
     run_put(f, RUN_TICK, entry_env(f, ENV_TICK));
     run_put(f, RUN_TRACE, entry_env(f, ENV_TRACE));
+    run_put(f, RUN_IDLE, entry_env(f, ENV_IDLE));
+    run_put(f, RUN_TEAM, f->team);
+    run_put(f, RUN_CALL, ib_i32(f->ib, 0));
     run_put(f, RUN_SHARED, f->shared);
     run_put(f, RUN_ARENA, f->arena);
     run_put(f, RUN_WEIGHTS, call_get(f, CALL_WEIGHTS));

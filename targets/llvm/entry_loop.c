@@ -114,7 +114,12 @@ static void set_phase(Slots *s, LLVMValueRef lo, LLVMValueRef hi, int phase)
 static void call_phase(Slots *s, int phase, LLVMValueRef lo, LLVMValueRef hi)
 {
     LLVMValueRef fn = s->g->phase_fn[phase], arg[] = {s->run, lo, hi};
-    if (fn) ib_call(s->ib, s->g->phase_t, fn, 3, arg);
+    const Program *p = s->p;
+    const Phase *const phases[] = {&p->init, &p->step, &p->judge, &p->finish};
+    if (!fn) return;
+    team_order(s->g, s->run, phase, lo, hi);
+    ib_call(s->ib, s->g->phase_t, fn, 3, arg);
+    team_ordered(s->g, s->run, phases[phase]);
 }
 
 static void count(Slots *s, IbVar counter, int each, LLVMValueRef lo, LLVMValueRef hi)
@@ -280,7 +285,7 @@ static void find_arrays(Slots *s)
     const Program *p = s->p;
     int64_t words = p->slots * (int64_t)sizeof(int32_t);
     bool own_t = p->loop && p->buf_t < 0;
-    check(p->phase_offset + (own_t ? 2 : 1) * words <= p->worker_bytes);
+    check(p->phase_offset + (own_t ? 2 : 1) * words <= p->main_bytes);
     s->phase = ib_at(s->ib, s->arena, p->phase_offset);
     s->sample = slot_array(s, p->buf_sample);
     s->id = slot_array(s, p->buf_id);

@@ -4,8 +4,6 @@
  * add the slot. */
 #include "entry.h"
 
-#include "emit.h"
-
 LLVMValueRef run_item_at(EntryGen *g, LLVMValueRef run, int field, LLVMTypeRef type, int i)
 {
     Ib *ib = &g->ib;
@@ -47,6 +45,8 @@ static LLVMValueRef base_of(EntryGen *g, LLVMValueRef run, const Buffer *b)
     case BUF_SEED: return ib_get(&g->ib, g->run_t, run, RUN_SEED);
     case BUF_STATE:
     case BUF_TEMP: return arena_at(g, run, b->offset);
+    case BUF_SCRATCH:
+        return ib_at(&g->ib, ib_get(&g->ib, g->run_t, run, RUN_OWN), b->offset - g->p->main_bytes);
     }
     die("buffer kind %d", b->kind);
 }
@@ -73,7 +73,7 @@ static const Buffer *param_buffer(EntryGen *g, const Call *c, int i)
     return b;
 }
 
-static void call_kernel(EntryGen *g, LLVMValueRef run, const Call *c)
+static void call_kernel(EntryGen *g, LLVMValueRef run, const Call *c, LLVMValueRef range[4])
 {
     Ib *ib = &g->ib;
     const Kernel *k = g->m->kernel[c->kernel];
@@ -81,16 +81,27 @@ static void call_kernel(EntryGen *g, LLVMValueRef run, const Call *c)
     int n = 0;
     check(c->nbuf == k->nparam);
     arg[n++] = arena_at(g, run, g->p->buffer[g->p->buf_sample].offset);
-    arg[n++] = ib_arg(ib, 1);
-    arg[n++] = ib_arg(ib, 2);
-    arg[n++] = ib_i64(ib, 0);
-    arg[n++] = ib_i64(ib, kernel_pieces(k));
+    for (int i = 0; i < 4; i++) arg[n++] = range[i];
     for (int i = 0; i < c->nbuf; i++) {
         const Buffer *b = param_buffer(g, c, i);
         arg[n++] = base_of(g, run, b);
         if (k->param[i].io) arg[n++] = stride_of(g, run, b);
     }
     ib_call(ib, LLVMGlobalGetValueType(fn), fn, n, arg);
+}
+
+/* All of it, or what the team leaves to this worker. */
+static void run_kernel(EntryGen *g, LLVMValueRef run, const Call *c, int number)
+{
+    LLVMValueRef lo = ib_arg(&g->ib, 1), hi = ib_arg(&g->ib, 2), zero = ib_i64(&g->ib, 0);
+    TeamShare s = team_share(g->m->kernel[c->kernel], c);
+    if (!g->teams) {
+        call_kernel(g, run, c, (LLVMValueRef[]){lo, hi, zero, ib_i64(&g->ib, s.pieces)});
+        return;
+    }
+    TeamLoop t = team_begin(g, run, number, &s, lo, hi);
+    call_kernel(g, run, c, (LLVMValueRef[]){t.lo, t.hi, t.from, t.to});
+    team_end(&t);
 }
 
 static void call_trace(EntryGen *g, LLVMValueRef run, int phase, int index)
@@ -113,7 +124,7 @@ static LLVMValueRef phase_function(EntryGen *g, const Phase *phase, int number, 
     Ib *ib = &g->ib;
     LLVMValueRef fn = entry_inner(g, name, g->phase_t), run = ib_arg(ib, 0);
     for (int i = 0; i < phase->ncall; i++) {
-        call_kernel(g, run, &phase->call[i]);
+        run_kernel(g, run, &phase->call[i], i);
         if (g->m->trace) call_trace(g, run, number, i);
     }
     ib_return(ib, NULL);

@@ -148,8 +148,8 @@ static double run_case(Case *c, const char *text, const Target *t, int batch)
     module_hold(c->m);
     for (int i = 0; i < c->m->nkernel; i++) kernel_verify(c->m->kernel[i]);
     c->p = &c->m->program[0];
-    c->arena = arena_alloc(c->a, (size_t)c->p->worker_bytes + 64);
-    memset(c->arena, 0xff, (size_t)c->p->worker_bytes);
+    c->arena = arena_alloc(c->a, (size_t)(c->p->main_bytes + c->p->own_bytes) + 64);
+    memset(c->arena, 0xff, (size_t)(c->p->main_bytes + c->p->own_bytes));
     c->ev = eval_new(g);
     c->seed = 99;
     set_tables(c);

@@ -139,7 +139,7 @@ static void set_slots(const Run *r)
 
 const char *program_interpret(Arena *a, const Subject *s, const Module *m, const Program *p, int n)
 {
-    Run r = run_new(a, s, p, n, p->worker_bytes);
+    Run r = run_new(a, s, p, n, p->main_bytes + p->own_bytes);
     set_slots(&r);
     PhaseMem mem = {.arena = r.memory.data, .io = r.ptr, .io_stride = r.stride, .seed = SEED};
     module_eval_phase(m, p, &p->step, &mem, 0, n, NULL, NULL);

@@ -52,6 +52,14 @@ int fixture_kernel(Fixture *f, void *c_fn, const char *params)
     return m->nkernel++;
 }
 
+int fixture_shared_kernel(Fixture *f, void *c_fn, const char *params, int64_t pieces)
+{
+    int k = fixture_kernel(f, c_fn, params);
+    f->shared[k] = true;
+    f->m->kernel[k]->axis[f->m->kernel[k]->naxis++] = (Axis){"i", AX_SEQ, pieces, false};
+    return k;
+}
+
 Program *fixture_program(Fixture *f, const char *name, int slots)
 {
     Program *p = &f->m->program[f->m->nprogram++];
@@ -96,8 +104,8 @@ static int64_t up(int64_t n)
 int fixture_memory(Fixture *f, Program *p, int64_t bytes)
 {
     int b = fixture_buffer(f, p, BUF_STATE, 0);
-    p->buffer[b].offset = p->worker_bytes;
-    p->worker_bytes += up(bytes);
+    p->buffer[b].offset = p->main_bytes;
+    p->main_bytes += up(bytes);
     return b;
 }
 
@@ -113,27 +121,32 @@ void fixture_call(Fixture *f, Phase *phase, int kernel, const int *buf)
 {
     int n = f->m->kernel[kernel]->nparam;
     if (!phase->call) phase->call = NEW_N(f->arena, Call, MOST);
-    phase->call[phase->ncall++] =
-        (Call){.kernel = kernel, .nbuf = n, .buf = arena_dup(f->arena, buf, sizeof(int) * n)};
+    phase->call[phase->ncall++] = (Call){.kernel = kernel,
+                                         .nbuf = n,
+                                         .buf = arena_dup(f->arena, buf, sizeof(int) * n),
+                                         .macs = f->shared[kernel] ? 1e8 : 0};
 }
 
 void fixture_plan(Fixture *f, Program *p, int64_t zero_bytes)
 {
     (void)f;
-    p->shared_bytes = 128;
-    p->zero_offset = p->worker_bytes - up(zero_bytes);
+    p->zero_offset = p->main_bytes - up(zero_bytes);
     p->zero_bytes = zero_bytes;
-    p->scratch_offset = p->worker_bytes;
-    p->phase_offset = p->scratch_offset + 64;
-    p->worker_bytes = p->phase_offset + up(8 * p->slots);
+    p->phase_offset = p->main_bytes;
+    p->main_bytes = p->phase_offset + up(8 * p->slots);
+    p->scratch_offset = p->main_bytes;
+    p->own_bytes = 64;
+    program_arena(p);
 }
 
 /* ---- to an object ---- */
 
 /* The C function is one with any parameters; the stub passes on its own, but for the range of
- * pieces, which is of the one there is. */
-static LLVMValueRef stub(LLVMModuleRef mod, LLVMBuilderRef b, const Kernel *k, void *c_fn)
+ * pieces where there is only one. */
+static LLVMValueRef stub(LLVMModuleRef mod, LLVMBuilderRef b, const Kernel *k, void *c_fn,
+                         bool shared)
 {
+    unsigned left_out = shared ? 0 : 2;
     LLVMContextRef ctx = LLVMGetModuleContext(mod);
     LLVMTypeRef ptr = LLVMPointerTypeInContext(ctx, 0), i64 = LLVMInt64TypeInContext(ctx);
     LLVMTypeRef t[5 + 2 * MAX_PARAMS] = {ptr, i64, i64, i64, i64};
@@ -147,11 +160,12 @@ static LLVMValueRef stub(LLVMModuleRef mod, LLVMBuilderRef b, const Kernel *k, v
     LLVMSetLinkage(fn, LLVMInternalLinkage);
     LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(ctx, fn, ""));
     LLVMGetParams(fn, arg);
-    memmove(t + 3, t + 5, sizeof *t * (n - 5));
-    memmove(arg + 3, arg + 5, sizeof *arg * (n - 5));
-    LLVMTypeRef c_type = LLVMFunctionType(LLVMVoidTypeInContext(ctx), t, n - 2, 0);
+    memmove(t + 5 - left_out, t + 5, sizeof *t * (n - 5));
+    memmove(arg + 5 - left_out, arg + 5, sizeof *arg * (n - 5));
+    n -= left_out;
+    LLVMTypeRef c_type = LLVMFunctionType(LLVMVoidTypeInContext(ctx), t, n, 0);
     LLVMValueRef at = LLVMConstInt(i64, (uintptr_t)c_fn, 0);
-    LLVMBuildCall2(b, c_type, LLVMConstIntToPtr(at, ptr), arg, n - 2, "");
+    LLVMBuildCall2(b, c_type, LLVMConstIntToPtr(at, ptr), arg, n, "");
     LLVMBuildRetVoid(b);
     return fn;
 }
@@ -185,7 +199,8 @@ static void fill(LLVMModuleRef mod, Fixture *f, const Target *target)
     const Module *m = f->m;
     LLVMValueRef fn[MOST];
     LLVMBuilderRef b = LLVMCreateBuilderInContext(LLVMGetModuleContext(mod));
-    for (int i = 0; i < m->nkernel; i++) fn[i] = stub(mod, b, m->kernel[i], f->c_fn[i]);
+    for (int i = 0; i < m->nkernel; i++)
+        fn[i] = stub(mod, b, m->kernel[i], f->c_fn[i], f->shared[i]);
     LLVMDisposeBuilder(b);
     if (m->embed && m->const_bytes) add_weights(mod, m);
     emit_entries(mod, m, target, fn);

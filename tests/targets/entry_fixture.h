@@ -13,6 +13,7 @@ typedef struct Fixture {
     Arena *arena;
     Module *m;
     void *c_fn[16];    /* by kernel */
+    bool shared[16];   /* its C function takes a range of pieces */
     const char *needs; /* cpuid features that the object asks for */
     bool optimise;
     Bytes object;
@@ -25,6 +26,8 @@ void fixture_free(Fixture *);
 /* params: a letter each: i caller's input or hyperparameter, o caller's output, m memory of the
  * model */
 int fixture_kernel(Fixture *, void *c_fn, const char *params);
+/* One of so many pieces: its C function has i64 from and to behind hi. */
+int fixture_shared_kernel(Fixture *, void *c_fn, const char *params, int64_t pieces);
 
 Program *fixture_program(Fixture *, const char *name, int slots);
 int fixture_input(Program *, const char *name, DType, int64_t dim, int alias);

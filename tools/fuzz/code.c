@@ -73,7 +73,7 @@ static void set_slots(const Run *r, int step)
 static void interpret(Check *c, const char *what, const ProgramSpec *s, const Module *m, Env *want)
 {
     const Program *p = &m->program[0];
-    Run r = run_new(c, s, p, s->slots, p->worker_bytes);
+    Run r = run_new(c, s, p, s->slots, p->main_bytes + p->own_bytes);
     memset(r.arena + p->zero_offset, 0, (size_t)p->zero_bytes);
     PhaseMem mem = {.arena = r.arena, .io = r.ptr, .io_stride = r.stride, .seed = CALL_SEED};
     set_slots(&r, 0);

@@ -103,7 +103,7 @@ static void put_place(Str *s, const Program *p, int b)
     const Buffer *buf = &p->buffer[b];
     put_buffer(s, p, b);
     str_fmt(s, " bytes %lld", (long long)buf->bytes);
-    if (buf->kind == BUF_CONST || buf->kind == BUF_STATE || buf->kind == BUF_TEMP)
+    if (buf->kind != BUF_IO && buf->kind != BUF_HYPER && buf->kind != BUF_SEED)
         str_fmt(s, " at %lld", (long long)buf->offset);
     if (buf->kind == BUF_TEMP) str_fmt(s, " calls %d..%d", buf->first, buf->last);
     str_put(s, "\n");
