@@ -77,6 +77,13 @@ static double phase_macs(const Phase *p)
     return n;
 }
 
+static double phase_bytes(const Phase *p)
+{
+    double n = 0;
+    for (int i = 0; i < p->ncall; i++) n += p->call[i].bytes;
+    return n;
+}
+
 /* ---- what the backward pass reads of the forward one ---- */
 
 /* Behind the mark of a node's gradient, or NULL. */
@@ -112,13 +119,17 @@ static json_t *saved_json(const Program *p, double *bytes)
 static json_t *program_json(AdjCompiled *c, int i)
 {
     const Program *p = &c->module->program[i];
-    json_t *j =
-        json_pack("{s:s, s:s, s:b, s:i, s:I, s:I, s:I, s:f, s:f, s:f}", "name", p->name, "symbol",
-                  arena_printf(c->arena, "%s_%s", c->opt.prefix, compiled_c_name(c, p->name)),
-                  "steps", p->loop, "slots", p->slots, "arena_shared_bytes",
-                  (json_int_t)p->shared_bytes, "arena_worker_bytes", (json_int_t)p->worker_bytes,
-                  "stack_bytes", (json_int_t)c->stack[i], "macs_step", phase_macs(&p->step),
-                  "macs_judge", phase_macs(&p->judge), "flops_step", 2 * phase_macs(&p->step));
+    json_t *j = json_pack(
+        "{s:s, s:s, s:b, s:i, s:I, s:I, s:I, s:f, s:f, s:f, s:f}", "name", p->name, "symbol",
+        arena_printf(c->arena, "%s_%s", c->opt.prefix, compiled_c_name(c, p->name)), "steps",
+        p->loop, "slots", p->slots, "arena_shared_bytes", (json_int_t)p->shared_bytes,
+        "arena_worker_bytes", (json_int_t)p->worker_bytes, "stack_bytes", (json_int_t)c->stack[i],
+        "macs_step", phase_macs(&p->step), "macs_judge", phase_macs(&p->judge), "flops_step",
+        2 * phase_macs(&p->step), "bytes_step", phase_bytes(&p->step));
+    if (phase_macs(&p->finish) > 0) {
+        json_object_set_new(j, "flops_finish", json_real(2 * phase_macs(&p->finish)));
+        json_object_set_new(j, "bytes_finish", json_real(phase_bytes(&p->finish)));
+    }
     double forward = layers_of(c->arena, c->imported)->macs;
     if (forward > 0)
         json_object_set_new(j, "of_forward", json_real(phase_macs(&p->step) / forward));

@@ -8,13 +8,14 @@
 
 #include "tools/commands.h"
 #include "tools/numbers.h"
+#include "tools/ranks.h"
 #include "tools/say.h"
 #include "tools/train.h"
 
 static struct {
     char *data, *recipe, *folder, *test, *test_labels, *every, **set;
     char *init, *activation;
-    int resume, help_recipe;
+    int resume, help_recipe, mpi;
 } given;
 
 static struct poptOption table[] = {
@@ -42,6 +43,8 @@ static struct poptOption table[] = {
      "hhrelu: half-Huber ReLU in place of ReLU (Woods et al. 2019)", "NAME"},
     {"resume", 0, POPT_ARG_NONE, &given.resume, 0,
      "go on from the checkpoint; from the beginning if there is none", NULL},
+    {"mpi", 0, POPT_ARG_NONE, &given.mpi, 0,
+     "each rank of mpirun takes a batch; by itself where mpirun started several", NULL},
     SEED_OPTION,
     DATA_OPTIONS,
     MODEL_OPTIONS,
@@ -57,6 +60,8 @@ static const Syntax syntax = {
     "mirrored and shuffled by --seed. The last images of an epoch that make no whole batch are "
     "left\n"
     "out.\n"
+    "Under mpirun each of R ranks takes a batch of its own, and the step follows the mean "
+    "gradient.\n"
     "SIGINT stops after a step, with exit status 130; the same command with --resume goes on and\n"
     "writes the same bytes. docs/train.md says more.\n\n"
     "Examples:\n"
@@ -66,6 +71,7 @@ static const Syntax syntax = {
     "  adjoint train net.onnx --data train.npy --labels train.txt --recipe trades --set "
     "average=ema "
     "-o t\n"
+    "  mpirun -n 2 adjoint train net.onnx --data train.npy --labels train.txt -o two\n"
     "  adjoint train resnet50.onnx --data D --init kaiming-zero --activation hhrelu -o anew\n"
     "  adjoint train net.onnx --data train.npy --labels train.txt --recipe robust -o robust "
     "--resume\n",
@@ -122,31 +128,40 @@ static int take_start(TrainPlan *p, AdjOptions *o)
     return 0;
 }
 
+static int take_all(TrainPlan *p, AdjOptions *o, const char *model)
+{
+    int e;
+    if (!model)
+        return fail_usage("train: missing argument, see adjoint train --help: %s",
+                          syntax.arguments);
+    if (!given.data) return fail_usage("--data: say what to train on");
+    if (!given.folder) return fail_usage("-o: say where to write, as in -o out");
+    p->model = model;
+    p->data = given.data;
+    p->test = given.test;
+    p->test_labels = given.test_labels;
+    p->resume = given.resume;
+    if ((e = options_model(model, o)) || (e = options_data(&p->range)) ||
+        (e = options_run(&p->run)) || (e = take_recipe(p, o)) ||
+        (e = option_integer("--every", given.every, 1, INT64_MAX, &p->every)) ||
+        (e = take_files(p)))
+        return e;
+    return take_start(p, o);
+}
+
 int cmd_train(int argc, const char **argv)
 {
     const char *model;
     AdjOptions o;
     static TrainPlan p;
     int e;
-    if ((e = options_parse(&syntax, argc, argv, &model))) return e;
+    if ((e = ranks_join(0)) || (e = options_parse(&syntax, argc, argv, &model)) ||
+        (e = ranks_join(given.mpi)))
+        return e;
     if (given.help_recipe) {
         recipe_help();
         return 0;
     }
-    if (!model)
-        return fail_usage("train: missing argument, see adjoint train --help: %s",
-                          syntax.arguments);
-    if (!given.data) return fail_usage("--data: say what to train on");
-    if (!given.folder) return fail_usage("-o: say where to write, as in -o out");
-    p.model = model;
-    p.data = given.data;
-    p.test = given.test;
-    p.test_labels = given.test_labels;
-    p.resume = given.resume;
-    if ((e = options_model(model, &o)) || (e = options_data(&p.range)) ||
-        (e = options_run(&p.run)) || (e = take_recipe(&p, &o)) ||
-        (e = option_integer("--every", given.every, 1, INT64_MAX, &p.every)) ||
-        (e = take_files(&p)) || (e = take_start(&p, &o)))
-        return e;
+    if ((e = ranks_agree(take_all(&p, &o, model)))) return e;
     return train_run(&p, &o);
 }

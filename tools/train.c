@@ -9,11 +9,12 @@
 #include <string.h>
 
 #include "tools/data/format.h"
+#include "tools/ranks.h"
 #include "tools/say.h"
 #include "tools/signals.h"
 #include "tools/train_run.h"
 
-static int write_csv(const Train *t)
+static int put_csv(const Train *t)
 {
     NewFile file;
     DataError e;
@@ -23,10 +24,15 @@ static int write_csv(const Train *t)
     return file_commit(&file, true, &e) ? 0 : fail_input("%s", e.msg);
 }
 
+static int write_csv(const Train *t)
+{
+    return ranks_agree(ranks_index() ? 0 : put_csv(t));
+}
+
 static int add_row(Train *t, double test)
 {
     const TrainState *s = &t->st;
-    double n = (double)t->steps, images = n * (double)t->b;
+    double n = (double)t->steps, images = n * (double)(t->b * t->ranks);
     char tail[32] = "", *text = NULL;
     size_t size;
     FILE *f = open_memstream(&text, &size);
@@ -52,7 +58,7 @@ static int end_epoch(Train *t)
     s->step = s->correct = 0;
     s->loss = s->penalty = s->slope = 0;
     e = write_csv(t);
-    return e ? e : state_save(t->p->checkpoint, s);
+    return e ? e : train_save(t);
 }
 
 static void show(Train *t)
@@ -60,8 +66,8 @@ static void show(Train *t)
     const TrainState *s = &t->st;
     double n = s->step ? (double)s->step : 1;
     snprintf(t->what, sizeof t->what, "epoch %" PRId64 "  loss %.4f  accuracy %.4f  images",
-             s->epoch, s->loss / n, (double)s->correct / n / (double)t->b);
-    progress_show(&t->progress, (s->epoch * t->steps + s->step) * t->b);
+             s->epoch, s->loss / n, (double)s->correct / n / (double)(t->b * t->ranks));
+    progress_show(&t->progress, (s->epoch * t->steps + s->step) * t->b * t->ranks);
 }
 
 static int run_epoch(Train *t)
@@ -69,23 +75,23 @@ static int run_epoch(Train *t)
     TrainPlan *p = t->p;
     int e = 0;
     batch_order(p->run.seed, t->st.epoch, t->data.n, t->order);
-    while (t->st.step < t->steps && !e && !signals_seen()) {
+    while (t->st.step < t->steps && !e && !(t->signal = (int)ranks_most(signals_seen()))) {
         e = train_step(t);
         if (!e) show(t);
-        if (!e && p->every && t->st.step % p->every == 0) e = state_save(p->checkpoint, &t->st);
+        if (!e && p->every && t->st.step % p->every == 0) e = train_save(t);
     }
-    return e || signals_seen() ? e : end_epoch(t);
+    return e || t->signal ? e : end_epoch(t);
 }
 
 static int stopped(Train *t)
 {
-    int e = state_save(t->p->checkpoint, &t->st);
+    int e = train_save(t);
     if (e) return e;
     fail_input("stopped in epoch %" PRId64 " after %" PRId64
                " steps; the same command with --resume "
                "goes on from there",
                t->st.epoch, t->st.step);
-    return 128 + (int)signals_seen();
+    return 128 + t->signal;
 }
 
 static int finish(Train *t)
@@ -108,12 +114,12 @@ int train_run(TrainPlan *p, AdjOptions *o)
     int64_t epochs = (int64_t)p->recipe.epochs;
     if (!e) e = write_csv(&t);
     if (!e) {
-        signals_heed(true);
-        t.progress = progress_resume(t.what, epochs * t.steps * t.b,
-                                     (t.st.epoch * t.steps + t.st.step) * t.b);
-        while (t.st.epoch < epochs && !e && !signals_seen()) e = run_epoch(&t);
+        signals_heed(ranks_index() == 0);
+        t.progress = progress_resume(t.what, epochs * t.steps * t.b * t.ranks,
+                                     (t.st.epoch * t.steps + t.st.step) * t.b * t.ranks);
+        while (t.st.epoch < epochs && !e && !t.signal) e = run_epoch(&t);
         progress_clear(&t.progress);
-        if (!e) e = t.st.epoch < epochs ? stopped(&t) : finish(&t);
+        if (!e) e = t.st.epoch < epochs ? stopped(&t) : ranks_agree(ranks_index() ? 0 : finish(&t));
     }
     train_close(&t);
     return e;

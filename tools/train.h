@@ -67,6 +67,7 @@ typedef struct TrainVector {
     void *now, *next;
     size_t bytes;
     int64_t n;
+    bool late; /* written behind the gradient */
 } TrainVector;
 
 typedef struct TrainState {

@@ -9,6 +9,7 @@
 #include <zlib.h>
 
 #include "runtime/load.h"
+#include "tools/ranks.h"
 #include "tools/say.h"
 #include "tools/train_run.h"
 
@@ -28,7 +29,7 @@ static size_t element_bytes(const Train *t)
 
 static void lend(const AdjEntry *e, void **io, const char *name, void *memory)
 {
-    int k = adj_io(e, name);
+    int k = e ? adj_io(e, name) : -1;
     if (k >= 0) io[k] = memory;
 }
 
@@ -50,8 +51,12 @@ void train_bind(Train *t)
 {
     for (int i = 0; i < t->st.nvec; i++) {
         TrainVector *v = &t->st.vec[i];
+        char fresh[64];
+        snprintf(fresh, sizeof fresh, "new_%s", v->name);
         lend(t->step, t->io, v->name, v->now);
-        t->io[fresh_of(t->step, v->name)] = v->next;
+        lend(t->step, t->io, fresh, v->next);
+        lend(t->update, t->update_io, v->name, v->now);
+        lend(t->update, t->update_io, fresh, v->next);
     }
     TrainVector *params = train_result(t, "params"), *stats = train_result(t, "stats");
     lend(t->logits, t->eval_io, "params", params->now);
@@ -63,14 +68,15 @@ static void *room(size_t n)
     return calloc(n ? n : 1, 1);
 }
 
-static bool allocate_vectors(Train *t)
+static bool allocate_vectors(Train *t, const AdjEntry *entry, bool late)
 {
     bool ok = true;
-    for (int i = 0; i < t->step->nio && ok; i++) {
-        const AdjTensor *io = &t->step->io[i];
-        if (fresh_of(t->step, io->name) < 0) continue;
+    for (int i = 0; entry && i < entry->nio && ok; i++) {
+        const AdjTensor *io = &entry->io[i];
+        if (fresh_of(entry, io->name) < 0) continue;
         if (t->st.nvec == MAX_STATES) return false;
-        TrainVector v = {.name = io->name, .n = tensor_elements(io), .bytes = tensor_bytes(io)};
+        TrainVector v = {.name = io->name, .n = tensor_elements(io), .late = late};
+        v.bytes = tensor_bytes(io);
         ok = (v.now = room(v.bytes)) && (v.next = room(v.bytes));
         t->st.vec[t->st.nvec++] = v;
     }
@@ -80,7 +86,8 @@ static bool allocate_vectors(Train *t)
 static bool allocate(Train *t)
 {
     size_t e = element_bytes(t), params = (size_t)t->list.params, b = (size_t)t->b;
-    return allocate_vectors(t) && (t->raw = room(tensor_bytes(&t->image))) &&
+    return allocate_vectors(t, t->step, false) && allocate_vectors(t, t->update, true) &&
+           (t->raw = room(tensor_bytes(&t->image))) &&
            (t->pixels = room(b * tensor_bytes(&t->image))) && (t->y = room(b * sizeof *t->y)) &&
            (t->pick = room(b * sizeof *t->pick)) && (t->ids = room(b * sizeof *t->ids)) &&
            (t->attacked = room(b * sizeof *t->attacked)) &&
@@ -111,6 +118,7 @@ static void bind_all(Train *t)
     lend(t->step, t->io, "attacked", t->attacked);
     lend(t->step, t->io, "ids", t->ids);
     lend(t->step, t->io, "grad", t->grad);
+    lend(t->update, t->update_io, "grad", t->grad);
     lend(t->step, t->io, "logits", t->scores);
     lend(t->logits, t->eval_io, "x", t->pixels);
     lend(t->logits, t->eval_io, "logits", t->scores);
@@ -127,10 +135,13 @@ static int open_model(Train *t, AdjOptions *o)
     recipe_parts(&t->p->recipe, parts, sizeof parts);
     t->b = o->batch = (int64_t)t->p->recipe.batch;
     o->train = parts;
-    o->entries = "train-step,train-logits";
+    t->ranks = ranks_count();
+    o->entries =
+        t->ranks > 1 ? "train-gradient,train-update,train-logits" : "train-step,train-logits";
     int e = harness_open(&t->h, o, 1);
     if (e) return e;
-    t->step = harness_entry(&t->h, "train-step");
+    t->step = harness_entry(&t->h, t->ranks > 1 ? "train-gradient" : "train-step");
+    t->update = harness_entry(&t->h, "train-update");
     t->logits = harness_entry(&t->h, "train-logits");
     t->image = t->step->io[adj_io(t->step, "x")];
     memmove(t->image.dim, t->image.dim + 1, sizeof t->image.dim - sizeof *t->image.dim);
@@ -152,10 +163,10 @@ static int open_data(Train *t)
                          : t->p->test && !images_have_labels(&t->test) ? &t->test
                                                                        : NULL;
     if (bare) return fail_input("%s: has no labels; give them by --labels", bare->path);
-    t->steps = t->data.n / t->b;
+    t->steps = t->data.n / (t->b * t->ranks);
     if (t->steps) return 0;
     return fail_input("%s: %" PRId64 " images are less than one batch of %" PRId64, t->data.path,
-                      t->data.n, t->b);
+                      t->data.n, t->b * t->ranks);
 }
 
 static uint32_t crc_of(uint32_t crc, const void *p, size_t n)
@@ -174,16 +185,17 @@ static void make_key(Train *t)
     recipe_text(&t->p->recipe, recipe, sizeof recipe);
     snprintf(t->st.key, sizeof t->st.key,
              "model %016" PRIx64 " start %08x, %" PRId64 " images from %" PRId64
-             " labels %08x test %d, seed %" PRIu64 ", %s",
+             " labels %08x test %d, seed %" PRIu64 ", ranks %" PRId64 ", %s",
              t->h.model->hash, start, t->data.n, t->data.first, labels, t->p->test != NULL,
-             t->p->run.seed, recipe);
+             t->p->run.seed, t->ranks, recipe);
 }
 
 static int resume(Train *t)
 {
     bool found = false;
-    int e = t->p->resume ? state_load(t->p->checkpoint, &t->st, &found) : 0;
-    if (e) return e;
+    int e = 0;
+    if (t->p->resume && !ranks_index()) e = state_load(t->p->checkpoint, &t->st, &found);
+    if ((e = train_spread(t, e))) return e;
     if (t->st.epoch < 0 || t->st.step < 0 || t->st.step > t->steps)
         return fail_input("%s: damaged checkpoint (its place is not of this run)",
                           t->p->checkpoint);
@@ -198,7 +210,7 @@ int train_open(Train *t, AdjOptions *o)
     if (!e) e = open_data(t);
     if (!e && !allocate(t)) e = fail_input("%s: no memory to train it", t->p->model);
     if (!e) e = images_labels(&t->data, 0, t->data.n, t->classes, t->labels);
-    if (e) return e;
+    if ((e = ranks_agree(e))) return e;
     TrainVector *stats = state_vector(&t->st, "stats");
     void *params = state_vector(&t->st, "params")->now;
     if (!adj_train_start(t->h.compiled, params, stats ? stats->now : NULL, &error))

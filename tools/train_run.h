@@ -12,18 +12,21 @@ enum { NUM_LOSS, NUM_PENALTY, NUM_PSI, NUMS };
 typedef struct Train {
     TrainPlan *p;
     Harness h;
-    const AdjEntry *step, *logits;
+    /* One rank: train-step. Several: train-gradient, and train-update behind it. */
+    const AdjEntry *step, *update, *logits; /* update: NULL in one rank */
     AdjTrain list;
     AdjTensor image; /* one image of the batch */
     Images data, test;
-    int64_t b, steps, classes;          /* images a step, steps an epoch */
+    int64_t b, ranks;                   /* images a step of one rank */
+    int64_t steps, classes;             /* images a step, steps an epoch */
     int64_t *labels, *order;            /* of the whole set */
     int64_t *y, *pick, *attacked, *ids; /* of the batch */
     char *pixels, *raw;                 /* of the batch; one image as it is read */
     void *scores, *grad;
     double num[NUMS]; /* room for one element each */
-    void *io[ENTRY_TENSORS], *eval_io[ENTRY_TENSORS];
+    void *io[ENTRY_TENSORS], *update_io[ENTRY_TENSORS], *eval_io[ENTRY_TENSORS];
     TrainState st;
+    int signal; /* that a rank has seen */
     Progress progress;
     char what[128]; /* for the progress */
 } Train;
@@ -37,6 +40,13 @@ TrainVector *train_result(Train *, const char *params_or_stats);
 
 int train_step(Train *);
 int train_test(Train *, double *accuracy); /* NAN if there is no test set */
+
+/* ---- ranks (train_ranks.c): all are collective ---- */
+int train_mean(const Train *, void *vector, int64_t n); /* over ranks */
+int train_bring_together(Train *);                      /* what train-gradient gave */
+int train_save(const Train *);                          /* the checkpoint */
+int train_spread(Train *, int status);
+
 double train_number(const Train *, const void *, int64_t i);
 
 #endif

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "runtime/load.h"
+#include "tools/ranks.h"
 #include "tools/say.h"
 #include "tools/train_run.h"
 
@@ -18,7 +19,8 @@ static int fill_batch(Train *t)
     const Recipe *r = &t->p->recipe;
     uint64_t seed = t->p->run.seed;
     for (int64_t k = 0; k < t->b; k++) {
-        int64_t at = t->order[t->st.step * t->b + k], id = t->data.first + at;
+        int64_t share = t->st.step * t->ranks + ranks_index();
+        int64_t at = t->order[share * t->b + k], id = t->data.first + at;
         Augment a = {seed, t->st.epoch, id, (int)r->crop, r->flip > 0};
         int e = images_read(&t->data, at, 1, t->raw);
         if (!e) e = images_check_pixels(&t->data, at, 1, t->raw);
@@ -45,11 +47,11 @@ static void set_hyper(void *user, const char *name, double value)
     if (k >= 0) hypers_set(s->h, s->entry, k, value);
 }
 
-static void set_hypers(Train *t, Hypers *h)
+static void set_hypers(Train *t, const AdjEntry *entry, Hypers *h)
 {
     Place at = {t->st.epoch, t->st.step, t->steps};
     Pace pace = recipe_pace(&t->p->recipe, &at);
-    Setting s = {t->step, h};
+    Setting s = {entry, h};
     recipe_each(&t->p->recipe, set_hyper, &s);
     set_hyper(&s, "lr", pace.lr);
     set_hyper(&s, "momentum", pace.momentum);
@@ -78,9 +80,10 @@ static double norm_of(const Train *t, const void *v, int64_t n)
     return sqrt(s);
 }
 
-static void exchange(Train *t)
+static void exchange(Train *t, bool late)
 {
     for (int i = 0; i < t->st.nvec; i++) {
+        if (t->st.vec[i].late != late) continue;
         void *old = t->st.vec[i].now;
         t->st.vec[i].now = t->st.vec[i].next;
         t->st.vec[i].next = old;
@@ -113,11 +116,11 @@ static int tally(Train *t)
     t->st.slope += slope;
     t->st.penalty += train_number(t, &t->num[NUM_PENALTY], 0);
     t->st.psi = train_number(t, &t->num[NUM_PSI], 0);
-    t->st.correct += count_correct(t, t->y, t->b);
+    t->st.correct += ranks_sum(count_correct(t, t->y, t->b));
     return 0;
 }
 
-int train_step(Train *t)
+static int call_step(Train *t)
 {
     Hypers h = {0};
     AdjCall call = {.n = 1,
@@ -127,11 +130,29 @@ int train_step(Train *t)
                     .seed = t->p->run.seed};
     int e = fill_batch(t);
     if (e) return e;
-    set_hypers(t, &h);
-    e = harness_call(&t->h, t->step, &call, NULL);
-    if (!e) e = tally(t);
+    set_hypers(t, t->step, &h);
+    return harness_call(&t->h, t->step, &call, NULL);
+}
+
+static int call_update(Train *t)
+{
+    Hypers h = {0};
+    AdjCall call = {.n = 1, .io = t->update_io, .hyper = h.at};
+    if (!t->update) return 0;
+    set_hypers(t, t->update, &h);
+    int e = ranks_agree(harness_call(&t->h, t->update, &call, NULL));
+    if (!e) exchange(t, true);
+    return e;
+}
+
+int train_step(Train *t)
+{
+    int e = ranks_agree(call_step(t));
+    if (!e) e = train_bring_together(t);
+    if (!e) e = ranks_agree(tally(t));
     if (e) return e;
-    exchange(t);
+    exchange(t, false);
+    if ((e = call_update(t))) return e;
     t->st.step++;
     return 0;
 }
@@ -156,7 +177,10 @@ int train_test(Train *t, double *out)
     int64_t hits = 0;
     int e = 0;
     *out = NAN;
-    for (int64_t at = 0; at < t->test.n && !e; at += t->b) e = test_batch(t, at, &hits);
+    int64_t at = t->b * ranks_index();
+    for (; at < t->test.n && !e; at += t->b * t->ranks) e = test_batch(t, at, &hits);
+    if ((e = ranks_agree(e))) return e;
+    hits = ranks_sum(hits);
     if (t->test.n && !e) *out = (double)hits / (double)t->test.n;
     return e;
 }

@@ -174,29 +174,50 @@ static void count_passes(TrainStep *p)
     }
 }
 
-static void step(const Model *m, ProgramSpec *s, const char *parts)
+/* Up to the kind that comes behind the gradient, or all. */
+static TrainStep step(const Model *m, ProgramSpec *s, const char *parts, int to)
 {
     TrainStep p;
     open_step(&p, m, s);
     train_parts_choose(&p, parts);
     build(&p, 0, KIND_loss);
     open_training(&p);
-    build(&p, KIND_loss, KINDS);
-    train_out(&p, "new_params", p.next, "after the step");
+    build(&p, KIND_loss, to);
+    train_grad(&p);
+    if (p.next != NOREF) train_out(&p, "new_params", p.next, "after the step");
     if (p.t->nstat) train_out(&p, "new_stats", p.stats, "running statistics after the step");
     train_out(&p, "logits", p.net.logits, "scores of the batch, before the step");
     count_passes(&p);
+    return p;
 }
 
 void program_train_step(const Model *m, ProgramSpec *s)
 {
-    step(m, s, m->train);
+    step(m, s, m->train, KINDS);
 }
 
 void program_train_lipschitz_step(const Model *m, ProgramSpec *s)
 {
     const char *more = m->train ? m->train : "";
-    step(m, s, arena_printf(m->arena, "penalty=lipschitz,%s", more));
+    step(m, s, arena_printf(m->arena, "penalty=lipschitz,%s", more), KINDS);
+}
+
+/* The two halves of train-step, for who brings gradients of several batches together in between. */
+void program_train_gradient(const Model *m, ProgramSpec *s)
+{
+    step(m, s, m->train, KIND_optimiser);
+}
+
+void program_train_update(const Model *m, ProgramSpec *s)
+{
+    TrainStep p;
+    open_step(&p, m, s);
+    train_parts_choose(&p, m->train);
+    p.g = s->step = graph_new(m->arena, "update");
+    read_weights(&p);
+    p.grad = train_vector_in(&p, "grad", p.t->params, "what the parameters are to follow");
+    build(&p, KIND_optimiser, KINDS);
+    train_out(&p, "new_params", p.next, "after the step");
 }
 
 void program_train_logits(const Model *m, ProgramSpec *s)
