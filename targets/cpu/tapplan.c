@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Choosing tiles. A k-step of a tile of t points and c blocks does t*c multiply-adds and t + c
- * loads, both at about the same rate on the machines we know (one a cycle of 64 bytes, two of 32
- * or less), and needs some results in flight to hide latency. More than 4 k-steps in a basic
- * block let LLVM's scheduler hoist loads until it spills, which costs half the speed. */
+/* Choosing tiles. For every tile of t points by c blocks whose t*c sums, c weights and one datum
+ * fit the registers, with rate = multiply-adds a cycle, and as many loads:
+ *
+ *   step  = max(t*c, t + c, TAP_CHAINS) / rate   multiply-adds, loads, results in flight that hide
+ *                                                latency; without fused ones t/2 more, see below
+ *   step  = max(step, bytes of c vectors / 32)   where a group's weights do not stay in the L1
+ *   tile  = steps of the sum * step + CALL_CYCLES
+ *   cost  = tiles of a row, column and group, cut evenly, of size and one smaller, * tile
+ *
+ * the least cost wins, then the larger t*c. More than 4 k-steps in a basic block let LLVM's
+ * scheduler hoist loads until it spills, which costs half the speed. */
 #include "tapplan.h"
 
 #include <stdio.h>

@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whether Winograd pays, in which form, and its tiles. Cycles of the products are counted as for
- * direct tiles (tapplan.c); a tile's transforms cost what the form's row says. The transformed
- * weights are larger than the direct ones (four times for F(4,3)) and are read once a block of
- * tiles, so few tiles and many channels leave it waiting for memory. */
+/* Whether Winograd pays, in which form, and its tiles. With rate = multiply-adds a cycle and tiles
+ * of t by c as in tapplan.c:
+ *
+ *   products   = planes * tiles / t * result blocks / c * (data channels * max(t*c, t + c,
+ *                TAP_CHAINS) + t*c stores + CALL_CYCLES) / rate
+ *   stream     = bytes of weights / bytes a cycle whence they come * blocks of tiles; 0: the L2
+ *   transforms = tiles * (data blocks * data_cycles + result blocks * sums_cycles) / rate
+ *   cost       = the larger of products and stream, 1/8 of the other, transforms
+ *
+ * The transformed weights are larger than the direct ones (four times for F(4,3)) and are read once
+ * a block of tiles, so few tiles and many channels leave it waiting for memory. */
 #include "wino.h"
 
 #include <stdio.h>
