@@ -103,7 +103,7 @@ int adj_pool_workers(const AdjPool *p)
 
 /* ---- waiting ---- */
 
-enum { SPINS = 100, YIELDS = 200, SLEEP_NS = 50000 };
+enum { SPINS = 100, YIELDS = 1000, SLEEP_NS = 50000 }; /* about 5 and 500 microseconds; one nap */
 
 static void relax(void)
 {

@@ -45,6 +45,7 @@ static struct poptOption table[] = {
      "go on from the checkpoint; from the beginning if there is none", NULL},
     {"mpi", 0, POPT_ARG_NONE, &given.mpi, 0,
      "each rank of mpirun takes a batch; by itself where mpirun started several", NULL},
+    RUN_OPTIONS,
     SEED_OPTION,
     DATA_OPTIONS,
     MODEL_OPTIONS,

@@ -138,7 +138,7 @@ static int open_model(Train *t, AdjOptions *o)
     t->ranks = ranks_count();
     o->entries =
         t->ranks > 1 ? "train-gradient,train-update,train-logits" : "train-step,train-logits";
-    int e = harness_open(&t->h, o, 1);
+    int e = harness_open(&t->h, o, t->p->run.threads);
     if (e) return e;
     t->step = harness_entry(&t->h, t->ranks > 1 ? "train-gradient" : "train-step");
     t->update = harness_entry(&t->h, "train-update");

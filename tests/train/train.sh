@@ -48,6 +48,13 @@ check "another seed" train -o c --seed 1
 cmp -s a/net.onnx c/net.onnx
 check "other bytes" test $? = 1
 
+# ---- threads share the kernels of a step ----
+"$adjoint" new resnet --depth 6 --widths 32,64 --input 3x8x8 --classes 4 -o wide.onnx || exit 1
+wide="train wide.onnx $set_ --set batch=64 --set epochs=1"
+check "one thread" "$adjoint" $wide --threads 1 -o w1
+check "several threads" "$adjoint" $wide --threads 3 -o w3
+check "same bytes with threads" same w1 w3
+
 # ---- the penalty ----
 check "robust" train -o r --recipe robust --set psi=3000
 check "the input gradient is small" above "0.001" "$(last r 4)"
