@@ -247,7 +247,7 @@ def main(adjoint, out):
     for line in open(os.path.join(here, "parts.txt")):
         if line.startswith("#") or not line.strip():
             continue
-        name, options, parts, steps, numbers = [f.strip() for f in line.split("|")]
+        name, options, parts, steps, numbers = [f.strip() for f in line.split("|")][:5]
         pairs = lambda text, sep: dict(p.split("=") for p in text.split(sep) if p)  # noqa: E731
         with tempfile.NamedTemporaryFile(suffix=".onnx") as f:
             subprocess.run([adjoint, "new", "resnet", "-o", f.name, *SHAPE.split(),

@@ -69,7 +69,7 @@ while [ $tried -lt "$kills" ] && [ ! -e again/net.onnx ]; do
         tries=$((tries + 1))
     done
 done
-check "killed" test $killed -gt 0
+check "killed, $killed of $tried times" test $killed -gt 0
 check "goes on" sh -c "[ -e again/net.onnx ] || mpirun --oversubscribe --allow-run-as-root -n 2 \
     ./rank -o again $long --resume"
 same() { cmp "$1/net.onnx" "$2/net.onnx" && cmp "$1/train.csv" "$2/train.csv"; }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every part of a step of training against PyTorch in f64: the lines of parts.txt, ten steps each
- * (parts_reference.py wrote parts.npz). States are what the entry has as NAME and new_NAME. */
+/* Every part of a step of training against PyTorch in f64: the lines of parts.txt, ten steps each in
+ * f64, and where a line says so the gradient of one in f32 (parts_reference.py wrote parts.npz).
+ * States are what the entry has as NAME and new_NAME. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,15 +20,17 @@ typedef struct State {
 } State;
 
 typedef struct Train {
-    char name[32], net[96], parts[128], numbers[128]; /* a line */
+    char name[32], net[96], parts[128], numbers[128], more[8]; /* a line */
     int attack_steps;
+    bool f64;
     Net compiled;
     const AdjEntry *e;
     Run run;
     int nstate;
     State state[MAX_STATES];
     double loss[STEPS], penalty[STEPS];
-    double x[BATCH * PIXELS], loss_now, penalty_now, *grad;
+    double x[BATCH * PIXELS], loss_now, penalty_now; /* room for either precision */
+    void *grad;
     int64_t y[BATCH], pick[BATCH], attacked[BATCH], ids[BATCH];
 } Train;
 
@@ -63,7 +66,9 @@ static bool read_line(Train *t, FILE *f)
     take(t->parts, sizeof t->parts, &rest);
     take(steps, sizeof steps, &rest);
     take(t->numbers, sizeof t->numbers, &rest);
+    take(t->more, sizeof t->more, &rest);
     t->attack_steps = atoi(steps);
+    t->f64 = true;
     return true;
 }
 
@@ -106,7 +111,7 @@ static State *state(Train *t, const char *name)
 
 static void set_numbers(Train *t)
 {
-    char *rest = t->numbers;
+    char line[sizeof t->numbers], *rest = strcpy(line, t->numbers);
     for (char *one; (one = strsep(&rest, " "));) {
         char *eq = strchr(one, '=');
         if (!eq) continue;
@@ -140,7 +145,7 @@ static void train_open(Train *t)
 {
     AdjError e;
     AdjOptions o = {
-        .model = model, .entries = entry, .train = t->parts, .batch = BATCH, .f64 = true};
+        .model = model, .entries = entry, .train = t->parts, .batch = BATCH, .f64 = t->f64};
     AdjTrain list;
     new_net(t);
     t->compiled = net_open(&o);
@@ -171,10 +176,18 @@ static void train_close(Train *t)
     net_close(&t->compiled);
 }
 
+static void put(Train *t, int i, double v)
+{
+    if (t->f64)
+        t->x[i] = v;
+    else
+        ((float *)t->x)[i] = (float)v;
+}
+
 static void put_batch(Train *t, int step)
 {
     for (int i = 0; i < BATCH * PIXELS; i++)
-        t->x[i] = (i * i * 31 + i * 17 + step * 101) % 256 / 255.;
+        put(t, i, (i * i * 31 + i * 17 + step * 101) % 256 / 255.);
     for (int k = 0; k < BATCH; k++) {
         t->y[k] = (k * 3 + step) % CLASSES;
         t->pick[k] = (k * 5 + step) % (CLASSES + 1) - 1;
@@ -211,8 +224,9 @@ static void compare(Count *k, Train *t, const char *file, const char *what, cons
         count_check(k, false, "%s", e.msg);
         return;
     }
-    double off = relative(got, a.data, 0, a.elements, true);
-    count_check(k, off <= allowed, "%s: relative %.1e, allowed %.1e", name, off, allowed);
+    double off = relative(got, a.data, 0, a.elements, t->f64);
+    count_check(k, off <= allowed, "%s%s: relative %.1e, allowed %.1e", name, t->f64 ? "" : " f32",
+                off, allowed);
     npy_free(&a);
 }
 
@@ -245,14 +259,27 @@ static void ten_steps(Count *k, Train *t, const char *file)
     train_close(t);
 }
 
+static void single_step(Count *k, Train *t, const char *file)
+{
+    t->f64 = false;
+    t->nstate = 0;
+    train_open(t);
+    step(t, 0);
+    compare(k, t, file, "grad", t->grad, 1e-3);
+    train_close(t);
+}
+
 int main(int argc, char **argv)
 {
     Count k = {.name = "train_parts"};
     static Train t;
     if (argc < 3) return 2;
     FILE *f = fopen(argv[1], "r");
-    while (f && read_line(&t, f))
-        if (argc == 3 || !strcmp(argv[3], t.name)) ten_steps(&k, &t, argv[2]);
+    while (f && read_line(&t, f)) {
+        if (argc > 3 && strcmp(argv[3], t.name)) continue;
+        ten_steps(&k, &t, argv[2]);
+        if (*t.more) single_step(&k, &t, argv[2]);
+    }
     if (!f || !k.passed) count_check(&k, false, "%s: cannot be read", argv[1]);
     if (f) fclose(f);
     remove(model);

@@ -81,7 +81,7 @@ while [ $tried -lt ${KILLS:-4} ] && [ ! -e q/net.onnx ]; do
     wait $pid 2>/dev/null
     [ $? != 137 ] || kills=$((kills + 1))
 done
-check "killed" test $kills -gt 0
+check "killed, $kills of $tried times" test $kills -gt 0
 check "goes on after kills" sh -c "[ -e q/net.onnx ] || \"$adjoint\" $base -o q $long --resume"
 check "same bytes after kills" same q t
 
@@ -166,6 +166,13 @@ if [ "$python" ] && "$python" -c 'import onnxruntime' 2>/dev/null; then
 else
     skip "ONNX Runtime" "${python:-no Python} has no onnxruntime"
 fi
+
+# ---- a report ----
+check "report" "$adjoint" report a r -o report.html
+check "report of two trainings" test "$(grep -c 'data-l="test accuracy"' report.html)" = 2
+sed 's/^2,/7,/' a/train.csv >damaged.csv
+damaged() { ! "$adjoint" report damaged.csv -o x.html 2>said && grep -q "damaged: line 4" said; }
+check "report of a damaged file" damaged
 
 # ---- recipes ----
 printf '# a recipe\nepochs = 1\n\nlr = 0.02 # small\n' >recipe

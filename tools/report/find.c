@@ -41,6 +41,7 @@ static void run_free(Run *r)
     free(r->png_path);
     json_decref(r->json);
     free(r->size);
+    free(r->epoch);
     free(r->png);
 }
 
@@ -213,6 +214,6 @@ int report_settle(Report *r)
     if (e) return e;
     drop_doubles(r);
     for (int i = 0; i < r->n; i++)
-        if (r->run[i].n) r->run[i].colour = colour++;
-    return r->n ? 0 : fail_input("report: found nothing that attack, ara or explain wrote");
+        if (r->run[i].n || r->run[i].epochs) r->run[i].colour = colour++;
+    return r->n ? 0 : fail_input("report: found nothing that attack, ara, explain or train wrote");
 }

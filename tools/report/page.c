@@ -17,13 +17,13 @@ static int count(const Report *r, RunKind kind, bool json)
     return n;
 }
 
-static void put_swatch(FILE *f, const Run *r)
+void put_swatch(FILE *f, int colour, int dash)
 {
-    if (r->colour >= 0)
+    if (colour >= 0)
         fprintf(f,
                 "<svg class=\"swatch\" viewBox=\"0 0 28 8\" aria-hidden=\"true\"><path "
                 "class=\"curve k%d d%d\" d=\"M1 4H27\"/></svg>",
-                r->colour % 8, r->colour % 3);
+                colour % 8, dash % 3);
 }
 
 static void put_name(FILE *f, const Run *r)
@@ -47,7 +47,8 @@ static void summary(FILE *f, const Report *r)
     static const char *const names[RUN_KINDS][2] = {
         {"robustness curve", "robustness curves"},
         {"attack", "attacks"},
-        {"sheet of explanations", "sheets of explanations"}};
+        {"sheet of explanations", "sheets of explanations"},
+        {"training", "trainings"}};
     for (int k = 0, shown = 0; k < RUN_KINDS; k++) {
         int n = count(r, (RunKind)k, false);
         if (n) fprintf(f, "%s%d %s", shown++ ? ", " : "", n, names[k][n > 1]);
@@ -84,7 +85,7 @@ static void tiles(FILE *f, const Report *r)
 static void ara_row(FILE *f, const Run *r)
 {
     fputs("<tr><th scope=\"row\">", f);
-    put_swatch(f, r);
+    put_swatch(f, r->colour, r->colour);
     put_text(f, run_network(r));
     fputs("</th>", f);
     put_cell(f, "attack", *run_attack(r) ? run_attack(r) : "–");
@@ -295,9 +296,9 @@ static void settings(FILE *f, const Report *r)
 static const struct {
     const char *place;
     void (*fill)(FILE *, const Report *);
-} places[] = {{"title", title},         {"summary", summary},  {"tiles", tiles},
-              {"curves", curves},       {"attacks", attacks},  {"histograms", histograms},
-              {"explanations", sheets}, {"settings", settings}};
+} places[] = {{"title", title},         {"summary", summary},   {"tiles", tiles},
+              {"curves", curves},       {"attacks", attacks},   {"histograms", histograms},
+              {"explanations", sheets}, {"settings", settings}, {"trainings", put_trainings}};
 
 static void fill(FILE *f, const Report *r, const char *place, size_t n)
 {

@@ -6,16 +6,12 @@
 
 #include "tools/report/report.h"
 
-typedef struct Frame { /* of a plot; x runs over [0, most] */
-    double left, right, top, bottom, most;
-} Frame;
-
-static double at_x(const Frame *p, double v)
+double plot_x(const Frame *p, double v)
 {
     return p->left + (p->right - p->left) * (p->most > 0 ? v / p->most : 0);
 }
 
-static double at_y(const Frame *p, double share)
+double plot_y(const Frame *p, double share)
 {
     return p->bottom - (p->bottom - p->top) * share;
 }
@@ -35,7 +31,7 @@ static void put_x_axis(FILE *f, const Frame *p, int ticks)
 {
     double step = tick_step(p->most, ticks);
     for (int i = 0; i * step <= p->most * 1.0001; i++) {
-        double x = at_x(p, i * step);
+        double x = plot_x(p, i * step);
         fprintf(f, "<path class=\"grid\" d=\"M%.1f %.1fV%.1f\"/>", x, p->top, p->bottom);
         fprintf(f, "<text x=\"%.1f\" y=\"%.1f\" dy=\"1.35em\" text-anchor=\"middle\">%.4g</text>\n",
                 x, p->bottom, i * step);
@@ -45,7 +41,7 @@ static void put_x_axis(FILE *f, const Frame *p, int ticks)
 static void put_y_axis(FILE *f, const Frame *p)
 {
     for (int i = 0; i <= 4; i++) {
-        double y = at_y(p, i / 4.0);
+        double y = plot_y(p, i / 4.0);
         fprintf(f, "<path class=\"grid\" d=\"M%.1f %.1fH%.1f\"/>", p->left, y, p->right);
         fprintf(f,
                 "<text x=\"%.1f\" y=\"%.1f\" dx=\"-.5em\" dy=\".35em\" "
@@ -54,19 +50,25 @@ static void put_y_axis(FILE *f, const Frame *p)
     }
 }
 
+void plot_axes(FILE *f, const Frame *p, int ticks)
+{
+    put_x_axis(f, p, ticks);
+    put_y_axis(f, p);
+}
+
 /* ---- accuracy over size ---- */
 
 /* The step function; steps narrower than can be seen are drawn together. */
 static void put_curve(FILE *f, const Frame *p, const Run *r)
 {
-    double drawn = at_x(p, 0);
+    double drawn = plot_x(p, 0);
     fprintf(f, "<path class=\"curve k%d d%d\" d=\"M%.1f %.1f", r->colour % 8, r->colour % 3, drawn,
-            at_y(p, 1));
+            plot_y(p, 1));
     for (int64_t i = 0; i < r->n; i++) {
-        double x = at_x(p, r->size[i]);
-        bool last = i + 1 == r->n, more = !last && at_x(p, r->size[i + 1]) < drawn + 0.5;
+        double x = plot_x(p, r->size[i]);
+        bool last = i + 1 == r->n, more = !last && plot_x(p, r->size[i + 1]) < drawn + 0.5;
         if (more || (!last && r->size[i + 1] == r->size[i])) continue;
-        fprintf(f, "H%.1fV%.1f", x, at_y(p, 1 - (double)(i + 1) / (double)r->n));
+        fprintf(f, "H%.1fV%.1f", x, plot_y(p, 1 - (double)(i + 1) / (double)r->n));
         drawn = x;
     }
     fputs("\"><title>", f);
@@ -85,7 +87,7 @@ static void put_chance(FILE *f, const Frame *p, const Report *r)
         chance = v;
     }
     if (isnan(chance)) return;
-    double y = at_y(p, chance);
+    double y = plot_y(p, chance);
     fprintf(f, "<path class=\"chance\" d=\"M%.1f %.1fH%.1f\"/>", p->left, y, p->right);
     fprintf(f, "<text x=\"%.1f\" y=\"%.1f\" dx=\".5em\" dy=\"-.4em\">chance</text>\n", p->left, y);
 }
@@ -105,8 +107,7 @@ void plot_curves(FILE *f, const Report *r)
         put_text(f, run_network(&r->run[i]));
     }
     fputs("\">\n", f);
-    put_x_axis(f, &p, 6);
-    put_y_axis(f, &p);
+    plot_axes(f, &p, 6);
     put_chance(f, &p, r);
     for (int i = 0; i < r->n; i++)
         if (r->run[i].kind == RUN_ARA) put_curve(f, &p, &r->run[i]);
@@ -152,7 +153,7 @@ void plot_histogram(FILE *f, const Run *r)
     int64_t bin[BINS];
     Frame p = {8, 352, 8, 150, r->size[r->n - 1]};
     int64_t tallest = count_bins(r, p.most, bin);
-    double median = at_x(&p, r->size[(r->n - 1) / 2]);
+    double median = plot_x(&p, r->size[(r->n - 1) / 2]);
     fputs("<svg viewBox=\"0 0 360 186\" role=\"img\" aria-label=\"Histogram of RMSE for ", f);
     put_text(f, run_network(r));
     fprintf(f, ": median %.4g, largest %.4g\">\n", r->size[(r->n - 1) / 2], p.most);

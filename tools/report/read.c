@@ -63,7 +63,7 @@ const char *run_attack(const Run *r)
 }
 
 /* What a kind's results have and the others' have not. */
-static const char *const marks[RUN_KINDS] = {"curve", "robust_accuracy", "sheet"};
+static const char *const marks[RUN_KINDS] = {"curve", "robust_accuracy", "sheet", NULL};
 
 /* Sizes out of the corners of a curve: [size, share of images left behind it]. */
 static int take_curve(Run *r, const char *path)
@@ -94,7 +94,7 @@ static RunKind kind_of(const json_t *j)
     const json_t *results = json_object_get(j, "results");
     if (!json_is_object(json_object_get(j, "settings"))) return RUN_KINDS;
     for (int k = 0; k < RUN_KINDS; k++)
-        if (json_object_get(results, marks[k])) return (RunKind)k;
+        if (marks[k] && json_object_get(results, marks[k])) return (RunKind)k;
     return RUN_KINDS;
 }
 
@@ -194,12 +194,16 @@ static int take_csv(Run *r, const char *path, FILE *f, bool found, bool *ours)
     char head[512] = "";
     int columns, at;
     head[fgets(head, sizeof head, f) ? strcspn(head, "\r\n") : 0] = 0;
+    if (r->kind == RUN_KINDS && training_head(head)) {
+        *ours = true;
+        return run_read_training(r, path, f);
+    }
     bool ara = find_column(head, "first_success", &columns) >= 0;
     RunKind kind = ara ? RUN_ARA : RUN_ATTACK;
     at = find_column(head, "rmse", &columns);
     *ours =
         at >= 0 && !strncmp(head, "index,label,", 12) && (r->kind == RUN_KINDS || r->kind == kind);
-    if (!*ours) return found ? 0 : fail_input("%s: is no CSV of attack or ara", path);
+    if (!*ours) return found ? 0 : fail_input("%s: is no CSV of attack, ara or train", path);
     r->kind = kind;
     return take_lines(r, path, f, columns, at);
 }

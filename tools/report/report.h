@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One page of HTML from what `attack`, `ara` and `explain` write. A run is the files of one stem:
- * ara.json and ara.csv, sheet.json and sheet.png. */
+/* One page of HTML from what `attack`, `ara`, `explain` and `train` write. A run is the files of
+ * one stem: ara.json and ara.csv, sheet.json and sheet.png. */
 #ifndef ADJ_TOOLS_REPORT_REPORT_H
 #define ADJ_TOOLS_REPORT_REPORT_H
 
@@ -9,7 +9,11 @@
 #include <stdint.h>
 #include <stdio.h>
 
-typedef enum RunKind { RUN_ARA, RUN_ATTACK, RUN_EXPLAIN, RUN_KINDS } RunKind;
+typedef enum RunKind { RUN_ARA, RUN_ATTACK, RUN_EXPLAIN, RUN_TRAIN, RUN_KINDS } RunKind;
+
+typedef struct TrainingRow {     /* of train.csv */
+    double loss, accuracy, test; /* test: NaN if there was no test set */
+} TrainingRow;
 
 typedef struct Run {
     RunKind kind;
@@ -17,6 +21,8 @@ typedef struct Run {
     json_t *json;
     int64_t n; /* of sizes: RMSE of an image's perturbation, ascending; none: 0 */
     double *size;
+    int64_t epochs;
+    TrainingRow *epoch;
     uint8_t *png;
     size_t png_bytes;
     uint32_t width, height; /* of the PNG */
@@ -43,6 +49,11 @@ int run_read_json(Run *, const char *path, bool found, bool *ours);
 int run_read_csv(Run *, const char *path, bool found, bool *ours);
 int run_read_png(Run *, const char *path);
 
+/* ---- training.c ---- */
+bool training_head(const char *line); /* of a train.csv, without its end */
+int run_read_training(Run *, const char *path, FILE *behind_the_head);
+void put_trainings(FILE *, const Report *);
+
 /* ---- values of a run's JSON; absent: NaN, NULL ---- */
 double run_number(const Run *, const char *group, const char *name);
 const char *run_text(const Run *, const char *group, const char *name);
@@ -59,10 +70,17 @@ void put_cell(FILE *, const char *label, const char *text); /* of a table; its c
 void put_number_cell(FILE *, const char *label, double v, bool percent);
 
 /* ---- plot.c ---- */
+typedef struct Frame { /* of a plot; x runs over [0, most] */
+    double left, right, top, bottom, most;
+} Frame;
+double plot_x(const Frame *, double v);
+double plot_y(const Frame *, double share);
+void plot_axes(FILE *, const Frame *, int ticks); /* shares in per cent */
 void plot_curves(FILE *, const Report *);
 void plot_histogram(FILE *, const Run *);
 
 /* ---- page.c ---- */
+void put_swatch(FILE *, int colour, int dash); /* a piece of a curve; -1: nothing */
 int report_write(const char *path, const Report *);
 extern const char report_template[]; /* page.html */
 
