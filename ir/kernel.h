@@ -128,6 +128,8 @@ typedef struct Offer {
         number[OFFER_NUMBERS]; /* the target's own plan: tile sizes, order ... printed, not read */
     int64_t scratch_bytes;     /* of a worker, contents undefined at entry; 0: none */
     int64_t packed_bytes;      /* weights transformed by Target.pack; 0: w is the whole story */
+    int64_t planes;            /* the transform: as many sums of the taps of each kernel */
+    Layout packed;             /* of them: [oc, ic, planes] */
     double cost;               /* cycles, estimated */
 } Offer;
 

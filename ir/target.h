@@ -25,6 +25,8 @@ typedef struct Target {
     /* Transforms the weights of an offer with packed_bytes, at compile time. dense: row-major. */
     void (*pack)(const struct Target *, const Contract *, const Offer *, const void *dense,
                  void *packed);
+    /* The transform as a matrix, for weights of run time: planes rows of kh*kw factors. */
+    void (*transform)(const struct Target *, const Contract *, const Offer *, double *matrix);
     const void *row; /* the target's own row */
 } Target;
 

@@ -30,7 +30,7 @@ static int temp_buffer(Lowering *l, Ref r)
 }
 
 /* Weights as a claim wants them, beside the value's own place if it has one. */
-static void place_packed(Lowering *l, Group *gr, Dests *d)
+static void place_packed(Lowering *l, Group *gr)
 {
     Buffer b = {.kind = BUF_TEMP,
                 .dtype = l->g->node[gr->root].type.dtype,
@@ -40,7 +40,6 @@ static void place_packed(Lowering *l, Group *gr, Dests *d)
                 .name = "packed weights"};
     b.bytes = layout_bytes(&b.layout, b.dtype);
     gr->packed_to = buffer_add(l->module->arena, l->prog, b);
-    add_dest(l, d, gr->root, gr->packed_to);
 }
 
 /* ---- may a state be overwritten in place? ---- */
@@ -153,7 +152,9 @@ Dests *lower_dests(Lowering *l, StateCopy *late, int *nlate)
     Dests *dests = NEW_N(l->arena, Dests, l->ngroup + 1);
     for (uint32_t i = 0; i < l->g->nout; i++) place_output(l, i, dests, late, nlate);
     for (uint32_t i = 0; i < l->ngroup; i++) {
-        if (l->group[i].pack) place_packed(l, &l->group[i], &dests[i]);
+        Group *gr = &l->group[i];
+        if (gr->pack || gr->transform) place_packed(l, gr);
+        if (gr->pack) add_dest(l, &dests[i], gr->root, gr->packed_to);
         for (uint32_t m = 0; m < l->group[i].nmember && !l->group[i].melted; m++) {
             Ref r = l->group[i].member[m];
             if (!l->stored[r] || l->group_of[r] != (int)i || l->buffer_of[r] >= 0) continue;

@@ -51,7 +51,7 @@ static int open_group(Lowering *l, Ref root)
 {
     GROW(l->arena, l->group, l->ngroup, l->group_cap);
     Group *gr = &l->group[l->ngroup];
-    *gr = (Group){.root = root, .heavy = NOREF, .packed_to = -1, .weights = -1};
+    *gr = (Group){.root = root, .heavy = NOREF, .packed_to = -1, .weights = -1, .transforms = -1};
     gr->offer.claim = -1;
     gr->contract.op = OP_COUNT;
     return (int)l->ngroup++;
@@ -139,28 +139,53 @@ static int place_pack(Lowering *l, Ref weights, const Layout *layout)
     return gr;
 }
 
-/* Returns the group that packs the weights, or -1. The other operand of conv_dw is data too. */
-static int place_operands(Lowering *l, Ref r, const Offer *o)
+static int place_transform(Lowering *l, int pack, const Contract *c, const Offer *o)
+{
+    for (uint32_t i = 0; i < l->ngroup; i++) {
+        const Group *g = &l->group[i];
+        if (g->transform && g->weights == pack && g->contract.op == c->op &&
+            layout_eq(&g->packed, &o->packed))
+            return (int)i;
+    }
+    int gr = open_group(l, l->group[pack].root);
+    l->group[gr].copy = l->group[gr].transform = true;
+    l->group[gr].packed = o->packed;
+    l->group[gr].weights = pack;
+    l->group[gr].contract = *c;
+    l->group[gr].offer = *o;
+    return gr;
+}
+
+/* Everything that the claim reads, in its layouts; its own group is not there yet. */
+static void place_operands(Lowering *l, Ref r, Group *claim)
 {
     const Node *n = &l->g->node[r];
-    place_data(l, n->args[0], &o->in);
-    if (n->op != OP_conv_dw)
-        return l->g->node[n->args[1]].op == OP_const ? -1 : place_pack(l, n->args[1], &o->w);
-    place_data(l, n->args[1], &o->w);
-    return -1;
+    place_data(l, n->args[0], &claim->offer.in);
+    if (n->op == OP_conv_dw) {
+        place_data(l, n->args[1], &claim->offer.w);
+    } else if (l->g->node[n->args[1]].op != OP_const) {
+        claim->weights = place_pack(l, n->args[1], &claim->offer.w);
+        if (claim->offer.packed_bytes)
+            claim->transforms = place_transform(l, claim->weights, &claim->contract, &claim->offer);
+    }
 }
 
 static void place_heavy(Lowering *l, Ref r)
 {
-    Offer offer;
-    bool claimed = contract_offer(l, r, &offer);
-    int weights = claimed ? place_operands(l, r, &offer) : -1, gr = open_group(l, r);
+    Group claim = {.claimed = true, .weights = -1, .transforms = -1};
+    bool claimed = contract_offer(l, r, &claim.offer);
+    if (claimed) {
+        claim.contract = contract_of(l->g, r);
+        place_operands(l, r, &claim);
+    }
+    int gr = open_group(l, r);
     l->group[gr].heavy = r;
     if (claimed) {
         l->group[gr].claimed = true;
-        l->group[gr].offer = offer;
-        l->group[gr].contract = contract_of(l->g, r);
-        l->group[gr].weights = weights;
+        l->group[gr].offer = claim.offer;
+        l->group[gr].contract = claim.contract;
+        l->group[gr].weights = claim.weights;
+        l->group[gr].transforms = claim.transforms;
     }
     join(l, gr, r);
 }

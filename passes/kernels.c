@@ -66,6 +66,13 @@ static int scratch_buffer(Lowering *l, int64_t bytes)
                                .name = "scratch"});
 }
 
+static int transformed(Lowering *l, const Group *gr)
+{
+    if (gr->transforms >= 0) return l->group[gr->transforms].packed_to;
+    const Const *w = l->g->node[l->g->node[gr->heavy].args[1]].value;
+    return buffer_packed(l, w, &gr->contract, &gr->offer);
+}
+
 static int data_buffer(const Body *b, Ref data)
 {
     return fuse_in_memory(b->l, data, b->group) ? b->l->buffer_of[data] : b->l->bound[data];
@@ -82,10 +89,7 @@ static void bind_claim(Body *b, const Group *gr)
     b->k->data_param = body_param(b, data_buffer(b, n->args[0]), false);
     int second = dw ? data_buffer(b, n->args[1]) : claim_weights(b->l, gr);
     b->k->weight_param = body_param(b, second, false);
-    const Const *w = b->l->g->node[n->args[1]].value;
-    if (gr->offer.packed_bytes)
-        b->k->packed_param =
-            body_param(b, buffer_packed(b->l, w, &gr->contract, &gr->offer), false);
+    if (gr->offer.packed_bytes) b->k->packed_param = body_param(b, transformed(b->l, gr), false);
     if (gr->offer.scratch_bytes)
         b->k->scratch_param = body_param(b, scratch_buffer(b->l, gr->offer.scratch_bytes), true);
 }
@@ -156,12 +160,13 @@ static double buffer_traffic(const Buffer *b)
     return b->sample ? bytes / (double)b->layout.digit[0].extent : bytes;
 }
 
-static void add_call(Lowering *l, Kernel *k, const Body *b, Ref about, const Ref *value)
+void lower_call(Lowering *l, Kernel *k, const Body *b, Ref about, const Ref *value)
 {
     Arena *a = l->module->arena;
-    Call c = {.kernel = module_kernel(l->module, k), .nbuf = k->nparam, .nvalue = k->nstore};
+    Call c = {
+        .kernel = module_kernel(l->module, k), .nbuf = k->nparam, .nvalue = value ? k->nstore : 0};
     c.buf = arena_dup(a, b->buf, sizeof b->buf[0] * (size_t)k->nparam);
-    c.value = arena_dup(a, value, sizeof *value * (size_t)k->nstore);
+    c.value = arena_dup(a, value, sizeof *value * (size_t)c.nvalue);
     Str where = {0};
     graph_origin_text(l->g, about, &where);
     c.origin = arena_strdup(a, where.s ? where.s : "");
@@ -177,7 +182,7 @@ static void add_call(Lowering *l, Kernel *k, const Body *b, Ref about, const Ref
     l->phase->call[l->phase->ncall++] = c;
 }
 
-static Kernel *body_kernel(Lowering *l, Body *b, int group, const char *name)
+Kernel *body_kernel(Lowering *l, Body *b, int group, const char *name)
 {
     *b = (Body){.l = l, .k = kernel_new(l->module->arena), .group = group, .heavy_value = NOK};
     b->k->name = name;
@@ -208,9 +213,11 @@ static void lower_group(Lowering *l, int i, const Dests *d)
     if (gr->heavy != NOREF) b.heavy_value = b.k->heavy = body_heavy(&b, gr->heavy);
     body_stores(&b, gr, d);
     for (uint32_t s = 0; s < d->n; s++) value[s] = d->dest[s].node;
-    Kernel *k = lower_schedule(l->module->arena, l->target, b.k);
+    Arena *a = l->module->arena;
+    Kernel *k = gr->pack ? lower_schedule_pack(a, l->target, b.k, &gr->packed)
+                         : lower_schedule(a, l->target, b.k);
     double macs = slot_macs(l, gr);
-    add_call(l, k, &b, gr->heavy != NOREF ? gr->heavy : gr->root, value);
+    lower_call(l, k, &b, gr->heavy != NOREF ? gr->heavy : gr->root, value);
     l->phase->call[l->phase->ncall - 1].macs = macs;
 }
 
@@ -226,7 +233,7 @@ static void lower_state_copy(Lowering *l, const StateCopy *c)
     s->param = body_param(&b, c->to, true);
     s->rank = b.rank;
     memcpy(s->index, b.axis, sizeof s->index);
-    add_call(l, lower_schedule(l->module->arena, l->target, b.k), &b, c->node, &c->node);
+    lower_call(l, lower_schedule(l->module->arena, l->target, b.k), &b, c->node, &c->node);
 }
 
 void lower_kernels(Lowering *l)
@@ -237,6 +244,9 @@ void lower_kernels(Lowering *l)
     Dests *dests = lower_dests(l, late, &nlate);
     l->phase->call = NEW_N(l->module->arena, Call, l->ngroup + (uint32_t)nlate + 1);
     for (uint32_t i = 0; i < l->ngroup; i++)
-        if (!l->group[i].melted && dests[i].n) lower_group(l, (int)i, &dests[i]);
+        if (l->group[i].transform)
+            lower_transform(l, &l->group[i]);
+        else if (!l->group[i].melted && dests[i].n)
+            lower_group(l, (int)i, &dests[i]);
     for (int i = 0; i < nlate; i++) lower_state_copy(l, &late[i]);
 }

@@ -17,10 +17,12 @@ typedef struct Group {
     bool claimed;
     Contract contract;
     Offer offer;
-    bool pack; /* copies weights into the layout `packed` of a claim */
+    /* Groups in front of a claim whose weights are not constant: one copies them into its layout w,
+     * one makes sums of taps of the copy, if the claim wants that. Neither gives a node a home. */
+    bool pack, transform;
     Layout packed;
-    int packed_to; /* the buffer of a pack */
-    int weights;   /* of a claim whose weights are not constant: the group that packs them, or -1 */
+    int packed_to;           /* the buffer of either */
+    int weights, transforms; /* of a claim: the two groups, -1: none; of a transform: its pack */
 } Group;
 
 typedef struct Dest { /* one store of a group: node -> buffer */
@@ -105,11 +107,17 @@ Dests *lower_dests(Lowering *, StateCopy *late, int *nlate);
 
 /* kernels.c: groups to kernels and calls. */
 void lower_kernels(Lowering *);
-int claim_weights(Lowering *, const Group *); /* buffer */
-int module_kernel(Module *, Kernel *);        /* adds, or finds an equal one */
+int claim_weights(Lowering *, const Group *);                         /* buffer */
+Kernel *body_kernel(Lowering *, Body *, int group, const char *name); /* opens one, no axes */
+/* Appends the call; value: the nodes stored, NULL if what it stores is no node. */
+void lower_call(Lowering *, Kernel *, const Body *, Ref about, const Ref *value);
+void lower_transform(Lowering *, const Group *); /* transform.c */
+int module_kernel(Module *, Kernel *);           /* adds, or finds an equal one */
 
 /* schedule.c */
 Kernel *lower_schedule(Arena *, const Target *, Kernel *);
+/* A kernel that stores in this layout: its innermost digit is the lanes. */
+Kernel *lower_schedule_pack(Arena *, const Target *, Kernel *, const Layout *);
 
 /* buffers (plan.c) */
 int buffer_add(Arena *, Program *, Buffer);

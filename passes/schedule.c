@@ -51,6 +51,13 @@ static int64_t plain_lanes(const Target *t, const Kernel *k)
     return 0;
 }
 
+Kernel *lower_schedule_pack(Arena *a, const Target *t, Kernel *k, const Layout *to)
+{
+    const Digit *last = &to->digit[to->ndigit - 1];
+    if (!t->vec_bytes || last->extent < 2 || k->axis[last->dim].extent % last->extent) return k;
+    return split_lanes(a, k, last->dim, last->extent);
+}
+
 Kernel *lower_schedule(Arena *a, const Target *t, Kernel *k)
 {
     if (k->offer.claim >= 0)

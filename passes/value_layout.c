@@ -60,10 +60,8 @@ bool contract_offer(const Lowering *l, Ref r, Offer *offer)
     if (n->op != OP_conv && n->op != OP_conv_dx && !dw) return false;
     if (!l->target->offer || n->type.rank != 4 || (dw && l->batched[r])) return false;
     Contract c = contract_of(l->g, r);
-    Target t = *l->target;
-    if (l->g->node[n->args[1]].op != OP_const) t.winograd = false; /* transforms when compiling */
     *offer = (Offer){.claim = -1};
-    return t.offer(&t, &c, offer) && offer->claim >= 0;
+    return l->target->offer(l->target, &c, offer) && offer->claim >= 0;
 }
 
 /* ---- halo ---- */

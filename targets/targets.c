@@ -58,6 +58,11 @@ static void pack_cpu(const Target *t, const Contract *c, const Offer *o, const v
     cpu_claims[o->claim].pack(t, c, o, dense, packed);
 }
 
+static void transform_cpu(const Target *t, const Contract *c, const Offer *o, double *matrix)
+{
+    cpu_claims[o->claim].transform(t, c, o, matrix);
+}
+
 const char *target_claim_name(int claim)
 {
     check(claim < cpu_nclaims);
@@ -244,6 +249,7 @@ const Target *target_find(Arena *a, const char *triple, const char *cpu)
                   .l2 = r->l2,
                   .offer = f->offer,
                   .pack = pack_cpu,
+                  .transform = transform_cpu,
                   .winograd = true,
                   .row = r};
     return t;

@@ -8,11 +8,12 @@
 #include "targets/llvm/emit.h"
 
 const ClaimRow cpu_claims[] = {
-    {"winograd", winograd_offer, winograd_emit, winograd_pack, winograd_pieces, winograd_fit,
-     winograd_fields},
-    {"tapconv", tapconv_offer, tapconv_emit, NULL, tapconv_pieces, tapconv_fit, tapconv_fields},
-    {"dxplanar", dxplanar_offer, dxplanar_emit, NULL, dxplanar_pieces, dxplanar_fit,
+    {"winograd", winograd_offer, winograd_emit, winograd_pack, winograd_transform, winograd_pieces,
+     winograd_fit, winograd_fields},
+    {"tapconv", tapconv_offer, tapconv_emit, NULL, NULL, tapconv_pieces, tapconv_fit,
+     tapconv_fields},
+    {"dxplanar", dxplanar_offer, dxplanar_emit, NULL, NULL, dxplanar_pieces, dxplanar_fit,
      dxplanar_fields},
-    {"dwconv", dwconv_offer, dwconv_emit, NULL, dwconv_pieces, dwconv_fit, dwconv_fields},
+    {"dwconv", dwconv_offer, dwconv_emit, NULL, NULL, dwconv_pieces, dwconv_fit, dwconv_fields},
 };
 const int cpu_nclaims = COUNT(cpu_claims);

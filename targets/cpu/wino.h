@@ -49,6 +49,7 @@ void winograd_emit(Walk *);
 int64_t winograd_pieces(const Kernel *);
 void winograd_pack(const Target *, const Contract *, const Offer *, const void *dense,
                    void *packed);
+void winograd_transform(const Target *, const Contract *, const Offer *, double *matrix);
 
 /* winoplan.c: a block of tiles goes through all three stages before the next. */
 typedef struct WinoPlan {

@@ -55,6 +55,29 @@ static int64_t plane_of(int64_t channels, int64_t block)
     return channels * block + PLANE_PAD;
 }
 
+/* Weights before the transform: lanes together, so that it works on vectors. */
+static Layout taps_layout(const TapShape *s, int lanes)
+{
+    Layout l = {.rank = 4};
+    layout_push(&l, s->result_dim, lanes, s->result_ch / lanes);
+    layout_push(&l, s->data_dim, 1, s->data_ch);
+    for (int i = 0; i < 2; i++) layout_push(&l, 2 + i, 1, s->kernel[i]);
+    layout_push(&l, s->result_dim, 1, lanes);
+    return l;
+}
+
+/* [plane] [result / VC] [data] [C] [V], as winograd_pack has it */
+static Layout planes_layout(const TapShape *s, int lanes, int64_t c, int64_t planes)
+{
+    Layout l = {.rank = 3};
+    layout_push(&l, 2, 1, planes);
+    layout_push(&l, s->result_dim, lanes * c, s->result_ch / (lanes * c));
+    layout_push(&l, s->data_dim, 1, s->data_ch);
+    if (c > 1) layout_push(&l, s->result_dim, lanes, c);
+    layout_push(&l, s->result_dim, 1, lanes);
+    return l;
+}
+
 static void wino_bid(const Target *t, const Contract *c, const TapShape *s, const WinoPlan *p,
                      Offer *o)
 {
@@ -65,7 +88,9 @@ static void wino_bid(const Target *t, const Contract *c, const TapShape *s, cons
     o->vec_dim = 1;
     o->in = layout_blocked(tap_data(c, s), o->lanes, low, high);
     o->out = layout_blocked(tap_result(c, s), o->lanes, NULL, NULL);
-    o->w = layout_plain(type_of(c->dtype, 4, (int64_t[]){c->oc, c->ic, c->kh, c->kw}));
+    o->w = taps_layout(s, o->lanes);
+    o->planes = wino_planes(f);
+    o->packed = planes_layout(s, o->lanes, p->c, o->planes);
     o->packed_bytes = wino_planes(f) * 4 * s->data_ch * s->result_ch;
     o->scratch_bytes =
         wino_planes(f) * 4 * (plane_of(s->data_ch, p->block) + plane_of(s->result_ch, p->block));

@@ -62,3 +62,15 @@ void winograd_pack(const Target *t, const Contract *c, const Offer *o, const voi
             pack_block(&s, f, o->lanes, dense, r, d, to);
         }
 }
+
+void winograd_transform(const Target *t, const Contract *c, const Offer *o, double *matrix)
+{
+    const WinoForm *f = &wino_forms[o->number[WINO_FORM]];
+    (void)t;
+    for (int p = 0; p < wino_planes(f); p++)
+        for (int i = 0; i < WINO_TAPS * WINO_TAPS; i++) {
+            int tap = c->op == OP_conv_dx ? WINO_TAPS * WINO_TAPS - 1 - i : i;
+            matrix[p * WINO_TAPS * WINO_TAPS + tap] =
+                f->g[p / wino_in(f)][i / WINO_TAPS] * f->g[p % wino_in(f)][i % WINO_TAPS];
+        }
+}

@@ -92,6 +92,8 @@ typedef struct ClaimRow {
     void (*emit)(Walk *);
     /* For offers with packed_bytes: transforms dense row-major weights; else NULL. */
     void (*pack)(const Target *, const Contract *, const Offer *, const void *dense, void *packed);
+    /* The same as a matrix, Target.transform. */
+    void (*transform)(const Target *, const Contract *, const Offer *, double *matrix);
     /* Pieces that workers can share, of which the emitter runs w->from to w->to, whatever the range
      * of samples; NULL: one, it cannot be shared. */
     int64_t (*pieces)(const Kernel *);

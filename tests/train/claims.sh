@@ -1,0 +1,26 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# claims.sh ADJOINT: in a step of training, whose weights are arguments, every convolution is
+# claimed, each claim has some, and each kernel gives what the evaluator says.
+set -u
+adjoint=$1
+
+. "${0%/*}/../check.sh"
+
+"$adjoint" new resnet --depth 10 --widths 16,32 --preact --classes 10 --input 3x16x16 -o net.onnx \
+    >/dev/null
+for cpu in x86-64 haswell native; do
+    "$adjoint" verify net.onnx --entry train-step,train-lipschitz-step --batch 3 --each --cpu $cpu \
+        >out 2>&1
+    check "$cpu: each kernel" test $? = 0
+done
+"$adjoint" inspect net.onnx --entry train-lipschitz-step --batch 3 --print-sched --cpu znver4 \
+    >plans 2>&1
+for claim in winograd tapconv dxplanar dwconv; do
+    check "$claim has convolutions" grep -q ": $claim" plans
+done
+grep -q ': generic' plans
+check "none is left to the generic lowering" test $? = 1
+
+report train_claims
