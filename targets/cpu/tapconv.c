@@ -3,6 +3,10 @@
  * packed so that a tile reads them in sequence. One scalar of data is broadcast against C vectors
  * of weights, for every point of the tile; the sums stay in registers until the epilogue.
  *
+ * Groups of whole vectors begin at their own data; where groups are parts of a vector, a vector of
+ * data is shuffled so that the lanes of each group see its channels one after the other (and
+ * depthwise, where a group is a lane, it is not).
+ *
  * The same code runs conv at any stride and dilation, and conv_dx class by class (tapgeom.h). An
  * element's sum starts at 0 and adds data block by block, then ky, kx, channel in block, in
  * rising order, whatever tile it falls into: bits do not depend on the plan. */
@@ -16,26 +20,59 @@
 enum { N_TILE_ROWS, N_TILE_COLS, N_BLOCKS, N_UNROLL, N_BY_GROUP }; /* Offer.number */
 enum { S_SAMPLE, S_GROUP, S_ROW, S_COL };                          /* Tile.scalar, in points */
 enum { A_SAMPLE, A_BLOCK, A_ROW, A_COL, A_LANE };                  /* kernel axes */
-enum { MOST_CLASSES = 16, LINE = 64 };                             /* bytes of a cache line */
+enum { MOST_CLASSES = 16, MOST_LANES = 64, LINE = 64 };            /* bytes of a cache line */
 
 /* ---- the bid ---- */
+/* Whole vectors of channels a group, or whole groups a vector. */
+static bool groups_fit(const TapShape *s, int lanes)
+{
+    int64_t depth = tap_depth(s), width = tap_width(s);
+    if (s->data_ch % lanes != 0 || s->result_ch % lanes != 0) return false;
+    if (depth < lanes) return depth == width && lanes % depth == 0;
+    return depth % lanes == 0 && width % lanes == 0;
+}
+
 static bool tap_fits(const Target *t, const Contract *c, const TapShape *s)
 {
     int lanes = target_lanes(t, c->dtype);
     if (t->gpu || lanes < 2 || (c->dtype != DT_F32 && c->dtype != DT_F64)) return false;
     if (tap_classes(s, 0) * tap_classes(s, 1) > MOST_CLASSES) return false;
-    return s->result_ch % lanes == 0 && (s->data_ch % lanes == 0 || s->data_ch < lanes);
+    return s->groups == 1
+               ? s->result_ch % lanes == 0 && (s->data_ch % lanes == 0 || s->data_ch < lanes)
+               : groups_fit(s, lanes);
 }
 
-/* {result / VC} {data / V} {ky} {kx} {data % V} {(result / V) % C} {result % V} */
+/* The gradient of a grouped convolution: the weight's dimension of the data counts through all
+ * groups, that of the results within one. */
+static Layout grouped_dx_weights(const TapShape *s, int lanes, int64_t c)
+{
+    Layout l = {.rank = 4};
+    int64_t depth = tap_depth(s), width = tap_width(s);
+    bool within = tap_within(s, lanes);
+    layout_push(&l, s->data_dim, within ? lanes : depth, s->data_ch / (within ? lanes : depth));
+    if (!within) layout_push(&l, s->result_dim, lanes * c, width / (lanes * c));
+    if (depth > lanes) layout_push(&l, s->data_dim, lanes, depth / lanes);
+    layout_push(&l, 2, 1, s->kernel[0]);
+    layout_push(&l, 3, 1, s->kernel[1]);
+    if (depth > 1) layout_push(&l, s->data_dim, 1, within ? depth : lanes);
+    if (within) layout_push(&l, s->data_dim, depth, lanes / depth);
+    if (c > 1) layout_push(&l, s->result_dim, lanes, c);
+    layout_push(&l, s->result_dim, 1, within ? width : lanes);
+    return l;
+}
+
+/* {result / VC} {data / V} {ky} {kx} {data % V} {(result / V) % C} {result % V}, data channels
+ * counted within their group */
 static Layout weight_layout(const TapShape *s, int lanes, int64_t c)
 {
     Layout l = {.rank = 4};
+    int64_t depth = tap_depth(s);
+    if (s->groups > 1 && s->dx) return grouped_dx_weights(s, lanes, c);
     layout_push(&l, s->result_dim, lanes * c, s->result_ch / (lanes * c));
-    if (s->data_ch >= lanes) layout_push(&l, s->data_dim, lanes, s->data_ch / lanes);
+    if (depth >= lanes) layout_push(&l, s->data_dim, lanes, depth / lanes);
     layout_push(&l, 2, 1, s->kernel[0]);
     layout_push(&l, 3, 1, s->kernel[1]);
-    layout_push(&l, s->data_dim, 1, s->data_ch < lanes ? s->data_ch : lanes);
+    layout_push(&l, s->data_dim, 1, depth < lanes ? depth : lanes);
     if (c > 1) layout_push(&l, s->result_dim, lanes, c);
     layout_push(&l, s->result_dim, 1, lanes);
     return l;
@@ -91,8 +128,8 @@ bool tapconv_fit(const Target *t, const Contract *c, Offer *o, char *why)
     TapPlan p = plan_of(o->number);
     if (!tap_shape(c, &s) || !tap_fits(t, c, &s)) {
         snprintf(why, PLAN_WHY,
-                 "tapconv wants one group, whole vectors of results, and data that "
-                 "fills vectors or has fewer channels than one");
+                 "tapconv wants whole vectors of results, and data that fills vectors or has "
+                 "fewer channels than one; of groups whole vectors, or whole groups a vector");
         return false;
     }
     if (!tap_plan_fit(t, c, &s, &p, why)) return false;
@@ -110,6 +147,7 @@ typedef struct Emit {
     int64_t blocks, channels;                     /* of the data: how many, and channels in each */
     int64_t in_block, in_row, in_col, in_channel; /* strides in elements */
     int64_t in_low[2];
+    bool within; /* groups are parts of a vector */
     int64_t wt_group, wt_block, wt_row, wt_col;
     TapAxis y, x; /* the class at hand */
     LLVMValueRef n, group, row;
@@ -127,8 +165,9 @@ static void read_data_layout(Emit *e)
     const Layout *l = &e->w->k->param[e->w->k->data_param].layout;
     int row = layout_digit(l, 2, 1), col = layout_digit(l, 3, 1), channel = layout_digit(l, 1, 1);
     int block = layout_find(l, 1, e->lanes);
-    e->channels = e->s.data_ch < e->lanes ? e->s.data_ch : e->lanes;
-    e->blocks = e->s.data_ch / e->channels;
+    e->within = tap_within(&e->s, e->lanes);
+    e->channels = tap_depth(&e->s) < e->lanes ? tap_depth(&e->s) : e->lanes;
+    e->blocks = tap_depth(&e->s) / e->channels;
     e->in_block = block < 0 ? e->channels * layout_stride(l, channel) : layout_stride(l, block);
     e->in_row = layout_stride(l, row);
     e->in_col = layout_stride(l, col);
@@ -142,10 +181,10 @@ static void read_weight_layout(Emit *e)
     const Layout *l = &e->w->k->param[e->w->k->weight_param].layout;
     Layout want = weight_layout(&e->s, e->lanes, e->p.c);
     check(layout_eq(l, &want));
-    e->wt_group = layout_stride(l, layout_digit(l, e->s.result_dim, e->lanes * e->p.c));
     e->wt_row = layout_stride(l, layout_digit(l, 2, 1));
     e->wt_col = layout_stride(l, layout_digit(l, 3, 1));
     e->wt_block = e->wt_row * e->s.kernel[0];
+    e->wt_group = e->wt_block * e->blocks;
 }
 
 static Emit read_kernel(Walk *w)
@@ -169,6 +208,23 @@ typedef struct Shape {
     int64_t th, tw;
 } Shape;
 
+/* A point's data for k-step u: one channel for all lanes, or for the lanes of each group its own.
+ */
+static LLVMValueRef point_data(const Emit *e, Walk *w, LLVMValueRef in, int64_t at, int64_t u)
+{
+    int bytes = dtype_bytes(w->k->contract.dtype);
+    if (!e->within) {
+        at += u * e->in_channel;
+        return walk_splat(w, tile_load(w, e->elem, tile_at_const(w, e->elem, in, at), bytes));
+    }
+    LLVMValueRef x = tile_load(w, e->vec, tile_at_const(w, e->elem, in, at), bytes * e->lanes);
+    LLVMValueRef lane[MOST_LANES], none = LLVMGetPoison(e->vec);
+    for (int64_t l = 0; l < e->lanes; l++)
+        lane[l] = LLVMConstInt(LLVMInt32TypeInContext(w->ctx),
+                               (uint64_t)(l / e->channels * e->channels + u), false);
+    return LLVMBuildShuffleVector(w->b, x, none, LLVMConstVector(lane, (unsigned)e->lanes), "");
+}
+
 /* `unroll` k-steps: each broadcasts the points' data against c vectors of weights. */
 static void tap_steps(Walk *w, void *user, LLVMValueRef in, LLVMValueRef wt, LLVMValueRef *acc)
 {
@@ -182,9 +238,7 @@ static void tap_steps(Walk *w, void *user, LLVMValueRef in, LLVMValueRef wt, LLV
             weight[j] = tile_load(w, e->vec, tile_at_const(w, e->elem, wt, (u * c + j) * e->lanes),
                                   bytes * e->lanes);
         for (int64_t i = 0; i < s->th * s->tw; i++) {
-            int64_t at = i / s->tw * row + i % s->tw * col + u * e->in_channel;
-            LLVMValueRef x = tile_load(w, e->elem, tile_at_const(w, e->elem, in, at), bytes);
-            x = walk_splat(w, x);
+            LLVMValueRef x = point_data(e, w, in, i / s->tw * row + i % s->tw * col, u);
             for (int64_t j = 0; j < c; j++)
                 acc[i * c + j] = tile_fma(w, x, weight[j], acc[i * c + j]);
         }
@@ -214,11 +268,20 @@ static void tap_ahead(Walk *w, void *user, LLVMValueRef in)
             tile_prefetch(w, tile_at_const(w, e->elem, in, next + y * row + x * col));
 }
 
+/* Number of the first block of data that the tile's group of channels reads. */
+static LLVMValueRef first_block(const Emit *e, Tile *t)
+{
+    int64_t like = e->within ? 1 : tap_width(&e->s) / (e->lanes * e->p.c);
+    LLVMValueRef group = walk_quotient(&t->w, t->scalar[S_GROUP], like);
+    return tile_affine(&t->w, group, e->blocks, 0);
+}
+
 /* Address of data channel 0 under tap (0, 0) of the tile's first point. */
 static LLVMValueRef first_data(const Emit *e, Tile *t)
 {
     Walk *w = &t->w;
     LLVMValueRef at = tile_sample(w, w->k->data_param, t->scalar[S_SAMPLE]);
+    if (e->s.groups > 1) at = tile_at(w, e->elem, at, first_block(e, t), e->in_block);
     LLVMValueRef y = tile_affine(w, t->scalar[S_ROW], e->y.in_point, e->y.in0 + e->in_low[0]);
     LLVMValueRef x = tile_affine(w, t->scalar[S_COL], e->x.in_point, e->x.in0 + e->in_low[1]);
     return tile_at(w, e->elem, tile_at(w, e->elem, at, y, e->in_row), x, e->in_col);

@@ -9,10 +9,11 @@
 bool tap_shape(const Contract *c, TapShape *s)
 {
     bool dx = c->op == OP_conv_dx;
-    if ((c->op != OP_conv && !dx) || c->groups != 1) return false;
+    if (c->op != OP_conv && !dx) return false;
     *s = (TapShape){.dx = dx,
                     .data_ch = dx ? c->oc : c->ic,
                     .result_ch = dx ? c->ic : c->oc,
+                    .groups = c->groups,
                     .data = {dx ? c->oh : c->ih, dx ? c->ow : c->iw},
                     .result = {dx ? c->ih : c->oh, dx ? c->iw : c->ow},
                     .kernel = {c->kh, c->kw},

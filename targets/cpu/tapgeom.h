@@ -20,12 +20,20 @@ typedef struct TapAxis {
 
 typedef struct TapShape { /* a contract by roles: data and result instead of x and y */
     bool dx;
-    int64_t data_ch, result_ch;
+    int64_t data_ch, result_ch, groups; /* a group's data make a group's results */
     int64_t data[2], result[2], kernel[2], stride[2], pad[2], dilation[2]; /* rows, columns */
     int data_dim, result_dim; /* dimensions of the weight that hold these channels */
 } TapShape;
 
-bool tap_shape(const Contract *, TapShape *); /* false: another op, or grouped */
+bool tap_shape(const Contract *, TapShape *); /* false: another op */
+static inline int64_t tap_depth(const TapShape *s) /* data channels that a result sums over */
+{
+    return s->data_ch / s->groups;
+}
+static inline int64_t tap_width(const TapShape *s) /* result channels of a group */
+{
+    return s->result_ch / s->groups;
+}
 Type tap_data(const Contract *, const TapShape *);
 Type tap_result(const Contract *, const TapShape *);
 int64_t tap_classes(const TapShape *, int axis);

@@ -16,6 +16,7 @@
 
 #include "targets/llvm/walk.h"
 
+enum { SHUFFLE_SPARE = 7 }; /* what LLVM shuffles ahead of its use */
 enum { CALL_CYCLES = 40, MOST_BLOCKS = 8, MOST_STEPS = 4 };
 
 Cut cut_evenly(int64_t length, int64_t most)
@@ -51,6 +52,8 @@ typedef struct Model {
     const Target *target;
     double steps;       /* k-steps of an element's sum, mean over classes */
     int64_t rows, cols; /* points of the largest class */
+    int64_t beside;     /* vectors of data that wait beside the sums of each point */
+    int64_t aside;      /* registers that shuffling wants for itself */
     bool far;           /* a group's weights do not stay in the L1 cache */
 } Model;
 
@@ -84,7 +87,7 @@ static double group_cycles(const Model *m, int64_t th, int64_t tw, int64_t c)
 static void consider(const Model *m, int64_t th, int64_t tw, int64_t c, int64_t groups,
                      TapPlan *best)
 {
-    if (th * tw * c > tap_registers(m->target, c + 1)) return;
+    if (th * tw * (c + m->beside) > tap_registers(m->target, c + 1 + m->aside)) return;
     double cost = group_cycles(m, th, tw, c) * (double)groups;
     bool larger = th * tw * c > best->th * best->tw * best->c;
     bool tie = best->c && cost <= best->cost * 1.000001 && larger;
@@ -103,13 +106,26 @@ static void consider_blocks(const Model *m, int64_t c, int64_t groups, TapPlan *
 static double mean_steps(const TapShape *s)
 {
     double taps = (double)(s->kernel[0] * s->kernel[1]);
-    return taps * (double)s->data_ch / (double)(tap_classes(s, 0) * tap_classes(s, 1));
+    return taps * (double)tap_depth(s) / (double)(tap_classes(s, 0) * tap_classes(s, 1));
 }
 
-static Model model(const Target *t, const TapShape *s)
+/* Shuffles beyond 16 bytes take their lanes from a register, each k-step another. */
+static int64_t shuffle_registers(const Target *t, const TapShape *s, int lanes)
 {
+    int64_t bytes = tap_depth(s) * t->vec_bytes / lanes;
+    return bytes > 16 ? SHUFFLE_SPARE + 2 + tap_depth(s) : SHUFFLE_SPARE;
+}
+
+static Model model(const Target *t, const TapShape *s, int lanes)
+{
+    bool shuffled = tap_within(s, lanes) && tap_depth(s) > 1;
     TapAxis y = tap_axis(s, 0, 0), x = tap_axis(s, 1, 0);
-    return (Model){.target = t, .steps = mean_steps(s), .rows = y.points, .cols = x.points};
+    return (Model){.target = t,
+                   .steps = mean_steps(s),
+                   .rows = y.points,
+                   .cols = x.points,
+                   .beside = shuffled,
+                   .aside = shuffled ? shuffle_registers(t, s, lanes) : 0};
 }
 
 static void set_panel(Model *m, int64_t c)
@@ -120,28 +136,40 @@ static void set_panel(Model *m, int64_t c)
 /* Groups outside, so that each panel of weights is read once a batch. */
 static bool by_group(const Target *t, const Contract *c)
 {
-    double weights = (double)(c->ic * c->oc * c->kh * c->kw) * dtype_bytes(c->dtype);
+    double weights = (double)(c->ic * c->oc / c->groups * c->kh * c->kw) * dtype_bytes(c->dtype);
     return c->batch > 1 && weights > (double)t->l2 / 2;
 }
 
 static int64_t block_steps(const TapShape *s, int lanes)
 {
-    return s->data_ch < lanes ? s->data_ch : lanes;
+    return tap_depth(s) < lanes ? tap_depth(s) : lanes;
+}
+
+/* k-steps in a basic block: all of a vector that is shuffled, since each has its own shuffle. */
+static int64_t usual_unroll(const TapShape *s, int lanes)
+{
+    return tap_within(s, lanes) ? tap_depth(s) : tap_unroll(block_steps(s, lanes));
+}
+
+/* Blocks of result channels that may share a tile. */
+static int64_t like_blocks(const TapShape *s, int lanes)
+{
+    return tap_within(s, lanes) ? 1 : tap_width(s) / lanes;
 }
 
 bool tap_plan(const Target *t, const Contract *c, const TapShape *s, TapPlan *plan)
 {
     int lanes = target_lanes(t, c->dtype);
     int64_t blocks = s->result_ch / lanes;
-    Model m = model(t, s);
+    Model m = model(t, s, lanes);
     TapPlan best = {0};
     for (int64_t n = 1; n <= MOST_BLOCKS; n++) {
         set_panel(&m, n);
-        if (blocks % n == 0) consider_blocks(&m, n, blocks / n, &best);
+        if (like_blocks(s, lanes) % n == 0) consider_blocks(&m, n, blocks / n, &best);
     }
     if (!best.c) return false;
     best.cost *= (double)(c->batch * tap_classes(s, 0) * tap_classes(s, 1));
-    best.unroll = tap_unroll(block_steps(s, lanes));
+    best.unroll = usual_unroll(s, lanes);
     best.by_group = by_group(t, c);
     *plan = best;
     return true;
@@ -159,7 +187,8 @@ static bool is_cut(int64_t length, int64_t size)
 
 static bool known_tile(const Model *m, int64_t blocks, const TapPlan *p, char *why)
 {
-    int64_t room = tap_registers(m->target, p->c + 1), sums = p->th * p->tw * p->c;
+    int64_t room = tap_registers(m->target, p->c + 1 + m->aside),
+            sums = p->th * p->tw * (p->c + m->beside);
     if (p->c < 1 || blocks % p->c != 0)
         snprintf(why, PLAN_WHY, "%lld blocks of channels do not divide the %lld there are",
                  (long long)p->c, (long long)blocks);
@@ -179,14 +208,15 @@ bool tap_plan_fit(const Target *t, const Contract *c, const TapShape *s, TapPlan
 {
     int lanes = target_lanes(t, c->dtype);
     int64_t blocks = s->result_ch / lanes, steps = block_steps(s, lanes);
-    Model m = model(t, s);
+    Model m = model(t, s, lanes);
     TapPlan own;
     if (p->th < 0 && tap_plan(t, c, s, &own)) p->th = own.th, p->tw = own.tw, p->c = own.c;
-    if (!known_tile(&m, blocks, p, why)) return false;
-    if (p->unroll < 0) p->unroll = tap_unroll(steps);
+    if (!known_tile(&m, like_blocks(s, lanes), p, why)) return false;
+    if (p->unroll < 0) p->unroll = usual_unroll(s, lanes);
     if (p->by_group < 0) p->by_group = by_group(t, c);
-    if (p->unroll < 1 || steps % p->unroll != 0) {
-        snprintf(why, PLAN_WHY, "unroll %lld does not divide the %lld channels of a block",
+    bool whole = tap_within(s, lanes) && p->unroll != steps;
+    if (p->unroll < 1 || steps % p->unroll != 0 || whole) {
+        snprintf(why, PLAN_WHY, "unroll %lld does not cut the %lld channels of a block",
                  (long long)p->unroll, (long long)steps);
         return false;
     }

@@ -29,6 +29,12 @@ bool tap_plan(const Target *, const Contract *, const TapShape *, TapPlan *);
 bool tap_plan_fit(const Target *, const Contract *, const TapShape *, TapPlan *, char *why);
 /* Results wanted at once to hide the latency of multiply-adds. */
 enum { TAP_CHAINS = 8 };
+/* Groups of channels that are parts of a vector: results of a vector sum over data of one vector,
+ * each over its own few lanes. */
+static inline bool tap_within(const TapShape *s, int lanes)
+{
+    return s->groups > 1 && tap_depth(s) < lanes;
+}
 double tap_rate(const Target *); /* multiply-adds, and loads, a cycle */
 /* Registers left for sums when `others` are in use. */
 int64_t tap_registers(const Target *, int64_t others);

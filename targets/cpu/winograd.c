@@ -29,7 +29,7 @@ static bool wino_fits(const Target *t, const Contract *c, const TapShape *s)
     int64_t tiles[2];
     wino_tiles(s, WINO_LEAST_OUT, tiles); /* numbers of tiles are divided in 32 bits */
     if (tiles[0] * tiles[1] >= INT32_MAX / 2 / c->batch) return false;
-    return s->data_ch % lanes == 0 && s->result_ch % lanes == 0;
+    return s->groups == 1 && s->data_ch % lanes == 0 && s->result_ch % lanes == 0;
 }
 
 /* Data row (column) of result 0 under tap 0. conv_dx turns the kernel round. */

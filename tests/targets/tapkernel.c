@@ -16,7 +16,7 @@ Contract case_contract(const Case *c)
                       .batch = c->n,
                       .ic = c->ic,
                       .oc = c->oc,
-                      .groups = 1,
+                      .groups = c->groups ? c->groups : 1,
                       .ih = c->ih,
                       .iw = c->iw,
                       .oh = out_extent(c->ih, c->kh, c->stride, c->dilation, p[0] + p[2]),
@@ -38,7 +38,8 @@ Type case_type(const Case *c, int param)
     Contract k = case_contract(c);
     bool x = (c->op == OP_conv) == (param == P_DATA); /* has the shape of the forward input */
     int64_t image[] = {k.batch, x ? k.ic : k.oc, x ? k.ih : k.oh, x ? k.iw : k.ow};
-    int64_t weight[] = {k.oc, k.ic, k.kh, k.kw}, bias[] = {c->op == OP_conv ? k.oc : k.ic};
+    int64_t weight[] = {k.oc, k.ic / k.groups, k.kh, k.kw},
+            bias[] = {c->op == OP_conv ? k.oc : k.ic};
     if (param == P_WEIGHT) return type_of(c->dtype, 4, weight);
     if (param == P_BIAS) return type_of(c->dtype, 1, bias);
     return type_of(param == P_MASK ? DT_BOOL : c->dtype, 4, image);
@@ -131,13 +132,17 @@ static KRef contraction(Build *b)
 {
     Kernel *k = b->k;
     bool fwd = b->c->op == OP_conv;
-    KRef ch = kx_axis(k, kernel_axis(k, "k", AX_RED, fwd ? b->f.ic : b->f.oc, false));
+    int64_t groups = b->f.groups, depth = (fwd ? b->f.ic : b->f.oc) / groups;
+    int64_t width = (fwd ? b->f.oc : b->f.ic) / groups;
+    KRef ch = kx_axis(k, kernel_axis(k, "k", AX_RED, depth, false));
+    KRef first = kx_mulc(k, kx_div(k, b->at[1], width), depth), from = kx_add(k, first, ch);
     KRef ky = kx_axis(k, kernel_axis(k, "ky", AX_RED, b->f.kh, false));
     KRef kx = kx_axis(k, kernel_axis(k, "kx", AX_RED, b->f.kw, false)), guard = NOK;
     KRef row = data_index(b, b->at[2], ky, b->f.ph, fwd ? b->f.ih : b->f.oh, &guard);
     KRef col = data_index(b, b->at[3], kx, b->f.pw, fwd ? b->f.iw : b->f.ow, &guard);
-    KRef di[] = {b->at[0], ch, row, col};
-    KRef wi[] = {fwd ? b->at[1] : ch, fwd ? ch : b->at[1], ky, kx};
+    KRef within = kx_mod(k, b->at[1], width); /* of the group's results */
+    KRef di[] = {b->at[0], from, row, col};
+    KRef wi[] = {fwd ? b->at[1] : from, fwd ? ch : within, ky, kx};
     KRef v[] = {kx_load(k, P_DATA, 4, di, guard, 0), kx_load(k, P_WEIGHT, 4, wi, NOK, 0)};
     return kx_reduce(k, OP_sum, b->c->dtype, kx_eval(k, OP_mul, b->c->dtype, 2, v), NOK);
 }

@@ -20,6 +20,7 @@ typedef struct Case {
     int64_t halo;   /* of residual and results, and beyond what the data needs */
     bool io;        /* results go to the caller's memory, plain, through the table */
     bool epilogue;  /* bias, residual, relu, mask; else the bare result */
+    int64_t groups; /* 0: one */
 } Case;
 
 Contract case_contract(const Case *);

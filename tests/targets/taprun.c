@@ -99,7 +99,11 @@ static double sum_taps(const Run *r, const int64_t *at, int64_t channel, double 
     bool fwd = r->c.op == OP_conv;
     const Type *t = &r->type[P_DATA];
     const double *d = operand(r, P_DATA, at[0], channel);
-    const double *w = operand(r, P_WEIGHT, fwd ? at[1] : channel, fwd ? channel : at[1]);
+    int64_t groups = r->c.groups ? r->c.groups : 1, depth = t->dim[1] / groups;
+    int64_t width = r->type[P_OUT].dim[1] / groups;
+    if (channel / depth != at[1] / width) return sum;
+    const double *w = fwd ? operand(r, P_WEIGHT, at[1], channel % depth)
+                          : operand(r, P_WEIGHT, channel, at[1] % width);
     for (int64_t ky = 0; ky < r->c.kh; ky++) {
         int64_t y = meets(&r->c, at[2], ky, r->c.pad[0], t->dim[2]);
         for (int64_t kx = 0; y >= 0 && kx < r->c.kw; kx++) {
