@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rewrites rows that have no kernel of their own into rows that have. argsort: the rank of element
  * i is the number of elements that come before it; position p holds the index whose rank is p. Both
- * are plain reductions over a square, fine for the class axes that argsort serves. */
+ * are plain reductions over a square, fine for the class axes that argsort serves.
+ *
+ * And long sums of floats into sums of sums, an axis at a time from the last: rounding grows with
+ * the number of terms that are added one after the other, which are so few instead of their
+ * product (Higham 1993, "The accuracy of floating point summation"). */
 #include "ir/build.h"
 #include "lowering.h"
 
@@ -67,15 +71,47 @@ static Ref expand_argsort(Graph *g, const Node *n, Ref x)
     return b_slice_axis(g, sorted, axis, 0, k, 1);
 }
 
+enum { LONG = 128 };
+
+static int64_t terms(Type from, const Attr *axes)
+{
+    int64_t n = 1;
+    for (int i = 0; i < axes->n; i++) n *= from.dim[axes->i[i]];
+    return n;
+}
+
+static bool is_long_sum(const Graph *g, const Node *n)
+{
+    if (n->op != OP_sum || !dtype_is_float(n->type.dtype)) return false;
+    Type from = g->node[n->args[0]].type;
+    const Attr *axes = node_attr(n, "axes");
+    int wide = 0;
+    for (int i = 0; i < axes->n; i++) wide += from.dim[axes->i[i]] > 1;
+    return wide > 1 && terms(from, axes) > LONG;
+}
+
+static Ref expand_sum(Graph *g, const Node *n, Ref x)
+{
+    const Attr *axes = node_attr(n, "axes");
+    for (int i = axes->n; i-- > 0;) x = b_reduce(g, OP_sum, x, 1, (int[]){(int)axes->i[i]});
+    return x;
+}
+
+static Ref expand(Graph *g, const Graph *src, Ref r, const Ref *map)
+{
+    const Node *n = &src->node[r];
+    if (n->op == OP_argsort) return expand_argsort(g, n, map[n->args[0]]);
+    if (is_long_sum(src, n)) return expand_sum(g, n, map[n->args[0]]);
+    return graph_copy(g, src, r, map);
+}
+
 Graph *pass_expand(Arena *arena, const Graph *src)
 {
     Graph *g = graph_new(arena, src->name);
     Ref *map = NEW_N(arena, Ref, src->n + 1);
     for (Ref r = 0; r < src->n; r++) {
-        const Node *n = &src->node[r];
         graph_take_origin(g, src, r);
-        map[r] = n->op == OP_argsort ? expand_argsort(g, n, map[n->args[0]])
-                                     : graph_copy(g, src, r, map);
+        map[r] = expand(g, src, r, map);
     }
     for (uint32_t i = 0; i < src->nout; i++)
         graph_output(g, src->out[i].name, map[src->out[i].ref]);

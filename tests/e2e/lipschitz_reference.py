@@ -3,8 +3,10 @@
 """The quantities of test_lipschitz by PyTorch, and how far they are from the stored references.
 
     lipschitz_reference.py SHARED resnet44-standard|resnet44-all eval|train f64|f32 [OUT.npz]
+    lipschitz_reference.py golden SHARED > lipschitz.golden
 
 SHARED is the folder that ADJ_SHARED names. OUT gets them as arrays, for a comparison with others.
+The second writes what test_lipschitz_code holds compiled f32 against: PyTorch's own errors in f32.
 """
 import re
 import sys
@@ -33,7 +35,7 @@ def real(dtype):
     return tensor
 
 
-def main(shared, name, mode, precision, out=None):
+def quantities(shared, name, mode, precision, out=None):
     folder = f"{shared}/golden/lipschitz-{name}-{mode}"
     dtype = torch.float64 if precision == "f64" else torch.float32
     torch.set_default_dtype(dtype)
@@ -57,24 +59,38 @@ def main(shared, name, mode, precision, out=None):
                cross_entropy=ce.item(), penalty=penalty.item())
     if out:
         np.savez(out, **got)
-    compare(folder, got)
+    return folder, got
 
 
-def compare(folder, got):
+def errors(folder, got):
+    """(what, relative distance from the stored reference)"""
     distance = lambda a, b: np.linalg.norm(np.subtract(a, b, dtype=float)) / np.linalg.norm(b)
     text = open(f"{folder}/README.txt").read()
     for what in ("cross_entropy", "penalty"):
         want = float(re.search(rf"^{what} (\S+)", text, re.M)[1])
-        print(f"{what}: relative {abs(got[what] - want) / want:.1e}")
+        yield what, abs(got[what] - want) / want
     for what in sorted(got):
         try:
-            print(f"{what}: relative {distance(got[what], np.load(f'{folder}/{what}.npy')):.1e}")
+            yield what, distance(got[what], np.load(f"{folder}/{what}.npy"))
         except FileNotFoundError:
             pass
     norms = re.findall(r"^(pipe\S+) \d+ \S+ \S+ (\S+)$", text, re.M)
-    errors = [abs(np.linalg.norm(got[f"dloss.{k}"]) / float(v) - 1) for k, v in norms]
-    print(f"norms of {len(errors)} weights: worst relative {max(errors):.1e}")
+    yield "norms", max(abs(np.linalg.norm(got[f"dloss.{k}"]) / float(v) - 1) for k, v in norms)
+
+
+def golden(shared):
+    print(f"# PyTorch {torch.__version__} in f32, by lipschitz_reference.py golden: relative errors")
+    for name in ("resnet44-standard", "resnet44-all"):
+        for mode in ("eval", "train"):
+            for what, e in errors(*quantities(shared, name, mode, "f32")):
+                if what not in ("logits", "dloss.pipe.7.weight"):  # of Fortran order
+                    print(f"{name} {mode} {what} {e:.3e}")
+
+
+def main(*argv):
+    for what, e in errors(*quantities(*argv)):
+        print(f"{what}: relative {e:.1e}")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    golden(sys.argv[2]) if sys.argv[1] == "golden" else main(*sys.argv[1:])
