@@ -26,6 +26,7 @@ typedef struct Certify {
     Buffers b;      /* as many samples as there are slots */
     uint64_t *ids;  /* of these */
     int32_t *first; /* their first draws */
+    int64_t images; /* to be done */
     int64_t classes, *votes;
     Hypers hypers;
     Progress progress;
@@ -107,8 +108,9 @@ static int predict(Certify *c, CertifySample *s)
 }
 
 /* Every slot gets the image, and its identity. */
-static int take_image(Certify *c, int64_t i, CertifySample *s)
+static int take_image(Certify *c, int64_t number, CertifySample *s)
 {
+    int64_t i = number * c->plan->every;
     char *x = buffers_data(&c->b, "x");
     size_t bytes = tensor_bytes(&c->b.entry->io[0]);
     int e;
@@ -140,7 +142,7 @@ static int prepare(Certify *c)
     c->ids = calloc(slots, sizeof *c->ids);
     c->first = calloc(slots, sizeof *c->first);
     c->votes = calloc((size_t)c->classes, sizeof *c->votes);
-    c->r->sample = calloc((size_t)c->s.n, sizeof *c->r->sample);
+    c->r->sample = calloc((size_t)c->images, sizeof *c->r->sample);
     return c->ids && c->first && c->votes && c->r->sample ? 0 : fail_input("no memory for votes");
 }
 
@@ -149,7 +151,8 @@ static int say_stopped(const Certify *c)
     int64_t n = c->r->n;
     fail_input("stopped after %" PRId64 " of %" PRId64 " images%s; --first %" PRId64
                " goes on with the others",
-               n, c->s.n, c->plan->csv ? ", which are written" : "", c->s.first + n);
+               n, c->images, c->plan->csv ? ", which are written" : "",
+               c->s.first + n * c->plan->every);
     return 128 + signals_seen();
 }
 
@@ -157,8 +160,8 @@ static int run_all(Certify *c)
 {
     const CertifyPlan *p = c->plan;
     int e = 0;
-    c->progress = progress_start("certify", c->s.n * (p->predict ? p->n : p->n0 + p->n));
-    for (int64_t i = 0; i < c->s.n && !e && !signals_seen(); i++) {
+    c->progress = progress_start("certify", c->images * (p->predict ? p->n : p->n0 + p->n));
+    for (int64_t i = 0; i < c->images && !e && !signals_seen(); i++) {
         CertifySample *s = &c->r->sample[i];
         if ((e = take_image(c, i, s))) break;
         e = p->predict ? predict(c, s) : certify(c, s);
@@ -182,8 +185,22 @@ static int write_files(const Certify *c)
 {
     const CertifyPlan *p = c->plan;
     int e = p->csv ? certify_write_csv(p->csv, p, c->r) : 0;
-    if (e || c->r->n < c->s.n) return e ? e : say_stopped(c);
+    if (e || c->r->n < c->images) return e ? e : say_stopped(c);
     return p->json ? certify_write_json(p->json, p, c->r) : 0;
+}
+
+/* The range reaches as far as the images taken lie apart. */
+static int open_images(Certify *c)
+{
+    const CertifyPlan *p = c->plan;
+    DataRange range = p->range;
+    if (range.limit <= INT64_MAX / p->every)
+        range.limit *= p->every;
+    else
+        range.limit = INT64_MAX;
+    int e = images_open(&c->s, p->images, &range);
+    c->images = (c->s.n + p->every - 1) / p->every;
+    return e;
 }
 
 int certify_run(const CertifyPlan *plan, const AdjOptions *o, CertifyResult *r)
@@ -191,7 +208,7 @@ int certify_run(const CertifyPlan *plan, const AdjOptions *o, CertifyResult *r)
     Certify c = {.plan = plan, .r = r};
     *r = (CertifyResult){0};
     signals_heed(true);
-    int e = images_open(&c.s, plan->images, &plan->range);
+    int e = open_images(&c);
     if (!e) e = harness_open(&c.h, o, plan->run.threads);
     if (!e) e = prepare(&c);
     if (!e) e = run_all(&c);

@@ -11,8 +11,9 @@ typedef struct CertifyPlan {
     double sigma, alpha; /* noise of a pixel; probability that a statement is wrong */
     int64_t n0, n;       /* noisy images to choose the class by, to bound its probability by */
     bool predict;        /* only the class, by n of them */
+    int64_t every;       /* of the range, image 0, every, 2 every .. */
     const char *csv, *json;
-    DataRange range;
+    DataRange range; /* its limit: of the images taken */
     RunChoice run;
 } CertifyPlan;
 
@@ -25,7 +26,7 @@ typedef struct CertifySample {
 } CertifySample;
 
 typedef struct CertifyResult {
-    int64_t n; /* images done */
+    int64_t n; /* images done; number i is image first + i * every */
     CertifySample *sample;
     bool labels;
     uint64_t draws; /* noisy images evaluated */

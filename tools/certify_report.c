@@ -27,8 +27,8 @@ int certify_write_csv(const char *path, const CertifyPlan *p, const CertifyResul
     for (int64_t i = 0; i < r->n; i++) {
         const CertifySample *s = &r->sample[i];
         fprintf(file.f, "%" PRId64 ",%" PRId64 ",%" PRId64 ",%d,%" PRId64 ",%.9g,%.9g\n",
-                p->range.first + i, s->label, s->predicted, certify_right(s), s->votes, s->bound,
-                s->radius);
+                p->range.first + i * p->every, s->label, s->predicted, certify_right(s), s->votes,
+                s->bound, s->radius);
     }
     return file_commit(&file, true, &e) ? 0 : fail_input("%s", e.msg);
 }
@@ -135,11 +135,11 @@ static json_t *curve_json(const CertifyPlan *p, const CertifyResult *r)
 static json_t *result_json(const CertifyPlan *p, const CertifyResult *r)
 {
     Totals t = total(r);
-    return json_pack("{s:s, s:I, s:I, s:b, s:f, s:f, s:f, s:o}", "images", p->images, "first",
-                     (json_int_t)p->range.first, "n", (json_int_t)r->n, "labels", r->labels,
-                     r->labels ? "accuracy" : "decided", share(t.right, r->n), "abstained",
-                     share(t.abstained, r->n), "mean_radius", t.radius, "certified",
-                     curve_json(p, r));
+    return json_pack("{s:s, s:I, s:I, s:I, s:b, s:f, s:f, s:f, s:o}", "images", p->images, "first",
+                     (json_int_t)p->range.first, "every", (json_int_t)p->every, "n",
+                     (json_int_t)r->n, "labels", r->labels, r->labels ? "accuracy" : "decided",
+                     share(t.right, r->n), "abstained", share(t.abstained, r->n), "mean_radius",
+                     t.radius, "certified", curve_json(p, r));
 }
 
 int certify_write_json(const char *path, const CertifyPlan *p, const CertifyResult *r)

@@ -8,7 +8,7 @@
 enum { MOST_DRAWS = 1 << 24 }; /* that the generator tells apart */
 
 static struct {
-    char *sigma, *n0, *n, *alpha, *csv, *json;
+    char *sigma, *n0, *n, *alpha, *every, *csv, *json;
     int predict;
 } given;
 
@@ -21,6 +21,8 @@ static struct poptOption table[] = {
      "noisy images that bound its probability (default 100000); with --predict, that vote", "N"},
     {"alpha", 0, POPT_ARG_STRING, &given.alpha, 0,
      "probability that what is said of an image is wrong (default 0.001)", "ALPHA"},
+    {"every", 0, POPT_ARG_STRING, &given.every, 0,
+     "take every K-th image only, from --first on (default 1); --limit counts those taken", "K"},
     {"predict", 0, POPT_ARG_NONE, &given.predict, 0, "the class alone, no radius", NULL},
     {NULL, 'o', POPT_ARG_STRING, &given.csv, 0,
      "write a line for each image: class (-1: abstained), votes, bound, radius", "FILE.csv"},
@@ -46,6 +48,7 @@ static const Syntax syntax = {
     "certifies little.\n\n"
     "Examples:\n"
     "  adjoint certify model.onnx test_batch.bin --sigma 0.25 --limit 100 -o certified.csv\n"
+    "  adjoint certify model.onnx test_batch.bin --sigma 0.25 --every 20 --json certified.json\n"
     "  adjoint certify model.onnx x.npy --labels y.npy --sigma 0.5 --n0 100 --n 10000 --alpha "
     "0.01\n"
     "  adjoint certify model.onnx photos/ --preset imagenet --predict --n 1000\n",
@@ -54,13 +57,14 @@ static const Syntax syntax = {
 static int take_plan(CertifyPlan *p)
 {
     int e;
-    *p = (CertifyPlan){.sigma = 0.25, .alpha = 0.001, .n0 = 100, .n = 100000};
+    *p = (CertifyPlan){.sigma = 0.25, .alpha = 0.001, .n0 = 100, .n = 100000, .every = 1};
     p->predict = given.predict;
     p->csv = given.csv;
     p->json = given.json;
     if ((e = option_number("--sigma", given.sigma, 0, 1e4, &p->sigma)) ||
         (e = option_number("--alpha", given.alpha, 0, 0.5, &p->alpha)) ||
         (e = option_integer("--n0", given.n0, 1, MOST_DRAWS / 2, &p->n0)) ||
+        (e = option_integer("--every", given.every, 1, INT64_MAX, &p->every)) ||
         (e = option_integer("--n", given.n, 1, MOST_DRAWS / 2, &p->n)))
         return e;
     if (!(p->sigma > 0)) return fail_usage("--sigma: without noise nothing is smoothed");

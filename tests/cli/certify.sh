@@ -35,6 +35,11 @@ check "threads and batch change nothing" cmp a.csv b.csv
 check "nor does the number of threads" cmp a.csv c.csv
 check "nor where it starts" [ "$(sed -n 3p a.csv)" = "$(sed -n 2p d.csv)" ]
 check "samples have noise of their own" [ "$(sed -n 2p a.csv)" != "$(sed -n 3p a.csv)" ]
+certify --sigma 3 --n 1000 -o f.csv --labels labels.npy --every 2 >f.txt
+check "every second of two: the first" sh -c 'head -2 a.csv | cmp - f.csv'
+certify --sigma 3 --n 1000 -o f.csv --labels labels.npy --first 1 --every 5 --json f.json >f.txt
+check "every fifth, from the second on" sh -c 'cat f.csv | sed -n 2p | grep -q "^1,"'
+check "JSON says which" grep -q '"every": 5' f.json
 certify --sigma 3 --n 1000 -o e.csv --seed 9 --labels labels.npy >e.txt
 check "another seed, other votes" [ "$(column a.csv 5)" != "$(column e.csv 5)" ]
 check "labels: none is right" grep -q '^accuracy  *0.0000 (0 of 2)$' a.txt
