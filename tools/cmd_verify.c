@@ -18,6 +18,7 @@ static struct poptOption table[] = {
      "programs to check, with commas (default forward,gradient)", "NAMES"},
     {"each", 0, POPT_ARG_NONE, &given.each, 0, "compare after every kernel", NULL},
     SEED_OPTION,
+    TRAIN_OPTION,
     INPUT_OPTIONS,
     DATA_OPTIONS,
     MODEL_OPTIONS,

@@ -74,6 +74,12 @@ struct poptOption model_table[] = {
     TEXT("print-after", print_after, "print the graph after this stage to standard error", "STAGE"),
     POPT_TABLEEND};
 
+struct poptOption train_table[] = {
+    TEXT("train", train,
+         "parts of a step of training, as in attack=pgd-linf,loss=trades (see docs/train.md)",
+         "PARTS"),
+    POPT_TABLEEND};
+
 struct poptOption artefact_table[] = {
     TEXT("entry", entry, "programs to compile, with commas (default forward)", "NAMES"),
     TEXT("target", target, "target triple (default: this machine's)", "TRIPLE"),
@@ -81,9 +87,7 @@ struct poptOption artefact_table[] = {
     TEXT("layer", layer,
          "the ONNX node that entry grad-cam looks at (default: the last convolution over places)",
          "NODE"),
-    TEXT("train", train,
-         "parts of a step of training, as in attack=pgd-linf,loss=trades (see docs/train.md)",
-         "PARTS"),
+    {NULL, 0, POPT_ARG_INCLUDE_TABLE, train_table, 0, NULL, NULL},
     POPT_TABLEEND};
 
 struct poptOption data_table[] = {
@@ -329,7 +333,7 @@ int options_model(const char *model, AdjOptions *o)
                       .cpu = given.cpu,
                       .dims = given.dim,
                       .layer = given.layer,
-                        .train = given.train,
+                      .train = given.train,
                       .generic = given.generic,
                       .print_after = given.print_after};
     if ((e = options_entries(given.entry)) || (e = check_prefix(given.prefix)) ||

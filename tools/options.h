@@ -15,7 +15,7 @@
 
 /* Tables to include: of the model, of the artefact, of the data, of the run. */
 extern struct poptOption input_table[], model_table[], artefact_table[], data_table[], run_table[],
-    seed_table[], eot_table[];
+    seed_table[], eot_table[], train_table[];
 
 #define MODEL_OPTIONS                                                                              \
     {                                                                                              \
@@ -40,6 +40,12 @@ extern struct poptOption input_table[], model_table[], artefact_table[], data_ta
 #define SEED_OPTION                                                                                \
     {                                                                                              \
         NULL, 0, POPT_ARG_INCLUDE_TABLE, seed_table, 0, NULL, NULL                                 \
+    }
+
+/* --train: parts of a step of training; among the artefact's as well. */
+#define TRAIN_OPTION                                                                               \
+    {                                                                                              \
+        NULL, 0, POPT_ARG_INCLUDE_TABLE, train_table, 0, NULL, NULL                                \
     }
 
 typedef struct Syntax {

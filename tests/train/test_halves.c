@@ -40,13 +40,14 @@ static void fill_inputs(void)
     }
 }
 
-static void call(const Net *net, const char *entry)
+static AdjStatus call(const Net *net, const char *entry)
 {
     const AdjEntry *e = adj_entry(net->model, entry);
     Run r = {.n = 1, .steps = 3};
     for (int i = 0; e && i < e->nio; i++)
         run_bind(net, entry, &r, e->io[i].name, place(e->io[i].name));
     net_run(net, entry, &r);
+    return r.status;
 }
 
 static void take(const char *to, const char *from)
@@ -84,7 +85,12 @@ int main(void)
     Net net = net_open(&o);
     if (!adj_train_start(net.c, place("params"), place("stats"), &e)) return 1;
     fill_inputs();
-    call(&net, "train-step");
+    AdjStatus s = call(&net, "train-step");
+    /* three steps of l2-min and its last evaluation; then one forward, the input gradient and what
+     * is differentiated through it, and the gradient in the weights */
+    count_check(&k, s.forwards == 5 * BATCH && s.backwards == 7 * BATCH,
+                "counts %lld forwards, %lld backwards", (long long)s.forwards,
+                (long long)s.backwards);
     for (int i = 0; i < 8; i++) take(kept[i], out[i]);
     for (int i = 0; i < 8; i++) memset(place(out[i]), 0, ROOM);
     call(&net, "train-gradient");

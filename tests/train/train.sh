@@ -167,6 +167,11 @@ else
     skip "ONNX Runtime" "${python:-no Python} has no onnxruntime"
 fi
 
+# ---- the evaluator says the same, attack and all ----
+for parts in attack=kl-linf,loss=trades attack=l2-min,attack_norm=batch,penalty=lipschitz; do
+    check "verify $parts" "$adjoint" verify net.onnx --entry train-step --batch 4 --train $parts
+done
+
 # ---- a report ----
 check "report" "$adjoint" report a r -o report.html
 check "report of two trainings" test "$(grep -c 'data-l="test accuracy"' report.html)" = 2
