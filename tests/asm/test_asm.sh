@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# test_asm.sh ADJOINT TESTER ALLOW FASHION: compiles the example network, a step of training of a
-# small one, and ResNet-44 where ADJ_SHARED has it, to assembly for two CPU rows and looks at the
-# tile functions.
+# test_asm.sh ADJOINT TESTER LAYERS ALLOW FASHION: compiles the example network, a step of training
+# of a small one, layers as large networks have them, and ResNet-44 where ADJ_SHARED has it, to
+# assembly for two CPU rows and looks at the tile functions.
 set -eu
-adjoint=$1 tester=$2 allow=$3 fashion=$4
+adjoint=$1 tester=$2 layers=$3 allow=$4 fashion=$5
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 resnet44=${ADJ_SHARED:-}/models/resnet44-cifar10/resnet44-standard-op13.onnx
@@ -22,4 +22,7 @@ compile fashion "$fashion" forward,gradient
 [ ! -f "$resnet44" ] || compile resnet44 "$resnet44" forward,gradient
 "$adjoint" new resnet --depth 10 --widths 16,32 --preact -o "$out/net.onnx" >/dev/null
 compile train "$out/net.onnx" train-step
+for cpu in skylake-avx512 haswell znver4; do
+    "$layers" "$cpu" "$out/layers-$cpu.s"
+done
 "$tester" "$allow" "$out"/*.s
