@@ -164,7 +164,7 @@ if [ "$python" ] && "$python" -c 'import onnxruntime' 2>/dev/null; then
     check "ONNX Runtime" onnxruntime
     check "ONNX Runtime: start" "$python" "${0%/*}/start.py" relu.onnx f1/start.onnx
 else
-    skip "ONNX Runtime" "${python:-no Python} has no onnxruntime"
+    skip "ONNX Runtime" "there is no Python with onnxruntime"
 fi
 
 # ---- the evaluator says the same, attack and all ----
