@@ -85,7 +85,7 @@ refused "$layer: tapconv tile=1x7x2 unroll=4 order=A" \
 refused "$layer: winograd tile=14x2" "a tile of 14x2 wants 28 registers for sums, of 10"
 refused "$layer: tapconv tile=1x6x1" "14x14 results cut evenly do not make tiles of 1x6"
 refused "$layer: tapconv tile=1x7x3" "3 blocks of channels do not divide the 8 there are"
-refused "$layer: tapconv tile=1x7x1 unroll=3" "unroll 3 does not divide the 4 channels of a block"
+refused "$layer: tapconv tile=1x7x1 unroll=3" "unroll 3 does not cut the 4 channels of a block"
 refused "$layer: tapconv tile=7" "'tile=7': tile is AxBxC"
 refused "$layer: tapconv order=Z" "'order=Z': order is AB"
 refused "$layer: tapconv tile=1x7x1 tile=1x7x1" "'tile=1x7x1': tile is said before"
