@@ -157,11 +157,16 @@ static void next_trials(void *next)
 
 /* ---- measuring ---- */
 
+typedef struct Figures { /* of a layer */
+    double base, other, gain;
+} Figures;
+
 typedef struct Measure {
     Trial *base;
     PeakMeter peak;
     int repeats;
-    double *room; /* [base, other][layer, then all][repeat] */
+    double *room;    /* [base, other][layer, then all][repeat] */
+    Figures *figure; /* [layer, then all] */
 } Measure;
 
 static double *cell(const Measure *m, const Tune *t, int which, int layer)
@@ -175,11 +180,16 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The lower quartile: what disturbs only adds. */
-static double low_of(double *v, int n)
+/* Lower quartiles, since what disturbs only adds; and the gain by them or by medians, whichever is
+ * nearer to none. Sorts both. */
+static void summarise(double *base, double *other, int n, Figures *f)
 {
-    qsort(v, (size_t)n, sizeof *v, by_value);
-    return v[(n - 1) / 4];
+    qsort(base, (size_t)n, sizeof *base, by_value);
+    qsort(other, (size_t)n, sizeof *other, by_value);
+    f->base = base[(n - 1) / 4];
+    f->other = other[(n - 1) / 4];
+    double low = f->base / f->other, median = base[n / 2] / other[n / 2];
+    f->gain = f->other <= 0 ? 1 : low < median ? low : median;
 }
 
 static int run_pair(Tune *t, Measure *m, Trial *other, int i)
@@ -194,14 +204,14 @@ static int run_pair(Tune *t, Measure *m, Trial *other, int i)
     return e;
 }
 
-/* Both in turn; costs by layer, the whole last. */
-static int compare(Tune *t, Measure *m, Trial *other, int repeats, double *cost[2])
+/* Both in turn; figures by layer, the whole last. */
+static int compare(Tune *t, Measure *m, Trial *other, int repeats)
 {
     double *warm = cell(m, t, 2, 0);
     int e = trial_run(other, &m->peak, warm);
     for (int i = 0; i < repeats && !e; i++) e = run_pair(t, m, other, i);
-    for (int k = 0; k < 2 && !e; k++)
-        for (int l = 0; l <= t->nlayer; l++) cost[k][l] = low_of(cell(m, t, k, l), repeats);
+    for (int l = 0; l <= t->nlayer && !e; l++)
+        summarise(cell(m, t, 0, l), cell(m, t, 1, l), repeats, &m->figure[l]);
     return e;
 }
 
@@ -213,7 +223,8 @@ static int measure_open(Tune *t, Measure *m)
     str_free(&text);
     if (!m->base) return STATUS_INPUT;
     m->room = calloc(3 * (size_t)(t->nlayer + 1) * MOST_REPEATS, sizeof *m->room);
-    if (!m->room) return fail_input("no memory");
+    m->figure = calloc((size_t)t->nlayer + 1, sizeof *m->figure);
+    if (!m->room || !m->figure) return fail_input("no memory");
     Harness *h = trial_harness(m->base);
     int e = bench_peak_open(&m->peak, h, h->pool, t->options->f64);
     double start = seconds_now();
@@ -232,24 +243,24 @@ static void measure_close(Measure *m)
     peak_close(&m->peak);
     trial_close(m->base);
     free(m->room);
+    free(m->figure);
 }
 
 /* ---- rounds ---- */
 
-static int measure_text(Tune *t, Measure *m, int which, int repeats, double *cost[2])
+static int measure_text(Tune *t, Measure *m, int which, int repeats)
 {
     Str text = {0};
     tune_text(t, which, &text);
     Trial *other = trial_open(t, text.s);
     str_free(&text);
-    int e = other ? compare(t, m, other, repeats, cost) : STATUS_INPUT;
+    int e = other ? compare(t, m, other, repeats) : STATUS_INPUT;
     trial_close(other);
     return e;
 }
 
-static void judge(TuneLayer *l, double base, double cost)
+static void judge(TuneLayer *l, double gain)
 {
-    double gain = cost > 0 ? base / cost : 1;
     if (l->trial == l->best || gain <= l->gain / better) return;
     l->gain = gain;
     l->best = l->trial;
@@ -267,7 +278,7 @@ static void show(const Tune *t, double spent)
 }
 
 /* False with status 0: nothing is left to try. */
-static bool one_round(Tune *t, Measure *m, double *cost[2], int *status)
+static bool one_round(Tune *t, Measure *m, int *status)
 {
     Next next = {t, 0};
     char message[512];
@@ -276,47 +287,45 @@ static bool one_round(Tune *t, Measure *m, double *cost[2], int *status)
         return false;
     }
     if (!next.n) return false;
-    *status = measure_text(t, m, 2, m->repeats, cost);
-    for (int i = 0; i < t->nlayer && !*status; i++) judge(&t->layer[i], cost[0][i], cost[1][i]);
+    *status = measure_text(t, m, 2, m->repeats);
+    for (int i = 0; i < t->nlayer && !*status; i++) judge(&t->layer[i], m->figure[i].gain);
     t->rounds++;
     return !*status;
 }
 
 /* The best plans all at once; those that do not stand are dropped. */
-static int finish(Tune *t, Measure *m, double *cost[2])
+static int finish(Tune *t, Measure *m)
 {
     int repeats = 2 * m->repeats < MOST_REPEATS ? 2 * m->repeats : MOST_REPEATS;
-    int e = measure_text(t, m, 1, repeats, cost);
+    int e = measure_text(t, m, 1, repeats);
+    double rest = m->figure[t->nlayer].base; /* what is no layer */
     for (int i = 0; i < t->nlayer && !e; i++) {
         TuneLayer *l = &t->layer[i];
-        bool stands = l->best != l->base && cost[1][i] < kept * cost[0][i];
-        if (!stands) l->best = l->base;
-        l->cost[0] = cost[0][i];
-        l->cost[1] = stands ? cost[1][i] : cost[0][i];
-        t->whole[0] += l->cost[0];
+        const Figures *f = &m->figure[i];
+        if (f->gain * kept < 1) l->best = l->base;
+        l->cost[0] = f->base;
+        l->cost[1] = l->best == l->base ? f->base : f->base / f->gain;
+        rest -= f->base;
         t->whole[1] += l->cost[1];
     }
-    if (e) return e;
-    double rest = cost[0][t->nlayer] - t->whole[0]; /* what is no layer */
-    t->whole[0] += rest;
+    t->whole[0] = m->figure[t->nlayer].base;
     t->whole[1] += rest;
-    t->peak = trial_rate(&m->peak);
-    return 0;
+    t->peak = e ? 0 : trial_rate(&m->peak);
+    return e;
 }
 
 static int search(Tune *t, Measure *m, double start)
 {
-    double *cost[2], each = 0;
+    double each = 0;
     int e = 0;
-    for (int k = 0; k < 2; k++) cost[k] = NEW_N(t->arena, double, t->nlayer + 1);
     while (!signals_seen() && seconds_now() - start + 3 * each < t->seconds) {
         double began = seconds_now();
-        if (!one_round(t, m, cost, &e)) break;
+        if (!one_round(t, m, &e)) break;
         each = seconds_now() - began;
         show(t, seconds_now() - start);
     }
     t->stopped = signals_seen();
-    if (!e && !t->stopped) e = finish(t, m, cost);
+    if (!e && !t->stopped) e = finish(t, m);
     if (isatty(STDERR_FILENO)) fputs("\r\033[K", stderr);
     return e;
 }
