@@ -25,12 +25,14 @@ static const Syntax syntax = {
     "files-or-folders...",
     1,
     MOST_PATHS,
-    "One page of HTML, complete in itself, from the files that attack, ara, explain, train write:\n"
-    "curves of accuracy over perturbation size and their areas, training, attacks, histograms\n"
-    "of sizes, sheets of explanations, settings. Of a folder it takes the JSON, CSV and PNG files\n"
-    "that are theirs. Files that differ in their ending only are of one run; without its JSON a\n"
-    "run has no settings, and without a CSV an attack has no histogram.\n"
-    "docs/report.md says more.\n\n"
+    "One page of HTML, complete in itself, from the files that attack, ara, explain, train, "
+    "certify\n"
+    "and lipschitz write: curves of accuracy over perturbation size and their areas, training,\n"
+    "attacks, histograms of sizes, certified shares, local measures, sheets of explanations,\n"
+    "settings. Of a folder it takes the JSON, CSV and PNG files that are theirs. Files that "
+    "differ\n"
+    "in their ending only are of one run; without its JSON a run has no settings, and without a\n"
+    "CSV an attack has no histogram. docs/report.md says more.\n\n"
     "Examples:\n"
     "  adjoint report out -o report.html\n"
     "  adjoint report standard.json robust.json sheet.json --title 'Two networks' -o report.html\n",

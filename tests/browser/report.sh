@@ -26,6 +26,8 @@ check "another ara" ara good.onnx out/second
 check "attack" "$adjoint" attack "$model" images.npy --labels labels.npy --csv out/pgd.csv \
     --json out/pgd.json
 check "explain" "$adjoint" explain "$model" images.npy -o out/sheet.png --json out/sheet.json
+check "certify" "$adjoint" certify good.onnx images.npy --n 200 --json out/radii.json
+check "lipschitz" "$adjoint" lipschitz good.onnx images.npy --json out/norms.json
 check "report" "$adjoint" report out --title '<b>A</b> & "B"' -o report.html
 check "no address in the page" sh -c '! grep -qE "https?://|//[a-z]+\." report.html'
 check "the same bytes again" sh -c '"$1" report out --title "<b>A</b> & \"B\"" -o again.html &&

@@ -99,6 +99,8 @@ expect "certify sigma" 2 "--sigma: 'x'" certify --sigma x
 expect "certify alpha 0" 2 "--alpha" certify --alpha 0
 expect "certify alpha" 2 "--alpha" certify --alpha 0.7
 expect "certify n" 2 "--n: 0" certify --n 0
+expect "certify every" 2 "--every: 0" certify --every 0
+expect "certify every, no number" 2 "--every: '1/2'" certify --every 1/2
 expect "certify n, too many" 2 "--n" certify --n 9000000
 expect "certify n0 with predict" 2 "--n0" certify --predict --n0 10
 expect "certify, no logits" 1 "prose.onnx" "$adjoint" certify prose.onnx images.npy -o out/c.csv
@@ -272,6 +274,14 @@ expect "good report" 0 "" report mixed ara.json ara.csv
 echo 'index,label,clean_prediction,adversarial_prediction,broken_by,linf,l2,rmse' >aa.csv
 echo '0,1,1,1,,0,0,0' >>aa.csv
 expect "good report, of AutoAttack" 0 "" report aa.csv
+"$adjoint" certify good.onnx images.npy --labels labels.npy --n 200 --json radii.json >/dev/null
+"$adjoint" lipschitz good.onnx images.npy --json norms.json >/dev/null
+expect "good report, of certify and lipschitz" 0 "" report radii.json norms.json
+"$adjoint" report radii.json norms.json -o page.html
+for row in '<h2>Certificates' 'data-l="mean radius"' '<h2>Local measures' 'gradient-norms: linf' \
+    '<td class="n" data-l="images">2</td>'; do
+    expect "report has $row" 0 "" grep -qF "$row" page.html
+done
 expect "report: no page" 2 -o "$adjoint" report mixed
 expect "report: no file" 1 absent.json report mixed absent.json
 expect "report: other files" 1 images.npy report images.npy

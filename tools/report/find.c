@@ -215,5 +215,5 @@ int report_settle(Report *r)
     drop_doubles(r);
     for (int i = 0; i < r->n; i++)
         if (r->run[i].n || r->run[i].epochs) r->run[i].colour = colour++;
-    return r->n ? 0 : fail_input("report: found nothing that attack, ara, explain or train wrote");
+    return r->n ? 0 : fail_input("report: found nothing that one of its commands wrote");
 }

@@ -36,8 +36,8 @@ void put_number(FILE *f, double v)
 {
     if (!isfinite(v))
         fputs("–", f);
-    else if (v == 0)
-        fputs("0", f);
+    else if (v == floor(v) && fabs(v) < 1e15)
+        fprintf(f, "%.0f", v);
     else if (fabs(v) < 10 && fabs(v) >= 1e-4)
         fprintf(f, "%.*f", fabs(v) >= 0.1 ? 3 : fabs(v) >= 0.01 ? 4 : 5, v);
     else

@@ -48,7 +48,9 @@ static void summary(FILE *f, const Report *r)
         {"robustness curve", "robustness curves"},
         {"attack", "attacks"},
         {"sheet of explanations", "sheets of explanations"},
-        {"training", "trainings"}};
+        {"training", "trainings"},
+        {"certified set", "certified sets"},
+        {"local measure", "local measures"}};
     for (int k = 0, shown = 0; k < RUN_KINDS; k++) {
         int n = count(r, (RunKind)k, false);
         if (n) fprintf(f, "%s%d %s", shown++ ? ", " : "", n, names[k][n > 1]);
@@ -73,10 +75,9 @@ static void tiles(FILE *f, const Report *r)
     fputs("<ul class=\"tiles\">\n", f);
     for (int i = 0; i < r->n; i++) {
         const Run *run = &r->run[i];
-        if (!run->json || run->kind == RUN_EXPLAIN) continue;
-        if (run->kind == RUN_ARA)
-            tile(f, run, "ARA", run_number(run, "results", "ara"), false);
-        else
+        if (!run->json) continue;
+        if (run->kind == RUN_ARA) tile(f, run, "ARA", run_number(run, "results", "ara"), false);
+        if (run->kind == RUN_ATTACK)
             tile(f, run, "robust accuracy", run_number(run, "results", "robust_accuracy"), true);
     }
     fputs("</ul>\n", f);
@@ -296,9 +297,17 @@ static void settings(FILE *f, const Report *r)
 static const struct {
     const char *place;
     void (*fill)(FILE *, const Report *);
-} places[] = {{"title", title},         {"summary", summary},   {"tiles", tiles},
-              {"curves", curves},       {"attacks", attacks},   {"histograms", histograms},
-              {"explanations", sheets}, {"settings", settings}, {"trainings", put_trainings}};
+} places[] = {{"title", title},
+              {"summary", summary},
+              {"tiles", tiles},
+              {"curves", curves},
+              {"trainings", put_trainings},
+              {"attacks", attacks},
+              {"histograms", histograms},
+              {"certificates", put_certificates},
+              {"measures", put_measures},
+              {"explanations", sheets},
+              {"settings", settings}};
 
 static void fill(FILE *f, const Report *r, const char *place, size_t n)
 {

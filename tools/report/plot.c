@@ -94,7 +94,7 @@ static void put_chance(FILE *f, const Frame *p, const Report *r)
 
 void plot_curves(FILE *f, const Report *r)
 {
-    Frame p = {88, 700, 14, 332, 0};
+    Frame p = {104, 700, 14, 332, 0};
     for (int i = 0; i < r->n; i++)
         if (r->run[i].kind == RUN_ARA && r->run[i].n)
             p.most = fmax(p.most, r->run[i].size[r->run[i].n - 1]);

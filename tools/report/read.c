@@ -58,12 +58,20 @@ const char *run_network(const Run *r)
 
 const char *run_attack(const Run *r)
 {
-    const char *name = run_text(r, "settings", "attack");
+    static const char *const names[] = {"attack", "entry", "mode"};
+    const char *name = NULL;
+    for (int i = 0; i < 3 && !name; i++) name = run_text(r, "settings", names[i]);
     return name ? name : "";
 }
 
-/* What a kind's results have and the others' have not. */
-static const char *const marks[RUN_KINDS] = {"curve", "robust_accuracy", "sheet", NULL};
+/* What a kind has in a group and the others have not. */
+static const struct {
+    const char *group, *name;
+} marks[RUN_KINDS] = {[RUN_ARA] = {"results", "curve"},
+                      [RUN_ATTACK] = {"results", "robust_accuracy"},
+                      [RUN_EXPLAIN] = {"results", "sheet"},
+                      [RUN_CERTIFY] = {"results", "mean_radius"},
+                      [RUN_LIPSCHITZ] = {"settings", "measure"}};
 
 /* Sizes out of the corners of a curve: [size, share of images left behind it]. */
 static int take_curve(Run *r, const char *path)
@@ -91,10 +99,10 @@ static int take_curve(Run *r, const char *path)
 
 static RunKind kind_of(const json_t *j)
 {
-    const json_t *results = json_object_get(j, "results");
     if (!json_is_object(json_object_get(j, "settings"))) return RUN_KINDS;
     for (int k = 0; k < RUN_KINDS; k++)
-        if (marks[k] && json_object_get(results, marks[k])) return (RunKind)k;
+        if (marks[k].name && json_object_get(json_object_get(j, marks[k].group), marks[k].name))
+            return (RunKind)k;
     return RUN_KINDS;
 }
 
@@ -109,7 +117,9 @@ int run_read_json(Run *r, const char *path, bool found, bool *ours)
     if (!*ours || (r->kind != RUN_KINDS && r->kind != kind)) {
         json_decref(j);
         *ours = false;
-        return found ? 0 : fail_input("%s: is no JSON of attack, ara or explain", path);
+        return found ? 0
+                     : fail_input("%s: is no JSON of attack, ara, explain, certify or lipschitz",
+                                  path);
     }
     r->kind = kind;
     r->json = j;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One page of HTML from what `attack`, `ara`, `explain` and `train` write. A run is the files of
- * one stem: ara.json and ara.csv, sheet.json and sheet.png. */
+/* One page of HTML from what `attack`, `ara`, `explain`, `train`, `certify` and `lipschitz` write.
+ * A run is the files of one stem: ara.json and ara.csv, sheet.json and sheet.png. */
 #ifndef ADJ_TOOLS_REPORT_REPORT_H
 #define ADJ_TOOLS_REPORT_REPORT_H
 
@@ -9,7 +9,15 @@
 #include <stdint.h>
 #include <stdio.h>
 
-typedef enum RunKind { RUN_ARA, RUN_ATTACK, RUN_EXPLAIN, RUN_TRAIN, RUN_KINDS } RunKind;
+typedef enum RunKind {
+    RUN_ARA,
+    RUN_ATTACK,
+    RUN_EXPLAIN,
+    RUN_TRAIN,
+    RUN_CERTIFY,
+    RUN_LIPSCHITZ,
+    RUN_KINDS
+} RunKind;
 
 typedef struct TrainingRow {     /* of train.csv */
     double loss, accuracy, test; /* test: NaN if there was no test set */
@@ -59,7 +67,7 @@ double run_number(const Run *, const char *group, const char *name);
 const char *run_text(const Run *, const char *group, const char *name);
 /* The network: its model's file, or the run's own. */
 const char *run_network(const Run *);
-const char *run_attack(const Run *); /* "" if unknown */
+const char *run_attack(const Run *); /* or the measure; "" if unknown */
 
 /* ---- html.c ---- */
 void put_text(FILE *, const char *text); /* escaped; for text and attributes */
@@ -78,6 +86,10 @@ double plot_y(const Frame *, double share);
 void plot_axes(FILE *, const Frame *, int ticks); /* shares in per cent */
 void plot_curves(FILE *, const Report *);
 void plot_histogram(FILE *, const Run *);
+
+/* ---- measures.c: sections of the page ---- */
+void put_certificates(FILE *, const Report *);
+void put_measures(FILE *, const Report *);
 
 /* ---- page.c ---- */
 void put_swatch(FILE *, int colour, int dash); /* a piece of a curve; -1: nothing */
