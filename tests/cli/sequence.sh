@@ -65,6 +65,20 @@ verdict "L2" $?
 awk -F, 'NR > 1 && $5 != "" && $5 != "clean" { n++; if ($7 > 0.3 * (1 + 1e-6)) far++ }
     END { exit !(n && !far) }' l2.csv
 verdict "some are broken within the radius in L2" $?
+# ---- the dearer form, in which every stage has its turn at what is left ----
+"$adjoint" attack net.onnx images.idx --labels labels.txt --limit 2 --attack autoattack-plus \
+    --eps 3/255 --csv plus.csv --json plus.json --threads 1 >stdout 2>stderr
+verdict "autoattack-plus" $?
+stages=$(grep -o '"stage": "[a-z-]*"' plus.json | cut -d'"' -f4 | awk '!seen[$0]++' |
+    tr '\n' ' ')
+[ "$stages" = "apgd-ce apgd-dlr fab square apgd-t fab-t " ]
+verdict "its stages: $stages" $?
+awk -F, 'NR > 1 { n++; if ($6 > 3 / 255 + 1e-6) far++ } END { exit !(n == 2 && !far) }' plus.csv
+verdict "autoattack-plus: within the radius" $?
+# It begins with the first stage of the plain one and has all of its others.
+awk -F, 'FNR == 1 { file++ } FNR > 1 && file == 1 && $5 != "" { broken[$1] }
+    FNR > 1 && file == 2 && $5 == "" && $1 in broken { lost++ } END { exit lost > 0 }' whole.csv plus.csv
+verdict "autoattack-plus breaks what autoattack breaks" $?
 # Each image that was right goes through all steps of 20 gradients, unless the first stage broke it.
 "$adjoint" attack random.onnx images.idx --labels labels.txt --limit 8 --attack autoattack-rand \
     --eps 1/255 --csv rand.csv --json rand.json >stdout 2>stderr
