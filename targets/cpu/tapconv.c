@@ -4,8 +4,7 @@
  * of weights, for every point of the tile; the sums stay in registers until the epilogue.
  *
  * Groups of whole vectors begin at their own data; where groups are parts of a vector, a vector of
- * data is shuffled so that the lanes of each group see its channels one after the other (and
- * depthwise, where a group is a lane, it is not).
+ * data is shuffled so that the lanes of each group see its channels one after the other.
  *
  * The same code runs conv at any stride and dilation, and conv_dx class by class (tapgeom.h). An
  * element's sum starts at 0 and adds data block by block, then ky, kx, channel in block, in
@@ -23,12 +22,14 @@ enum { A_SAMPLE, A_BLOCK, A_ROW, A_COL, A_LANE };                  /* kernel axe
 enum { MOST_CLASSES = 16, MOST_LANES = 64, LINE = 64 };            /* bytes of a cache line */
 
 /* ---- the bid ---- */
-/* Whole vectors of channels a group, or whole groups a vector. */
+/* Whole vectors of channels a group, or whole groups a vector. Depthwise (one channel) is left to
+ * the generic lowering, which goes along channels too and wants no halo: on a MobileNet at batch 1
+ * the zeroing of halos cost more than tiles saved. */
 static bool groups_fit(const TapShape *s, int lanes)
 {
     int64_t depth = tap_depth(s), width = tap_width(s);
     if (s->data_ch % lanes != 0 || s->result_ch % lanes != 0) return false;
-    if (depth < lanes) return depth == width && lanes % depth == 0;
+    if (depth < lanes) return depth > 1 && depth == width && lanes % depth == 0;
     return depth % lanes == 0 && width % lanes == 0;
 }
 
@@ -54,7 +55,7 @@ static Layout grouped_dx_weights(const TapShape *s, int lanes, int64_t c)
     if (depth > lanes) layout_push(&l, s->data_dim, lanes, depth / lanes);
     layout_push(&l, 2, 1, s->kernel[0]);
     layout_push(&l, 3, 1, s->kernel[1]);
-    if (depth > 1) layout_push(&l, s->data_dim, 1, within ? depth : lanes);
+    layout_push(&l, s->data_dim, 1, within ? depth : lanes);
     if (within) layout_push(&l, s->data_dim, depth, lanes / depth);
     if (c > 1) layout_push(&l, s->result_dim, lanes, c);
     layout_push(&l, s->result_dim, 1, within ? width : lanes);

@@ -118,7 +118,7 @@ static int64_t shuffle_registers(const Target *t, const TapShape *s, int lanes)
 
 static Model model(const Target *t, const TapShape *s, int lanes)
 {
-    bool shuffled = tap_within(s, lanes) && tap_depth(s) > 1;
+    bool shuffled = tap_within(s, lanes);
     TapAxis y = tap_axis(s, 0, 0), x = tap_axis(s, 1, 0);
     return (Model){.target = t,
                    .steps = mean_steps(s),

@@ -22,7 +22,6 @@ static const Layer layers[] = {
     {"wino14", 3, 1, 256, 256, 14, 8, 1},       {"direct7", 3, 1, 512, 512, 7, 1, 1},
     {"groups4", 3, 1, 128, 128, 56, 1, 32},     {"groups8", 3, 1, 256, 256, 28, 1, 32},
     {"groups8down", 3, 2, 256, 256, 56, 1, 32}, {"groups16", 3, 1, 512, 512, 14, 1, 32},
-    {"depthwise", 3, 1, 192, 192, 28, 1, 192},
 };
 
 static Case case_of(const Layer *l, Op op)
