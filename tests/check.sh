@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # What test scripts begin with: . "${0%/*}/../check.sh". It goes to a new folder, $dir, which is
-# removed in the end; check and skip count; report NAME closes, with the status that ctest wants.
+# removed in the end; check, verdict and skip count; report NAME closes, with the status that ctest wants.
 # Paths that a script is given must be absolute.
 passed=0 failed=0 skipped=0
 dir=$(mktemp -d) || exit 1
@@ -17,6 +17,17 @@ check() { # check NAME COMMAND...
         failed=$((failed + 1))
         echo "FAIL  $name"
         sed 's/^/      /' out.txt
+    fi
+}
+verdict() { # verdict NAME STATUS, of what wrote stdout and stderr, or out and err
+    if [ "$2" = 0 ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAIL  $1"
+        for file in stdout stderr out err; do
+            [ ! -f $file ] || sed 's/^/      /' $file
+        done
     fi
 }
 skip() { # skip NAME REASON

@@ -40,7 +40,8 @@ run() {
     preset=$1
     shift
     echo "== testing $preset"
-    ctest --test-dir "build/$preset" --verbose --no-tests=ignore "$@" 2>&1 | tee -a "$log" |
+    ctest --test-dir "build/$preset" --verbose --no-tests=ignore --parallel "$(nproc)" "$@" 2>&1 |
+        tee -a "$log" |
         grep -E "$shown"
 }
 
@@ -48,22 +49,28 @@ build asan && run asan -LE 'e2e|browser'
 build release && run release -L "e2e${ADJ_BROWSER:+|browser}"
 
 # Numbers of a line such as "12: cli: 10 passed, 0 failed, 1 skipped"; ctest puts the test's number
-# in front. An outcome line closes the test whose counts came before it.
+# in front, since tests run side by side. An outcome line closes a test and its counts.
 awk '
     function number(word,    part) {
         return match($0, "[0-9]+ " word) ? substr($0, RSTART, RLENGTH) + 0 : 0
     }
-    /^([0-9]+: )?[A-Za-z0-9_.\/ -]+: [0-9]+ passed, [0-9]+ failed/ {
+    /^[0-9]+: [A-Za-z0-9_.\/ -]+: [0-9]+ passed, [0-9]+ failed/ {
+        test = $1 + 0
         passed += number("passed"); failed += number("failed"); skipped += number("skipped")
-        own_failed += number("failed"); counted = 1
+        own_failed[test] += number("failed"); counted[test] = 1
         next
     }
     /^ *[0-9]+\/[0-9]+ Test +#[0-9]+: / {
+        test = number_of_test()
         bad = !/ Passed /
         if (/Skipped/) skipped++
-        else if (bad && !own_failed) { failed++; print "failed: " $0 }
-        else if (!bad && !counted) passed++
-        own_failed = counted = 0
+        else if (bad && !own_failed[test]) { failed++; print "failed: " $0 }
+        else if (!bad && !counted[test]) passed++
+        delete own_failed[test]; delete counted[test]
+    }
+    function number_of_test() {
+        match($0, "#[0-9]+")
+        return substr($0, RSTART + 1, RLENGTH - 1) + 0
     }
     END {
         printf "%d passed, %d failed", passed, failed

@@ -10,23 +10,8 @@ model=$2
 kills=${KILLS:-4}
 here=$(cd "${0%/*}" && pwd)
 
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-cp "$model" "$dir/net.onnx" || exit 1
-cd "$dir" || exit 1
-
-passed=0
-failed=0
-
-verdict() { # NAME STATUS
-    if [ "$2" = 0 ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAIL $1"
-        sed 's/^/    /' stdout stderr 2>/dev/null
-    fi
-}
+. "${0%/*}/../check.sh"
+cp "$model" net.onnx || exit 1
 
 . "$here/ara_images.sh"
 
@@ -125,5 +110,4 @@ awk '{ print 7 }' labels.txt >other && mv other labels.txt
 refused "other labels" "image 5 or its label" --steps 200 --resume
 
 echo "$stopped of $kills kills left a checkpoint"
-echo "cli_ara: $passed passed, $failed failed"
-[ "$failed" = 0 ]
+report cli_ara

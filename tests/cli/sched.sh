@@ -8,22 +8,7 @@ set -u
 adjoint=$1
 example=$2
 
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-
-passed=0
-failed=0
-
-verdict() { # NAME STATUS
-    if [ "$2" = 0 ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAIL $1"
-        sed 's/^/    /' out err 2>/dev/null
-    fi
-}
+. "${0%/*}/../check.sh"
 
 lines() { # OPTION...
     "$adjoint" inspect "$example" --cpu x86-64 --print-sched "$@" 2>err
@@ -122,5 +107,4 @@ verdict "told: a line for no layer" $?
     [ "$(cat err)" = "adjoint: warning: one.sched: no line is for haswell" ]
 verdict "told: no line for this CPU" $?
 
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+report cli_sched

@@ -9,23 +9,8 @@ adjoint=$1
 model=$2
 random=$3
 
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-cp "$model" "$dir/net.onnx" && cp "$random" "$dir/random.onnx" || exit 1
-cd "$dir" || exit 1
-
-passed=0
-failed=0
-
-verdict() { # NAME STATUS
-    if [ "$2" = 0 ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAIL $1"
-        sed 's/^/    /' stdout stderr 2>/dev/null
-    fi
-}
+. "${0%/*}/../check.sh"
+cp "$model" net.onnx && cp "$random" random.onnx || exit 1
 
 # Pixels that are all different and never change: bytes of the network. 40 images of 28 x 28.
 {
@@ -139,5 +124,4 @@ cp kept part
 awk '{ print 7 }' labels.txt >other && mv other labels.txt
 refused "other labels" "image 0 or its label"
 
-echo "sequence: $passed passed, $failed failed"
-[ "$failed" = 0 ]
+report cli_sequence

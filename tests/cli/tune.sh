@@ -7,22 +7,7 @@ set -u
 adjoint=$1
 example=$2
 
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-
-passed=0
-failed=0
-
-verdict() { # NAME STATUS
-    if [ "$2" = 0 ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAIL $1"
-        sed 's/^/    /' out err 2>/dev/null
-    fi
-}
+. "${0%/*}/../check.sh"
 
 # Two images of 28 x 28 in IDX.
 {
@@ -69,5 +54,4 @@ verdict "refused: no output" $?
 [ $? = 1 ] && grep -q 'has no convolution that a claim runs' err && ! [ -e n.sched ]
 verdict "refused: nothing to tune" $?
 
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+report cli_tune

@@ -9,23 +9,8 @@ adjoint=$1
 make_bad=$2
 example=$3
 
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-"$make_bad" "$dir" || exit 1
-cd "$dir" || exit 1
-
-passed=0
-failed=0
-
-verdict() { # NAME, after the command whose status it is
-    if [ "$2" = 0 ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAIL $1"
-        sed 's/^/    /' stdout stderr 2>/dev/null
-    fi
-}
+. "${0%/*}/../check.sh"
+"$make_bad" . || exit 1
 
 # says NAME NEEDLE COMMAND...: it ends well, and its output has the line
 says() {
@@ -122,5 +107,4 @@ says "bench: peer" 'torch: 2 images/s [2, 2]' bench ./peer
 says "bench: no interpreter" 'torch: ./absent: No such file or directory' bench ./absent
 says "bench: peer that fails" 'torch: ended' bench false
 
-echo "cli_use: $passed passed, $failed failed"
-[ "$failed" = 0 ]
+report cli_use
