@@ -610,7 +610,7 @@ def rates(row, code, net, x, y, ids, settings):
     mine = torch.from_numpy(results["adv"])
     figures = {"theirs_s": between - before, "ours_s": after - between, "steps": many}
     for who, adv in (("ours", mine), ("theirs", theirs)):
-        ok = net.net(adv).argmax(1) != y
+        ok = (net.net(adv).argmax(1) != y) & adv.flatten(1).any(1)  # foolbox: black if none fools
         size = torch.where(ok, norm_of(row, adv.double() - x.double()), math.inf)
         figures[who] = [round(float(s), 9) for s in size]
     figures["flags"] = int((results["success"] != 0).sum())
@@ -784,7 +784,7 @@ RATES = """
 {0} images, from the library's own start where there is one, steps and queries cut as the table says,
 so that a library takes a few minutes at most. Where both draw random numbers of their own (`square-…`,
 `noise-uniform` beside foolbox) counts are draws. Fooled: as PyTorch's f32 network judges the images
-that either returns. Median distance over all images, those not fooled being infinitely far, for
+that either returns, foolbox's black ones, which stand for none, left out. Median distance over all images, those not fooled being infinitely far, for
 least-norm attacks. CPU seconds of one thread, of a machine that did other work too. The first of two
 figures is the library's.
 
