@@ -784,8 +784,9 @@ RATES = """
 {0} images, from the library's own start where there is one, steps and queries cut as the table says,
 so that a library takes a few minutes at most. Where both draw random numbers of their own (`square-…`,
 `noise-uniform` beside foolbox) counts are draws. Fooled: as PyTorch's f32 network judges the images
-that either returns, foolbox's black ones, which stand for none, left out. Median distance over all images, those not fooled being infinitely far, for
-least-norm attacks. CPU seconds of one thread, of a machine that did other work too. The first of two
+that either returns, foolbox's black ones, which stand for none, left out. Median distance over all
+images, those not fooled being infinitely far, for least-norm attacks. CPU seconds of one thread, of
+a machine that did other work too. The first of two
 figures is the library's.
 
 | entry | library | network | steps | fooled | Adjoint | median | Adjoint | CPU s | Adjoint |
