@@ -21,7 +21,8 @@ echo "== building the compiler"
 
 echo "== adjoint compile tools/demo/fashion.onnx -o $out/fashion --entry forward,gradient,pgd-linf"
 build/release/tools/adjoint compile tools/demo/fashion.onnx -o "$out/fashion" --verbose \
-    --entry forward,gradient,pgd-linf
+    --entry forward,gradient,pgd-linf >"$out/compile.txt"
+grep -v ' b8: ' "$out/compile.txt" # a line a layer: how it is run
 
 echo "== gcc demo.c fashion.o, with the runtime's thread pool"
 gcc -std=c99 -O2 -Wall -I"$out" -I. tools/demo/demo.c "$out/fashion.o" \

@@ -42,21 +42,9 @@ static bool offer(const Target *t, const Contract *c, Offer *o)
     return true;
 }
 
-const Target sample_claiming = {.name = "test",
-                                .triple = "test",
-                                .cpu = "test",
-                                .vec_bytes = 32,
-                                .vec_regs = 16,
-                                .fma = true,
-                                .l1 = 32768,
-                                .l2 = 1 << 20,
-                                .offer = offer};
-const Target sample_vectors = {.name = "test",
-                               .triple = "test",
-                               .cpu = "test",
-                               .vec_bytes = 32,
-                               .vec_regs = 16,
-                               .fma = true,
-                               .l1 = 32768,
-                               .l2 = 1 << 20};
+#define VECTORS                                                                                    \
+    .name = "test", .triple = "test", .cpu = "test", .vec_bytes = 32, .vec_regs = 16, .fma = true, \
+    .l1 = 32768, .l2 = 1 << 20
+const Target sample_claiming = {VECTORS, .offer = offer};
+const Target sample_vectors = {VECTORS};
 const Target sample_scalar = {.name = "test", .triple = "test", .cpu = "test", .gpu = true};
