@@ -144,9 +144,9 @@ static void read_part(void *meter, int i)
 
 static double seconds(const PeakMeter *p, void (*fn)(void *, int))
 {
-    double start = seconds_now();
+    double start = p->clock();
     adj_pool_parallel(p->pool, p->chunks, fn, (void *)(uintptr_t)p);
-    return seconds_now() - start;
+    return p->clock() - start;
 }
 
 /* Twice the last cache, so that reads come from memory. */
@@ -162,7 +162,8 @@ static size_t read_bytes(void)
 
 bool peak_open(PeakMeter *p, AdjPool *pool, int vec_bytes, bool fma, bool f64)
 {
-    *p = (PeakMeter){.k = choose(vec_bytes, fma, f64), .pool = pool, .rounds = 1024};
+    *p = (PeakMeter){
+        .k = choose(vec_bytes, fma, f64), .clock = seconds_now, .pool = pool, .rounds = 1024};
     p->chunks = CHUNKS_A_WORKER * adj_pool_workers(pool);
     size_t unit = (size_t)p->chunks * 4096;
     p->bytes = (read_bytes() + unit - 1) / unit * unit;

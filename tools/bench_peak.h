@@ -22,6 +22,7 @@ typedef struct PeakKernel { /* one instruction set and element type */
 
 typedef struct PeakMeter {
     const PeakKernel *k;
+    double (*clock)(void); /* seconds_now; with one worker it may be thread_seconds */
     AdjPool *pool;
     int chunks;
     long rounds; /* a chunk */

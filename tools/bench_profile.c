@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where the time goes: a model compiled with tracing says when each kernel ends. The time since
- * the end before it is the kernel's; what lies between steps is the loop's. One worker. */
+ * the end before it is the kernel's; what lies between steps is the loop's. One worker, in its own
+ * CPU time. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,20 +34,20 @@ typedef struct Profile {
 static void on_trace(void *user, int phase, int index, void *arena, int64_t lo, int64_t hi)
 {
     Profile *p = user;
-    double now = seconds_now();
+    double now = thread_seconds();
     int call = p->first[phase] + index;
     Row *r = &p->row[p->row_of[call]];
     (void)arena;
     r->seconds += now - p->last;
     r->macs += p->macs[call] * (double)(hi - lo);
     r->bytes += p->bytes[call] * (double)(hi - lo);
-    p->last = seconds_now(); /* without the time spent here */
+    p->last = thread_seconds(); /* without the time spent here */
 }
 
 static int on_tick(void *user)
 {
     Profile *p = user;
-    double now = seconds_now();
+    double now = thread_seconds();
     p->loop += now - p->last;
     p->last = now;
     return 0;
@@ -176,10 +177,11 @@ static void print_kinds(const Profile *p, const Limits *l)
 
 static void print_profile(const Profile *p, const BenchEntry *b, const Limits *l)
 {
-    printf("\nprofile of %s, batch %d, one thread: %.2f ms for %lld images; peak %.1f GFLOP/s, "
-           "reading memory %.1f GB/s\n",
-           b->entry->name, b->entry->slots, 1e3 * l->total, (long long)b->n, 1e-9 * l->flops,
-           1e-9 * l->read);
+    printf(
+        "\nprofile of %s, batch %d, one thread: %.2f ms of CPU for %lld images; peak %.1f GFLOP/s, "
+        "reading memory %.1f GB/s\n",
+        b->entry->name, b->entry->slots, 1e3 * l->total, (long long)b->n, 1e-9 * l->flops,
+        1e-9 * l->read);
     printf("%7s %9s %8s %8s %8s %5s  %-26s %s\n", "time", "GFLOP/s", "of peak", "GB/s", "of read",
            "calls", "kernel", "nodes");
     for (int i = 0; i < p->nrow; i++)
@@ -220,9 +222,9 @@ static int run_traced(Profile *p, BenchEntry *b, const PeakMeter *m, int64_t rep
     for (int64_t i = 0; i < repeats && !e; i++) {
         l->flops += peak_flops(m) / (double)repeats;
         l->read += peak_read(m) / (double)repeats;
-        p->last = seconds_now();
+        p->last = thread_seconds();
         e = bench_call(b, &seconds, &units);
-        p->loop += seconds_now() - p->last;
+        p->loop += thread_seconds() - p->last;
     }
     for (int i = 0; i < p->nrow; i++) l->total += p->row[i].seconds;
     l->total += p->loop;
@@ -270,6 +272,7 @@ static int profile_all(Harness *h, const BenchPlan *plan, bool f64, json_t *out)
     json_t *manifest = json_loads(text, 0, NULL);
     free(text);
     int e = bench_peak_open(&m, h, h->pool, f64);
+    m.clock = thread_seconds;
     for (uint32_t i = 0; i < h->model->nentry && !e; i++)
         e = profile_entry(h, manifest, &m, &h->model->entry[i], plan, out);
     peak_close(&m);

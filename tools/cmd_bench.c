@@ -170,11 +170,25 @@ static int bench_threads(Harness *h, const json_t *manifest, int threads, bool f
     return e;
 }
 
+static const char *model_name(const BenchPlan *p)
+{
+    const char *slash = strrchr(p->model, '/');
+    return slash ? slash + 1 : p->model;
+}
+
+static void print_title(const BenchPlan *p)
+{
+    bench_print_machine();
+    printf("%s, %lld images a call, medians of %lld\n", model_name(p), (long long)p->n,
+           (long long)p->repeats);
+}
+
 static int bench_batch(const BenchPlan *p, AdjOptions *o, json_t *report)
 {
     Harness h;
     int e = harness_open(&h, o, most_threads(p));
     if (e) return e;
+    if (!json_array_size(json_object_get(report, "artefacts"))) print_title(p);
     json_t *manifest = manifest_of(&h);
     if (!manifest) e = STATUS_INPUT;
     if (!e) {
@@ -207,15 +221,10 @@ static int write_report(const char *path, const json_t *report)
 
 static int bench(const BenchPlan *p, AdjOptions *o)
 {
-    const char *slash = strrchr(p->model, '/');
-    json_t *report =
-        json_pack("{s:s, s:o, s:i, s:I, s:[], s:[], s:[]}", "model", slash ? slash + 1 : p->model,
-                  "machine", bench_machine_json(), "steps", (int)p->steps, "repeats",
-                  (json_int_t)p->repeats, "artefacts", "results", "profiles");
+    json_t *report = json_pack("{s:s, s:o, s:i, s:I, s:[], s:[], s:[]}", "model", model_name(p),
+                               "machine", bench_machine_json(), "steps", (int)p->steps, "repeats",
+                               (json_int_t)p->repeats, "artefacts", "results", "profiles");
     int e = 0;
-    bench_print_machine();
-    printf("%s, %lld images a call, medians of %lld\n", slash ? slash + 1 : p->model,
-           (long long)p->n, (long long)p->repeats);
     for (int i = 0; i < p->nbatch && !e; i++) {
         o->batch = p->batch[i];
         e = bench_batch(p, o, report);

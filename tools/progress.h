@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Wall clock, and progress on standard error: a line drawn over itself on a terminal; in a log,
+/* Clocks, and progress on standard error: a line drawn over itself on a terminal; in a log,
  * a plain line every half minute. */
 #ifndef ADJ_TOOLS_PROGRESS_H
 #define ADJ_TOOLS_PROGRESS_H
@@ -8,6 +8,8 @@
 #include <stdint.h>
 
 double seconds_now(void); /* monotonic */
+/* CPU time of this thread: other processes cost it nothing but what they take from the caches. */
+double thread_seconds(void);
 
 typedef struct Progress {
     const char *what;

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A model compiled with one schedule, and what its layers cost. Time is the thread's own: other
  * processes on the machine cost it nothing but what they take from the caches. */
-#define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "tools/progress.h"
 #include "tools/say.h"
 #include "tools/signals.h"
 #include "tools/tune.h"
@@ -31,21 +30,14 @@ struct Trial {
 
 /* ---- time ---- */
 
-static double cpu_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* The best of a few: what disturbs can only take from it, and a rate too low would flatter. */
 double trial_rate(const PeakMeter *m)
 {
     double best = 0;
     for (int i = 0; i < RATES; i++) {
-        double start = cpu_now();
+        double start = thread_seconds();
         m->k->multiply_add(m->rounds);
-        double rate = m->k->flops * (double)m->rounds / (cpu_now() - start);
+        double rate = m->k->flops * (double)m->rounds / (thread_seconds() - start);
         if (rate > best) best = rate;
     }
     return best;
@@ -55,11 +47,11 @@ static void on_trace(void *user, int phase, int index, void *arena, int64_t lo, 
 {
     Trial *t = user;
     const TrialEntry *e = t->running;
-    double now = cpu_now();
+    double now = thread_seconds();
     int layer = e->layer_of[e->first[phase] + index];
     (void)arena, (void)lo, (void)hi;
     if (layer >= 0) t->seconds[layer] += now - t->last;
-    t->last = cpu_now(); /* without the time spent here */
+    t->last = thread_seconds(); /* without the time spent here */
 }
 
 /* ---- which call is whose ---- */
@@ -170,9 +162,9 @@ static int run_entry(Trial *t, TrialEntry *e)
     AdjEnv plain = t->h.env;
     t->running = e;
     t->h.env = (AdjEnv){.size = sizeof(AdjEnv), .workers = 1, .user = t, .trace = on_trace};
-    start = t->last = cpu_now();
+    start = t->last = thread_seconds();
     int status = bench_call(&e->b, &seconds, &units);
-    t->seconds[t->tune->nlayer] += cpu_now() - start;
+    t->seconds[t->tune->nlayer] += thread_seconds() - start;
     t->h.env = plain;
     return status;
 }
