@@ -27,7 +27,8 @@ static int ntarget;
 
 static void find_targets(Arena *a)
 {
-    static const char *const names[] = {"x86-64", "haswell", "skylake-avx512", "znver4", "znver5"};
+    static const char *const names[] = {"x86-64", "haswell", "skylake-avx512", "sapphirerapids",
+                                        "znver4", "znver5"};
     if (strcmp(target_find(a, NULL, NULL)->name, "x86-64")) {
         targets[ntarget++] = target_find(a, NULL, NULL);
         return;
