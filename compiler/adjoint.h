@@ -48,6 +48,7 @@ typedef struct AdjOptions {
     int32_t eot; /* gradients whose mean a step of an attack takes, as the default of its parameter
                     `eot`; 0: the attack has no such parameter and takes each gradient as it is */
     bool f64;    /* --precision f64 */
+    bool bf16;   /* --precision bf16: what convolutions and matrix products read */
     bool weights_file; /* --weights file: constants beside the object */
     bool no_winograd;  /* direct convolutions only */
     double max_error;  /* largest error that a form of Winograd may have, in units of the largest

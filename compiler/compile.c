@@ -164,6 +164,7 @@ const Trainable *model_trainable(const Model *m)
 {
     AdjCompiled *c = m->owner;
     OnnxOptions oo = import_options(c);
+    if (c->opt.bf16) err("--precision", "training is in f32 or f64");
     if (!c->trainable) c->trainable = trainable_new(m, c->opt.model, &oo, c->opt.batch);
     return c->trainable;
 }
@@ -175,6 +176,7 @@ static Graph *settle_phase(AdjCompiled *c, Graph *g)
     if (!g) return NULL;
     stage(c, arena_printf(c->arena, "%s.raw", g->name), g);
     g = settle(c, g);
+    if (c->opt.bf16) g = pass_bf16(c->arena, g);
     stage(c, g->name, g);
     return g;
 }
@@ -289,6 +291,7 @@ static void check_options(void *arg)
     if (!o->model) err(NULL, "no model given");
     if (o->batch != BATCH_NONE && (o->batch < 1 || o->batch > 4096))
         err("--batch", "must be between 1 and 4096");
+    if (o->f64 && o->bf16) err("--precision", "is one of f64 and bf16");
     if (o->eot < 0 || o->eot > MOST_EOT) err("--eot", "must be between 1 and %d", MOST_EOT);
     for (const char *p = o->prefix; *p; p++)
         if (!(isalpha((unsigned char)*p) || *p == '_' ||

@@ -241,7 +241,7 @@ char *manifest_text(AdjCompiled *c, bool with_graph)
     const Bytes *code = c->target->gpu ? NULL : compiled_object(c);
     json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:i}", "model", m->source,
                           "prefix", m->prefix, "target", c->target->triple, "cpu", c->cpus,
-                          "precision", dtype_name(m->precision), "hash",
+                          "precision", dtype_name(c->opt.bf16 ? DT_BF16 : m->precision), "hash",
                           arena_printf(c->arena, "%016llx", (unsigned long long)m->hash),
                           "weights_embedded", m->embed, "weights_bytes", (json_int_t)m->const_bytes,
                           "object_bytes", (json_int_t)(code ? compiled_object_bytes(c) : 0),

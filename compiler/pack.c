@@ -25,11 +25,11 @@ json_t *options_json(AdjCompiled *c)
 {
     const AdjOptions *o = &c->opt;
     return json_pack(
-        "{s:s, s:I, s:i, s:s, s:s, s:s, s:b, s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:o}", "entries",
-        o->entries, "batch", (json_int_t)o->batch, "consts", o->nconsts, "dims",
+        "{s:s, s:I, s:i, s:s, s:s, s:s, s:b, s:b, s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:o}",
+        "entries", o->entries, "batch", (json_int_t)o->batch, "consts", o->nconsts, "dims",
         o->dims ? o->dims : "", "layer", o->layer ? o->layer : "", "train",
-        o->train ? o->train : "", "f64", o->f64, "generic", o->generic, "trace", o->trace,
-        "no_winograd", o->no_winograd, "nhwc", o->nhwc, "mean",
+        o->train ? o->train : "", "f64", o->f64, "bf16", o->bf16, "generic", o->generic, "trace",
+        o->trace, "no_winograd", o->no_winograd, "nhwc", o->nhwc, "mean",
         numbers_json(c->arena, o->nmean, o->mean), "std", numbers_json(c->arena, o->nstd, o->std),
         "scale", numbers_json(c->arena, 1, &o->scale), "max_error",
         numbers_json(c->arena, 1, &o->max_error));
@@ -82,6 +82,7 @@ static void take_options(const json_t *manifest, AdjOptions *o)
     o->train = train && *train ? train : NULL;
     o->batch = json_integer_value(json_object_get(j, "batch"));
     o->f64 = is_set(j, "f64");
+    o->bf16 = is_set(j, "bf16");
     o->generic = is_set(j, "generic");
     o->trace = is_set(j, "trace");
     o->no_winograd = is_set(j, "no_winograd");

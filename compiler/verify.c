@@ -6,7 +6,8 @@
  *
  * A difference is |compiled - reference| / max(1, largest |reference|). A kernel that decides
  * (compares, takes a sign) may decide otherwise within rounding: such values are judged by the
- * share of elements that differ, which must stay below 0.2%. */
+ * share of elements that differ, which must stay below 0.2%. Numbers of bf16 are stored rounded,
+ * so near the middle of two one may come out as the other: their distance is not counted. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,20 +63,53 @@ static double largest(Type t, const void *ref)
     return m;
 }
 
+/* From one number of bf16 to the next, at v. */
+static double bf16_unit(double v)
+{
+    return isfinite(v) && v != 0 ? ldexp(1, ilogb(v) - 7) : 0;
+}
+
+static double distance(bool bf16, double a, double b)
+{
+    double d = fabs(a - b);
+    if (a == b || (isnan(a) && isnan(b))) return 0;
+    if (isnan(d)) return INFINITY;
+    return bf16 ? fmax(0, d - bf16_unit(fmax(fabs(a), fabs(b)))) : d;
+}
+
 /* The worst difference; where `sharp`, the tolerance if few elements differ, else the share. */
 static double difference(Type t, const void *got, const void *ref, int64_t count, bool sharp,
-                         double tolerance)
+                         bool bf16, double tolerance)
 {
     double worst = 0, scale = largest(t, ref);
     int64_t off = 0;
     for (int64_t i = 0; i < count; i++) {
         double a = elem_get(t.dtype, got, i), b = elem_get(t.dtype, ref, i);
-        double d = a == b || (isnan(a) && isnan(b)) ? 0 : fabs(a - b) / scale;
-        if (isnan(d)) d = INFINITY;
+        double d = distance(bf16, a, b) / scale;
         off += d > tolerance;
         if (d > worst && (!sharp || d <= tolerance)) worst = d;
     }
     return sharp && (double)off > sharp_share * (double)count ? (double)off / (double)count : worst;
+}
+
+/* A number that was rounded to bf16 here, as f32. */
+static bool is_rounded(const Kernel *k, KRef r)
+{
+    const KExpr *e = &k->expr[r];
+    if (e->kop != K_EVAL || e->op != OP_cast || e->dtype == DT_BF16) return false;
+    const KExpr *from = &k->expr[e->arg[0]];
+    return from->dtype == DT_BF16 && from->kop != K_LOAD;
+}
+
+/* Does a kernel compute with what it rounded to bf16? */
+static bool kernel_rounds(const Kernel *k)
+{
+    for (uint32_t i = 0; i < k->nexpr; i++) {
+        const KExpr *e = &k->expr[i];
+        for (int a = 0; e->kop == K_EVAL && a < e->nargs; a++)
+            if (is_rounded(k, e->arg[a])) return true;
+    }
+    return false;
 }
 
 /* A sum of K products may be off by K units of rounding (Higham, Accuracy and Stability,
@@ -85,7 +119,7 @@ static double kernel_tolerance(const Verify *v, const Kernel *k)
     double terms = 1, unit = v->c->opt.f64 ? 0x1p-53 : 0x1p-24;
     for (int i = 0; i < k->naxis; i++)
         terms *= k->axis[i].kind == AX_RED ? (double)k->axis[i].extent : 1;
-    return fmax(v->base, terms * unit);
+    return fmax(v->base, terms * unit) + (kernel_rounds(k) ? 0x1p-8 : 0);
 }
 
 static void record(Verify *v, const char *kernel, const char *nodes, int index, double d,
@@ -165,8 +199,9 @@ static void compare_call(Verify *v, const Phase *ph, int phase, int index, uint8
         Type t = ph->graph->node[c->value[s]].type;
         const Buffer *b = &v->p->buffer[c->buf[k->store[s].param]];
         void *got = fetch(v, b, arena, t);
+        bool bf16 = t.dtype == DT_BF16 || is_rounded(k, k->store[s].value);
         double d = difference(t, got, eval_get(ev, want[s])->data, type_count(t), kernel_decides(k),
-                              tolerance);
+                              bf16, tolerance);
         record(v, k->name, c->origin, index, d, tolerance);
         v->stored[phase][c->value[s]] = got;
     }
@@ -258,7 +293,7 @@ static void verify_outputs(Verify *v, const ProgramSpec *s, int64_t n)
         if (!s->io[k].output || !ref) continue;
         int64_t count = type_count(ref->type) / s->slots * n;
         double d = difference(ref->type, v->io[k], ref->data, count,
-                              s->loop || ref->type.dtype != v->c->model.dtype, v->base);
+                              s->loop || ref->type.dtype != v->c->model.dtype, false, v->base);
         record(v, s->io[k].name, s->io[k].name, k, d, v->base);
     }
 }
@@ -295,7 +330,7 @@ static void verify(void *arg)
 bool adj_verify(AdjCompiled *c, const AdjSamples *in, int nin, int64_t n, bool each,
                 AdjVerifyRow *row, void *user, AdjVerify *result, AdjError *e)
 {
-    double base = c->opt.f64 ? 1e-12 : each ? 1e-5 : 1e-4;
+    double base = c->opt.f64 ? 1e-12 : each ? 1e-5 : c->opt.bf16 ? 0.1 : 1e-4;
     *result = (AdjVerify){.tolerance = base};
     Verify v = {.c = c,
                 .in = in,

@@ -112,7 +112,8 @@ typedef struct KStore {
 /* OP_conv, OP_conv_dx, OP_conv_dw: 2-D; x, w, y are those of the forward conv. */
 typedef struct Contract {
     Op op;
-    DType dtype;
+    DType dtype; /* of sums and results */
+    bool bf16;   /* both operands are bf16 in memory; dtype is f32 */
     int64_t batch, ic, oc, groups;
     int64_t ih, iw, oh, ow, kh, kw;
     int64_t sh, sw, ph, pw, ph2, pw2, dh, dw; /* strides, pads low, pads high, dilations */

@@ -65,11 +65,12 @@ static void print_contract(Printer *p)
     static const char *const name[] = {"n", "ic", " oc", " g", " x", "x", " y", "x",  " k",
                                        "x", " s", "x",   " p", ",",  ",", ",",  " d", "x"};
     if (c->op == OP_COUNT) return;
-    str_fmt(p->s, "  contract %s %s ", op_info[c->op].name, dtype_name(c->dtype));
+    str_fmt(p->s, "  contract %s %s ", op_info[c->op].name,
+            dtype_name(c->bf16 ? DT_BF16 : c->dtype));
     for (int i = 0; i < COUNT(fact); i++)
         str_fmt(p->s, "%s%s%lld", i == 1 ? " " : "", name[i], (long long)fact[i]);
-    str_fmt(p->s, " data %d weight %d scratch %d packed %d\n", p->k->data_param,
-            p->k->weight_param, p->k->scratch_param, p->k->packed_param);
+    str_fmt(p->s, " data %d weight %d scratch %d packed %d\n", p->k->data_param, p->k->weight_param,
+            p->k->scratch_param, p->k->packed_param);
 }
 
 static void print_offer(Str *s, const Offer *o)

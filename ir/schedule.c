@@ -66,7 +66,8 @@ void contract_text(Str *s, const Contract *c)
     str_put(s, op_info[c->op].name);
     for (int i = 0; i < COUNT(facts); i++)
         if (!is_absent(c, &facts[i])) fact_text(s, c, &facts[i]);
-    if (c->dtype != DT_F32) str_fmt(s, " %s", dtype_name(c->dtype));
+    DType said = c->bf16 ? DT_BF16 : c->dtype;
+    if (said != DT_F32) str_fmt(s, " %s", dtype_name(said));
 }
 
 /* ---- in ---- */
@@ -153,15 +154,22 @@ static void complete(const Reader *r, Contract *c, const bool *seen)
         err(r->where, "channels, groups and batch are at least 1");
 }
 
+/* bf16 is of the operands: sums and results are f32 then. */
+static bool put_type(Contract *c, const char *word)
+{
+    DType d;
+    if (!dtype_by_name(word, &d) || (d != DT_F32 && d != DT_F64 && d != DT_BF16)) return false;
+    c->bf16 = d == DT_BF16;
+    c->dtype = c->bf16 ? DT_F32 : d;
+    return true;
+}
+
 static Contract read_contract(const Reader *r, int n, char *const *word)
 {
     Contract c = {.op = face_of(r, word[0]), .dtype = DT_F32};
     bool seen[COUNT(facts)] = {false};
     for (int i = 1; i < n; i++) {
-        if (!strcmp(word[i], "f32") || !strcmp(word[i], "f64")) {
-            c.dtype = word[i][1] == '3' ? DT_F32 : DT_F64;
-            continue;
-        }
+        if (put_type(&c, word[i])) continue;
         int f = fact_index(seen, word[i]);
         if (f < 0) err(r->where, "'%s' says nothing of a convolution", word[i]);
         if (seen[f]) err(r->where, "'%s': said before", word[i]);
@@ -224,7 +232,9 @@ void schedule_read(Arena *a, Schedule *s, const char *name, const char *text)
 
 bool contract_eq(const Contract *a, const Contract *b)
 {
-    if (a->op != b->op || a->dtype != b->dtype || a->oh != b->oh || a->ow != b->ow) return false;
+    if (a->op != b->op || a->dtype != b->dtype || a->bf16 != b->bf16 || a->oh != b->oh ||
+        a->ow != b->ow)
+        return false;
     for (int i = 0; i < COUNT(facts); i++)
         for (int k = 0; k < facts[i].n; k++)
             if (fact_of(a, &facts[i], k) != fact_of(b, &facts[i], k)) return false;

@@ -14,6 +14,7 @@ typedef struct Target {
     int vec_bytes;   /* widest vector register, bytes; 0: scalar code (GPU threads) */
     int vec_regs;
     double rate;    /* multiply-adds of whole vectors a cycle; as many loads */
+    double dot;     /* sums of two bf16 products a cycle, of whole vectors of f32; 0: none */
     bool fma;       /* multiply-adds round once */
     bool gpu;       /* loops over outer axes become the grid */
     int64_t l1, l2; /* bytes a core */

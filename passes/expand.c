@@ -5,7 +5,9 @@
  *
  * And long sums of floats into sums of sums, an axis at a time from the last: rounding grows with
  * the number of terms that are added one after the other, which are so few instead of their
- * product (Higham 1993, "The accuracy of floating point summation"). */
+ * product (Higham 1993, "The accuracy of floating point summation").
+ *
+ * And weights of bf16 into such of f32, where the target is no faster with bf16. */
 #include "ir/build.h"
 #include "lowering.h"
 
@@ -97,21 +99,42 @@ static Ref expand_sum(Graph *g, const Node *n, Ref x)
     return x;
 }
 
-static Ref expand(Graph *g, const Graph *src, Ref r, const Ref *map)
+bool widens_bf16(const Graph *g, const Node *n)
+{
+    return n->op == OP_cast && n->type.dtype == DT_F32 && g->node[n->args[0]].type.dtype == DT_BF16;
+}
+
+Ref widen_const(Graph *g, const Const *c)
+{
+    Type t = type_with(c->type, DT_F32);
+    if (c->splat) return graph_splat(g, t, elem_get(DT_BF16, c->data, 0));
+    int64_t n = type_count(t);
+    float *data = NEW_N(g->arena, float, n);
+    for (int64_t i = 0; i < n; i++) data[i] = (float)elem_get(DT_BF16, c->data, i);
+    return c->id ? graph_weight_at(g, t, data, c->id) : graph_const_at(g, t, data);
+}
+
+static bool widens_const(const Graph *g, const Node *n)
+{
+    return widens_bf16(g, n) && g->node[n->args[0]].op == OP_const;
+}
+
+static Ref expand(Graph *g, const Target *t, const Graph *src, Ref r, const Ref *map)
 {
     const Node *n = &src->node[r];
+    if (t->dot <= 0 && widens_const(src, n)) return widen_const(g, src->node[n->args[0]].value);
     if (n->op == OP_argsort) return expand_argsort(g, n, map[n->args[0]]);
     if (is_long_sum(src, n)) return expand_sum(g, n, map[n->args[0]]);
     return graph_copy(g, src, r, map);
 }
 
-Graph *pass_expand(Arena *arena, const Graph *src)
+Graph *pass_expand(Arena *arena, const Target *t, const Graph *src)
 {
     Graph *g = graph_new(arena, src->name);
     Ref *map = NEW_N(arena, Ref, src->n + 1);
     for (Ref r = 0; r < src->n; r++) {
         graph_take_origin(g, src, r);
-        map[r] = expand(g, src, r, map);
+        map[r] = expand(g, t, src, r, map);
     }
     for (uint32_t i = 0; i < src->nout; i++)
         graph_output(g, src->out[i].name, map[src->out[i].ref]);

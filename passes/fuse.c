@@ -16,9 +16,15 @@ static bool is_heavy(const Node *n)
     return c == CL_REDUCE || c == CL_CONTRACT || n->op == OP_scatter_add;
 }
 
-static bool is_elementwise(const Node *n)
+bool fuse_melts(const Lowering *l, Ref r)
 {
-    return op_info[n->op].cls == CL_ELEMENTWISE || n->op == OP_rng;
+    return l->target->dot > 0 && widens_bf16(l->g, &l->g->node[r]);
+}
+
+static bool is_elementwise(const Lowering *l, Ref r)
+{
+    const Node *n = &l->g->node[r];
+    return (op_info[n->op].cls == CL_ELEMENTWISE && !fuse_melts(l, r)) || n->op == OP_rng;
 }
 
 /* ---- facts ---- */
@@ -88,6 +94,7 @@ static int joinable(const Lowering *l, Ref r)
     if (latest < 0 || l->group[latest].copy || n->op == OP_rng) return -1;
     for (int a = 0; a < n->nargs; a++) {
         Ref arg = n->args[a];
+        if (fuse_melts(l, arg)) arg = l->g->node[arg].args[0];
         if (l->group_of[arg] == latest)
             direct = true;
         else if (l->dep[arg] >= latest)
@@ -160,11 +167,13 @@ static int place_transform(Lowering *l, int pack, const Contract *c, const Offer
 static void place_operands(Lowering *l, Ref r, Group *claim)
 {
     const Node *n = &l->g->node[r];
-    place_data(l, n->args[0], &claim->offer.in);
+    const Contract *c = &claim->contract;
+    Ref weights = contract_operand(l, c, &claim->offer, r, 1);
+    place_data(l, contract_operand(l, c, &claim->offer, r, 0), &claim->offer.in);
     if (n->op == OP_conv_dw) {
-        place_data(l, n->args[1], &claim->offer.w);
-    } else if (l->g->node[n->args[1]].op != OP_const) {
-        claim->weights = place_pack(l, n->args[1], &claim->offer.w);
+        place_data(l, weights, &claim->offer.w);
+    } else if (!contract_weights(l, c, &claim->offer, r)) {
+        claim->weights = place_pack(l, weights, &claim->offer.w);
         if (claim->offer.packed_bytes)
             claim->transforms = place_transform(l, claim->weights, &claim->contract, &claim->offer);
     }
@@ -173,11 +182,8 @@ static void place_operands(Lowering *l, Ref r, Group *claim)
 static void place_heavy(Lowering *l, Ref r)
 {
     Group claim = {.claimed = true, .weights = -1, .transforms = -1};
-    bool claimed = contract_offer(l, r, &claim.offer);
-    if (claimed) {
-        claim.contract = contract_of(l->g, r);
-        place_operands(l, r, &claim);
-    }
+    bool claimed = contract_offer(l, r, &claim.contract, &claim.offer);
+    if (claimed) place_operands(l, r, &claim);
     int gr = open_group(l, r);
     l->group[gr].heavy = r;
     if (claimed) {
@@ -195,7 +201,7 @@ static void place(Lowering *l, Ref r)
     const Node *n = &l->g->node[r];
     if (is_heavy(n)) {
         place_heavy(l, r);
-    } else if (is_elementwise(n)) {
+    } else if (is_elementwise(l, r)) {
         int gr = joinable(l, r);
         join(l, gr >= 0 ? gr : open_group(l, r), r);
     } else {

@@ -49,7 +49,7 @@ static void open_axes(Body *b, const Group *gr, bool sample)
 int claim_weights(Lowering *l, const Group *gr)
 {
     if (gr->weights >= 0) return l->group[gr->weights].packed_to;
-    const Const *w = l->g->node[l->g->node[gr->heavy].args[1]].value;
+    const Const *w = contract_weights(l, &gr->contract, &gr->offer, gr->heavy);
     return gr->offer.packed_bytes ? buffer_definition(l, w, &gr->offer.w)
                                   : buffer_const(l, w, &gr->offer.w);
 }
@@ -69,7 +69,7 @@ static int scratch_buffer(Lowering *l, int64_t bytes)
 static int transformed(Lowering *l, const Group *gr)
 {
     if (gr->transforms >= 0) return l->group[gr->transforms].packed_to;
-    const Const *w = l->g->node[l->g->node[gr->heavy].args[1]].value;
+    const Const *w = contract_weights(l, &gr->contract, &gr->offer, gr->heavy);
     return buffer_packed(l, w, &gr->contract, &gr->offer);
 }
 
@@ -84,9 +84,10 @@ static void bind_claim(Body *b, const Group *gr)
 {
     const Node *n = &b->l->g->node[gr->heavy];
     bool dw = n->op == OP_conv_dw;
+    Ref data = contract_operand(b->l, &gr->contract, &gr->offer, gr->heavy, 0);
     b->k->contract = gr->contract;
     b->k->offer = gr->offer;
-    b->k->data_param = body_param(b, data_buffer(b, n->args[0]), false);
+    b->k->data_param = body_param(b, data_buffer(b, data), false);
     int second = dw ? data_buffer(b, n->args[1]) : claim_weights(b->l, gr);
     b->k->weight_param = body_param(b, second, false);
     if (gr->offer.packed_bytes) b->k->packed_param = body_param(b, transformed(b->l, gr), false);

@@ -33,6 +33,7 @@ static Lowering lowering_new(Module *m, Program *p, const Target *t, Phase *phas
     l.dep = NEW_N(a, int, n);
     l.bound = NEW_N(a, int, n);
     l.buffer_of = NEW_N(a, int, n);
+    l.wide = NEW_N(a, const Const *, n);
     l.halo = arena_alloc(a, sizeof *l.halo * n);
     l.out_group = NEW_N(a, int, phase->graph->nout + 1);
     for (uint32_t i = 0; i < n; i++) l.bound[i] = l.buffer_of[i] = -1;
@@ -83,7 +84,7 @@ static void lower_phase(Module *m, Program *p, const Target *t, Phase *phase, co
                         int id)
 {
     if (!g) return;
-    phase->graph = pass_expand(m->arena, g);
+    phase->graph = pass_expand(m->arena, t, g);
     int first = p->nbuffer;
     Lowering l = lowering_new(m, p, t, phase);
     bind_inputs(&l);

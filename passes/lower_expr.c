@@ -36,8 +36,9 @@ static bool in_memory(const Body *b, Ref r)
 static bool is_claimed_weight(const Body *b, Ref r)
 {
     if (b->group < 0 || !b->l->group[b->group].claimed) return false;
-    const Node *heavy = node_of(b, b->l->group[b->group].heavy);
-    return heavy->op != OP_conv_dw && heavy->args[1] == r;
+    const Group *gr = &b->l->group[b->group];
+    return node_of(b, gr->heavy)->op != OP_conv_dw &&
+           contract_operand(b->l, &gr->contract, &gr->offer, gr->heavy, 1) == r;
 }
 
 static KRef value_source(Body *b, Ref r, const KRef *index, KRef guard)

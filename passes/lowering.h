@@ -47,6 +47,7 @@ typedef struct Lowering {
     int *out_group;     /* graph output -> group that stores it, or -1: a state left as it is */
     int *bound;         /* input node -> the buffer it stands for, or -1 */
     int *buffer_of;     /* stored node -> buffer, or -1 */
+    const Const **wide; /* cast of a constant of bf16 -> it as f32, once made */
     int64_t (*halo)[6]; /* node -> least halo: low of 3 spatial axes, high of 3 */
 } Lowering;
 
@@ -59,9 +60,17 @@ bool fuse_in_memory(const Lowering *, Ref r, int own);
 /* Calls fn for every node in memory (stored or input) that computing r reads. */
 void fuse_leaves(const Lowering *, Ref r, int own_group, void (*fn)(void *, Ref), void *arg);
 
+/* Where the target computes with bf16, a cast of it to f32 is no value in memory: it is part of
+ * whatever reads it. */
+bool fuse_melts(const Lowering *, Ref r);
+
 /* value_layout.c */
-Contract contract_of(const Graph *, Ref conv);
-bool contract_offer(const Lowering *, Ref conv, Offer *);
+/* The target's bid, and the contract that it is for: of bf16 operands if it wants those. */
+bool contract_offer(const Lowering *, Ref conv, Contract *, Offer *);
+/* Operand i as the claim reads it from memory: behind the cast if of bf16. */
+Ref contract_operand(const Lowering *, const Contract *, const Offer *, Ref conv, int i);
+/* The weights, if they are constant, as the claim wants them. */
+const Const *contract_weights(const Lowering *, const Contract *, const Offer *, Ref conv);
 Layout value_layout(const Lowering *, Ref);
 void layout_need_halo(Lowering *, Ref value, const Layout *need);
 bool layout_covers(const Layout *have, const Layout *need);
@@ -130,6 +139,8 @@ int buffer_bind(Module *, Program *, const char *name, Type, bool output);
 void lower_plan(Module *, Program *);
 
 /* expand.c: rewrites rows that have no kernel of their own (argsort). */
-Graph *pass_expand(Arena *, const Graph *);
+Graph *pass_expand(Arena *, const Target *, const Graph *);
+bool widens_bf16(const Graph *, const Node *);  /* a cast of bf16 to f32 */
+Ref widen_const(Graph *, const Const *of_bf16); /* the same as f32 */
 
 #endif

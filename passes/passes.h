@@ -20,6 +20,9 @@ Graph *pass_simplify(Arena *a, const Graph *);
 Graph *pass_fold(Arena *a, const Graph *);
 /* Every value of dtype `from` becomes `to`: inputs, params, constants, casts, generators. */
 Graph *pass_retype(Arena *a, const Graph *, DType from, DType to);
+/* What contractions of f32 read becomes bf16, which the graph says with casts; the head of bf16.c
+ * lists what is left out. The last of the passes: folding would take the casts of weights away. */
+Graph *pass_bf16(Arena *a, const Graph *);
 /* Leading extent 1 of every input becomes b. Proves on the way, op by op, that sample i of
  * every result depends on sample i of the inputs only; err()s with the origin of the node where
  * it does not. Inputs of rank 0 are shared by all samples. */

@@ -52,6 +52,12 @@ static Graph *run_retype(Arena *a, const Graph *g, const char *arg)
     return pass_retype(a, g, from, to);
 }
 
+static Graph *run_bf16(Arena *a, const Graph *g, const char *arg)
+{
+    (void)arg;
+    return pass_bf16(a, g);
+}
+
 static Graph *run_grad(Arena *a, const Graph *src, const char *arg)
 {
     Graph *g = pass_dce(a, src);
@@ -73,6 +79,7 @@ const PassRow pass_rows[] = {
     {"dce", NULL, run_dce, "dead code only"},
     {"batch", "B", run_batch, "batch extent 1 becomes B, if samples are independent"},
     {"retype", "[FROM:]TO", run_retype, "one dtype becomes another; FROM is f32 if not given"},
+    {"bf16", NULL, run_bf16, "what contractions read is rounded to bf16"},
     {"grad", "OUT:IN", run_grad, "adds the output grad = d sum(OUT) / d IN"},
     {"verify", NULL, run_verify, "checks the graph, changes nothing"},
 };

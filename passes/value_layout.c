@@ -24,7 +24,7 @@ static void faces(const Graph *g, const Node *n, Type *x, Type *w, Type *y)
     *y = n->op == OP_conv ? n->type : n->op == OP_conv_dx ? first : second;
 }
 
-Contract contract_of(const Graph *g, Ref r)
+static Contract contract_of(const Graph *g, Ref r)
 {
     const Node *n = &g->node[r];
     Type x, w, y;
@@ -53,15 +53,50 @@ Contract contract_of(const Graph *g, Ref r)
                       .dw = at(dil, 1, 1)};
 }
 
-bool contract_offer(const Lowering *l, Ref r, Offer *offer)
+/* Both operands are casts of bf16, of which the target can make use. */
+static bool reads_bf16(const Lowering *l, const Node *n)
+{
+    return n->op != OP_conv_dw && fuse_melts(l, n->args[0]) && fuse_melts(l, n->args[1]);
+}
+
+static bool ask(const Lowering *l, const Contract *c, Offer *offer)
+{
+    *offer = (Offer){.claim = -1};
+    return l->target->offer(l->target, c, offer) && offer->claim >= 0;
+}
+
+bool contract_offer(const Lowering *l, Ref r, Contract *c, Offer *offer)
 {
     const Node *n = &l->g->node[r];
     bool dw = n->op == OP_conv_dw;
     if (n->op != OP_conv && n->op != OP_conv_dx && !dw) return false;
     if (!l->target->offer || n->type.rank != 4 || (dw && l->batched[r])) return false;
-    Contract c = contract_of(l->g, r);
-    *offer = (Offer){.claim = -1};
-    return l->target->offer(l->target, &c, offer) && offer->claim >= 0;
+    *c = contract_of(l->g, r);
+    c->bf16 = reads_bf16(l, n);
+    if (c->bf16 && ask(l, c, offer)) return true;
+    c->bf16 = false;
+    return ask(l, c, offer);
+}
+
+/* Weights that are transformed are f32 afterwards, whatever they were. */
+Ref contract_operand(const Lowering *l, const Contract *c, const Offer *o, Ref conv, int i)
+{
+    Ref r = l->g->node[conv].args[i];
+    return c->bf16 && !(i == 1 && o->packed_bytes) ? l->g->node[r].args[0] : r;
+}
+
+const Const *contract_weights(const Lowering *l, const Contract *c, const Offer *o, Ref conv)
+{
+    Ref r = contract_operand(l, c, o, conv, 1);
+    const Node *n = &l->g->node[r];
+    if (n->op == OP_const) return n->value;
+    if (!widens_bf16(l->g, n) || l->g->node[n->args[0]].op != OP_const) return NULL;
+    if (!l->wide[r]) {
+        Graph *g = graph_new(l->module->arena, "weights");
+        Ref wide = widen_const(g, l->g->node[n->args[0]].value); /* makes g->node move */
+        l->wide[r] = g->node[wide].value;
+    }
+    return l->wide[r];
 }
 
 /* ---- halo ---- */

@@ -243,6 +243,7 @@ const Target *target_find(Arena *a, const char *triple, const char *cpu)
                   .vec_bytes = r->vec_bytes,
                   .vec_regs = r->vec_regs,
                   .rate = r->rate,
+                  .dot = r->dot,
                   .fma = r->fma,
                   .gpu = f->gpu,
                   .l1 = r->l1,

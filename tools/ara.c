@@ -116,6 +116,7 @@ static int prepare(Ara *a)
     a->r->classes = tensor_elements(buffers_tensor(&a->clean, "logits"));
     a->r->hash = a->h.model->hash;
     a->r->f64 = a->b.entry->io[0].dtype == ADJ_F64;
+    a->r->precision = a->h.precision;
     return a->ids ? 0 : fail_input("no memory for a chunk of images");
 }
 

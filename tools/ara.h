@@ -51,6 +51,7 @@ typedef struct AraResult {
     char target[64], cpu[64];
     uint64_t hash;
     bool f64;
+    const char *precision; /* "f32", "f64", "bf16" */
 } AraResult;
 
 /* ---- ara.c ---- */

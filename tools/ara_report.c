@@ -90,8 +90,8 @@ static json_t *settings_json(const AraPlan *p, const AraResult *r)
     return json_pack("{s:s, s:f, s:f, s:i, s:b, s:s, s:s, s:s, s:s?, s:I, s:s, s:s, s:s}", "attack",
                      p->attack, "eps", p->eps, "mu", p->mu, "steps", (int)p->steps, "box", p->box,
                      "model", p->model, "hash", hash, "images", p->images, "indices", p->indices,
-                     "first", (json_int_t)p->range.first, "precision", r->f64 ? "f64" : "f32",
-                     "target", r->target, "cpu", r->cpu);
+                     "first", (json_int_t)p->range.first, "precision", r->precision, "target",
+                     r->target, "cpu", r->cpu);
 }
 
 /* Corners of the curve: behind each size, the share of images that are left. */

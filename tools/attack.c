@@ -293,6 +293,7 @@ static int finish(Attack *a)
     snprintf(r->cpu, sizeof r->cpu, "%s", a->h.model->cpu);
     r->hash = a->h.model->hash;
     r->f64 = a->b.entry->io[0].dtype == ADJ_F64;
+    r->precision = a->h.precision;
     r->slots = a->b.entry->slots;
     return 0;
 }

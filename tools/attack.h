@@ -62,6 +62,7 @@ typedef struct AttackResult {
     char target[64], cpu[64]; /* what the model was compiled for */
     uint64_t hash;
     bool f64;
+    const char *precision; /* "f32", "f64", "bf16" */
     int slots;
 } AttackResult;
 

@@ -88,8 +88,8 @@ static json_t *setting_json(const AttackPlan *p, const AttackResult *r)
         "attack", p->attack, "eps", number_or_null(r->eps), "step", number_or_null(r->step),
         "parameters", given_json(p), "steps", (int)p->steps, "seed", (json_int_t)p->run.seed,
         "start", r->start, "start_file", p->start, "targeted", p->targeted, "stop", stops[p->stop],
-        "model", p->model, "hash", hash, "precision", r->f64 ? "f64" : "f32", "target", r->target,
-        "cpu", r->cpu, "batch", r->slots);
+        "model", p->model, "hash", hash, "precision", r->precision, "target", r->target, "cpu",
+        r->cpu, "batch", r->slots);
 }
 
 static json_t *spread_json(const Spread *s)

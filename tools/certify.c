@@ -179,6 +179,7 @@ static void describe(Certify *c)
     snprintf(r->cpu, sizeof r->cpu, "%s", c->h.model->cpu);
     r->hash = c->h.model->hash;
     r->f64 = c->b.entry->io[0].dtype == ADJ_F64;
+    r->precision = c->h.precision;
 }
 
 static int write_files(const Certify *c)

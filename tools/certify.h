@@ -34,6 +34,7 @@ typedef struct CertifyResult {
     char target[64], cpu[64];
     uint64_t hash;
     bool f64;
+    const char *precision; /* "f32", "f64", "bf16" */
 } CertifyResult;
 
 /* An exit status. After a signal the images done are in the result and in its files. */

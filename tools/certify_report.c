@@ -120,7 +120,7 @@ static json_t *settings_json(const CertifyPlan *p, const CertifyResult *r)
                      p->predict ? "predict" : "certify", "sigma", p->sigma, "n0",
                      (json_int_t)(p->predict ? 0 : p->n0), "n", (json_int_t)p->n, "alpha", p->alpha,
                      "seed", (json_int_t)p->run.seed, "model", p->model, "hash", hash, "precision",
-                     r->f64 ? "f64" : "f32", "target", r->target, "cpu", r->cpu);
+                     r->precision, "target", r->target, "cpu", r->cpu);
 }
 
 static json_t *curve_json(const CertifyPlan *p, const CertifyResult *r)

@@ -175,8 +175,7 @@ static json_t *settings_json(const Explain *e)
                      "methods", methods, "layer", p->layer, "rmse", p->rmse, "steps", (int)p->steps,
                      "samples", (json_int_t)p->samples, "sigma", p->sigma, "seed",
                      (json_int_t)p->run.seed, "model", p->model, "hash", hash, "images", sets,
-                     "first", (json_int_t)p->range.first, "precision",
-                     e->clean.entry->io[0].dtype == ADJ_F64 ? "f64" : "f32", "target",
+                     "first", (json_int_t)p->range.first, "precision", e->h.precision, "target",
                      e->h.model->target, "cpu", e->h.model->cpu);
 }
 

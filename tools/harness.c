@@ -65,6 +65,7 @@ int harness_open(Harness *h, const AdjOptions *o, int threads)
     int e = compile(h, o);
     if (!e) e = copy_weights(h);
     if (!e) e = provide(h, threads);
+    h->precision = o->f64 ? "f64" : o->bf16 ? "bf16" : "f32";
     if (e) harness_close(h);
     return e;
 }

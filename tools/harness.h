@@ -11,7 +11,8 @@
 typedef struct Harness {
     AdjCompiled *compiled;
     const AdjModel *model;
-    const char *path; /* of the model */
+    const char *path;      /* of the model */
+    const char *precision; /* "f32", "f64", "bf16" */
     AdjPool *pool;
     AdjEnv env;
     void *weights; /* NULL if embedded */

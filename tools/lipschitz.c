@@ -258,6 +258,7 @@ static void describe(Lipschitz *l)
     snprintf(r->cpu, sizeof r->cpu, "%s", l->h.model->cpu);
     r->hash = l->h.model->hash;
     r->f64 = l->b.entry->io[0].dtype == ADJ_F64;
+    r->precision = l->h.precision;
 }
 
 static int write_files(const Lipschitz *l)

@@ -34,6 +34,7 @@ typedef struct LipschitzResult {
     char entry[32], target[64], cpu[64];
     uint64_t hash;
     bool f64;
+    const char *precision; /* "f32", "f64", "bf16" */
 } LipschitzResult;
 
 typedef struct LipschitzMeasure {

@@ -104,7 +104,7 @@ static json_t *settings_json(const LipschitzPlan *p, const LipschitzResult *r)
                      (int)p->steps, "batches", (json_int_t)p->batches, "points",
                      (json_int_t)p->points, "target_class", (json_int_t)p->target, "seed",
                      (json_int_t)p->run.seed, "model", p->model, "hash", hash, "precision",
-                     r->f64 ? "f64" : "f32", "target", r->target, "cpu", r->cpu);
+                     r->precision, "target", r->target, "cpu", r->cpu);
 }
 
 static json_t *result_json(const LipschitzPlan *p, const LipschitzResult *r)

@@ -46,7 +46,9 @@ struct poptOption model_table[] = {
          "CPU to compile for (default: this one, or the target's baseline); several, as in "
          "x86-64,haswell,znver4: one object that runs the last of them that the machine can",
          "NAMES"),
-    TEXT("precision", precision, "f32 (default) or f64", "TYPE"),
+    TEXT("precision", precision,
+         "f32 (default), f64, or bf16: convolutions and matrix products read bf16 and sum in f32",
+         "TYPE"),
     TEXT("weights", weights, "embed (default) or file: beside the object", "WHERE"),
     TEXT(
         "preset", preset,
@@ -214,7 +216,7 @@ static int check_prefix(const char *p)
 
 static int take_words(AdjOptions *o)
 {
-    static const char *const precisions[] = {"f32", "f64", NULL};
+    static const char *const precisions[] = {"f32", "f64", "bf16", NULL};
     static const char *const places[] = {"embed", "file", NULL};
     static const char *const winograds[] = {"auto", "off", NULL};
     static const char *const layouts[] = {"nchw", "nhwc", NULL};
@@ -226,6 +228,7 @@ static int take_words(AdjOptions *o)
         (e = option_number("--max-error", given.max_error, 0, 1, &o->max_error)))
         return e;
     o->f64 = precision == 1;
+    o->bf16 = precision == 2;
     o->weights_file = weights == 1;
     o->nhwc = layout == 1;
     o->no_winograd = winograd == 1;

@@ -94,6 +94,7 @@ static int prepare(Run *a)
     r->compile_seconds = a->h.compile_seconds;
     r->hash = a->h.model->hash;
     r->f64 = a->s.x->dtype == ADJ_F64;
+    r->precision = a->h.precision;
     r->slots = (int)a->clean.entry->slots;
     return 0;
 }

@@ -99,8 +99,8 @@ static json_t *setting_json(const SequencePlan *p, const SequenceResult *r)
     snprintf(hash, sizeof hash, "%016" PRIx64, r->hash);
     return json_pack("{s:s, s:s, s:f, s:I, s:s, s:s, s:s, s:s, s:s, s:i}", "attack", p->sequence,
                      "norm", p->norm, "eps", p->eps, "seed", (json_int_t)p->run.seed, "model",
-                     p->model, "hash", hash, "precision", r->f64 ? "f64" : "f32", "target",
-                     r->target, "cpu", r->cpu, "batch", r->slots);
+                     p->model, "hash", hash, "precision", r->precision, "target", r->target, "cpu",
+                     r->cpu, "batch", r->slots);
 }
 
 static json_t *stages_json(const SequenceResult *r)

@@ -41,7 +41,7 @@ static int64_t sums_bytes(const Contract *c)
 static bool dw_fits(const Target *t, const Contract *c)
 {
     if (c->op != OP_conv_dw || c->groups != 1 || t->gpu) return false;
-    return target_lanes(t, c->dtype) > 1 && (c->dtype == DT_F32 || c->dtype == DT_F64);
+    return target_lanes(t, c->dtype) > 1 && (c->dtype == DT_F32 || c->dtype == DT_F64) && !c->bf16;
 }
 
 static void dw_bid(const Target *t, const Contract *c, const DwPlan *p, Offer *o)

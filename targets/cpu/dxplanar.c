@@ -83,6 +83,7 @@ static bool dx_fits(const Target *t, const Contract *c, const TapShape *s)
 {
     int lanes = target_lanes(t, c->dtype);
     if (t->gpu || lanes < 2 || (c->dtype != DT_F32 && c->dtype != DT_F64)) return false;
+    if (c->bf16) return false;
     if (!s->dx || s->groups != 1 || s->stride[0] > MOST_CLASSES || s->stride[1] > MOST_CLASSES)
         return false;
     return s->data_ch % lanes == 0 && s->result_ch < lanes && s->result_ch <= MOST_CHANNELS &&

@@ -38,6 +38,7 @@ static bool tap_fits(const Target *t, const Contract *c, const TapShape *s)
     int lanes = target_lanes(t, c->dtype);
     if (t->gpu || lanes < 2 || (c->dtype != DT_F32 && c->dtype != DT_F64)) return false;
     if (tap_classes(s, 0) * tap_classes(s, 1) > MOST_CLASSES) return false;
+    if (c->bf16 && (t->dot <= 0 || s->groups > 1 || s->data_ch % lanes != 0)) return false;
     return s->groups == 1
                ? s->result_ch % lanes == 0 && (s->data_ch % lanes == 0 || s->data_ch < lanes)
                : groups_fit(s, lanes);
@@ -63,8 +64,8 @@ static Layout grouped_dx_weights(const TapShape *s, int lanes, int64_t c)
 }
 
 /* {result / VC} {data / V} {ky} {kx} {data % V} {(result / V) % C} {result % V}, data channels
- * counted within their group */
-static Layout weight_layout(const TapShape *s, int lanes, int64_t c)
+ * counted within their group; `step` of them side by side innermost */
+static Layout weight_layout(const TapShape *s, int lanes, int64_t c, int64_t step)
 {
     Layout l = {.rank = 4};
     int64_t depth = tap_depth(s);
@@ -73,9 +74,10 @@ static Layout weight_layout(const TapShape *s, int lanes, int64_t c)
     if (depth >= lanes) layout_push(&l, s->data_dim, lanes, depth / lanes);
     layout_push(&l, 2, 1, s->kernel[0]);
     layout_push(&l, 3, 1, s->kernel[1]);
-    layout_push(&l, s->data_dim, 1, depth < lanes ? depth : lanes);
+    layout_push(&l, s->data_dim, step, (depth < lanes ? depth : lanes) / step);
     if (c > 1) layout_push(&l, s->result_dim, lanes, c);
     layout_push(&l, s->result_dim, 1, lanes);
+    if (step > 1) layout_push(&l, s->data_dim, 1, step);
     return l;
 }
 
@@ -89,7 +91,7 @@ static void tap_bid(const Target *t, const Contract *c, const TapShape *s, const
     bool planar = s->data_ch < lanes;
     o->in = planar ? layout_halo(data, low, high) : layout_blocked(data, lanes, low, high);
     o->out = layout_blocked(result, lanes, NULL, NULL);
-    o->w = weight_layout(s, lanes, p->c);
+    o->w = weight_layout(s, lanes, p->c, tap_step(c));
     o->vec_dim = 1;
     o->lanes = lanes;
     o->number[N_TILE_ROWS] = p->th;
@@ -144,7 +146,9 @@ typedef struct Emit {
     TapShape s;
     TapPlan p;
     int axis[MAX_CLAIM_AXES], lanes;
-    LLVMTypeRef elem, vec;
+    LLVMTypeRef elem, vec;                        /* of an operand in memory; of sums */
+    LLVMTypeRef scalar;                           /* the data of a step */
+    int64_t step;                                 /* data channels of a step */
     int64_t blocks, channels;                     /* of the data: how many, and channels in each */
     int64_t in_block, in_row, in_col, in_channel; /* strides in elements */
     int64_t in_low[2];
@@ -180,7 +184,7 @@ static void read_data_layout(Emit *e)
 static void read_weight_layout(Emit *e)
 {
     const Layout *l = &e->w->k->param[e->w->k->weight_param].layout;
-    Layout want = weight_layout(&e->s, e->lanes, e->p.c);
+    Layout want = weight_layout(&e->s, e->lanes, e->p.c, e->step);
     check(layout_eq(l, &want));
     e->wt_row = layout_stride(l, layout_digit(l, 2, 1));
     e->wt_col = layout_stride(l, layout_digit(l, 3, 1));
@@ -196,8 +200,10 @@ static Emit read_kernel(Walk *w)
     e.p = plan_of(k->offer.number);
     claim_axes(k, e.axis);
     check(w->lanes == e.lanes);
-    e.elem = walk_type(w, k->contract.dtype);
+    e.elem = tile_elem(w, k->data_param);
     e.vec = walk_vec(w, k->contract.dtype, e.lanes);
+    e.step = tap_step(&k->contract);
+    e.scalar = k->contract.bf16 ? LLVMInt32TypeInContext(w->ctx) : e.elem;
     read_data_layout(&e);
     read_weight_layout(&e);
     return e;
@@ -215,8 +221,8 @@ static LLVMValueRef point_data(const Emit *e, Walk *w, LLVMValueRef in, int64_t 
 {
     int bytes = dtype_bytes(w->k->contract.dtype);
     if (!e->within) {
-        at += u * e->in_channel;
-        return walk_splat(w, tile_load(w, e->elem, tile_at_const(w, e->elem, in, at), bytes));
+        at += u * e->step * e->in_channel;
+        return walk_splat(w, tile_load(w, e->scalar, tile_at_const(w, e->elem, in, at), bytes));
     }
     LLVMValueRef x = tile_load(w, e->vec, tile_at_const(w, e->elem, in, at), bytes * e->lanes);
     LLVMValueRef lane[MOST_LANES], none = LLVMGetPoison(e->vec);
@@ -226,6 +232,12 @@ static LLVMValueRef point_data(const Emit *e, Walk *w, LLVMValueRef in, int64_t 
     return LLVMBuildShuffleVector(w->b, x, none, LLVMConstVector(lane, (unsigned)e->lanes), "");
 }
 
+static LLVMValueRef tap_product(const Emit *e, Walk *w, LLVMValueRef x, LLVMValueRef weight,
+                                LLVMValueRef acc)
+{
+    return e->step > 1 ? tile_dot(w, x, weight, acc) : tile_fma(w, x, weight, acc);
+}
+
 /* `unroll` k-steps: each broadcasts the points' data against c vectors of weights. */
 static void tap_steps(Walk *w, void *user, LLVMValueRef in, LLVMValueRef wt, LLVMValueRef *acc)
 {
@@ -233,15 +245,17 @@ static void tap_steps(Walk *w, void *user, LLVMValueRef in, LLVMValueRef wt, LLV
     const Emit *e = s->e;
     int64_t c = e->p.c, row = e->y.in_point * e->in_row, col = e->x.in_point * e->in_col;
     int bytes = dtype_bytes(w->k->contract.dtype);
+    LLVMTypeRef vec = LLVMVectorType(e->scalar, (unsigned)e->lanes);
     LLVMValueRef weight[MAX_ACC];
     for (int64_t u = 0; u < e->p.unroll; u++) {
-        for (int64_t j = 0; j < c; j++)
-            weight[j] = tile_load(w, e->vec, tile_at_const(w, e->elem, wt, (u * c + j) * e->lanes),
-                                  bytes * e->lanes);
+        for (int64_t j = 0; j < c; j++) {
+            int64_t at = (u * c + j) * e->lanes * e->step;
+            weight[j] = tile_load(w, vec, tile_at_const(w, e->elem, wt, at), bytes * e->lanes);
+        }
         for (int64_t i = 0; i < s->th * s->tw; i++) {
             LLVMValueRef x = point_data(e, w, in, i / s->tw * row + i % s->tw * col, u);
             for (int64_t j = 0; j < c; j++)
-                acc[i * c + j] = tile_fma(w, x, weight[j], acc[i * c + j]);
+                acc[i * c + j] = tap_product(e, w, x, weight[j], acc[i * c + j]);
         }
     }
 }
@@ -263,7 +277,8 @@ static void tap_ahead(Walk *w, void *user, LLVMValueRef in)
     const Emit *e = s->e;
     int64_t row = e->y.in_point * e->in_row, col = e->x.in_point * e->in_col;
     int64_t next = s->tw == e->x.points ? s->th * row : s->tw * col;
-    int64_t line = LINE / dtype_bytes(w->k->contract.dtype), each = line > col ? line / col : 1;
+    int64_t line = LINE / dtype_bytes(w->k->param[w->k->data_param].dtype),
+            each = line > col ? line / col : 1;
     for (int64_t y = 0; y < s->th; y++)
         for (int64_t x = 0; x < s->tw; x += each)
             tile_prefetch(w, tile_at_const(w, e->elem, in, next + y * row + x * col));
@@ -299,17 +314,18 @@ static LLVMValueRef first_weight(const Emit *e, Tile *t)
 static void tap_sums(Tile *t, const Shape *s, LLVMValueRef *acc)
 {
     const Emit *e = s->e;
-    int64_t step = e->p.c * e->lanes;
-    Nest n = {.elem = e->elem,
-              .nlevel = 4,
-              .nacc = (int)(s->th * s->tw * e->p.c),
-              .body = tap_steps,
-              .enter = wants_ahead(e) ? tap_ahead : NULL,
-              .user = (void *)s,
-              .level = {{"block", e->blocks, 1, e->in_block, e->wt_block},
-                        {"ky", e->y.taps, 1, e->y.in_tap * e->in_row, e->y.k_tap * e->wt_row},
-                        {"kx", e->x.taps, 1, e->x.in_tap * e->in_col, e->x.k_tap * e->wt_col},
-                        {"channel", e->channels, e->p.unroll, e->in_channel, step}}};
+    int64_t step = e->p.c * e->lanes * e->step;
+    Nest n = {
+        .elem = e->elem,
+        .nlevel = 4,
+        .nacc = (int)(s->th * s->tw * e->p.c),
+        .body = tap_steps,
+        .enter = wants_ahead(e) ? tap_ahead : NULL,
+        .user = (void *)s,
+        .level = {{"block", e->blocks, 1, e->in_block, e->wt_block},
+                  {"ky", e->y.taps, 1, e->y.in_tap * e->in_row, e->y.k_tap * e->wt_row},
+                  {"kx", e->x.taps, 1, e->x.in_tap * e->in_col, e->x.k_tap * e->wt_col},
+                  {"channel", e->channels / e->step, e->p.unroll, e->step * e->in_channel, step}}};
     check(n.nacc <= MAX_ACC);
     for (int i = 0; i < n.nacc; i++) acc[i] = LLVMConstNull(e->vec);
     nest_emit(&t->w, &n, first_data(e, t), first_weight(e, t), acc);

@@ -6,6 +6,7 @@
  *                                                latency; without fused ones t/2 more, see below
  *   step  = max(step, bytes of c vectors / 32)   where a group's weights do not stay in the L1
  *   tile  = steps of the sum * step + CALL_CYCLES
+ *   a step is one data channel, or two of bf16, whose products take t*c / dot cycles
  *   cost  = tiles of a row, column and group, cut evenly, of size and one smaller, * tile
  *
  * the least cost wins, then the larger t*c. More than 4 k-steps in a basic block let LLVM's
@@ -51,6 +52,7 @@ int64_t tap_unroll(int64_t steps)
 typedef struct Model {
     const Target *target;
     double steps;       /* k-steps of an element's sum, mean over classes */
+    double products;    /* vectors of them a cycle */
     int64_t rows, cols; /* points of the largest class */
     int64_t beside;     /* vectors of data that wait beside the sums of each point */
     int64_t aside;      /* registers that shuffling wants for itself */
@@ -61,11 +63,11 @@ typedef struct Model {
  * takes the place of another. */
 static double tile_cycles(const Model *m, int64_t t, int64_t c)
 {
-    double step = t * c;
+    double step = t * c, loads = (double)(t + c) / tap_rate(m->target);
     if (!m->target->fma) step += (double)t / 2;
-    if (t + c > step) step = t + c;
     if (step < TAP_CHAINS) step = TAP_CHAINS;
-    step /= tap_rate(m->target);
+    step /= m->products;
+    if (loads > step) step = loads;
     double stream = (double)c * m->target->vec_bytes / 32; /* L2 bytes a cycle */
     if (m->far && stream > step) step = stream;
     return m->steps * step + CALL_CYCLES;
@@ -116,12 +118,13 @@ static int64_t shuffle_registers(const Target *t, const TapShape *s, int lanes)
     return bytes > 16 ? SHUFFLE_SPARE + 2 + tap_depth(s) : SHUFFLE_SPARE;
 }
 
-static Model model(const Target *t, const TapShape *s, int lanes)
+static Model model(const Target *t, const Contract *k, const TapShape *s, int lanes)
 {
     bool shuffled = tap_within(s, lanes);
     TapAxis y = tap_axis(s, 0, 0), x = tap_axis(s, 1, 0);
     return (Model){.target = t,
-                   .steps = mean_steps(s),
+                   .steps = mean_steps(s) / (double)tap_step(k),
+                   .products = k->bf16 ? t->dot : tap_rate(t),
                    .rows = y.points,
                    .cols = x.points,
                    .beside = shuffled,
@@ -136,19 +139,20 @@ static void set_panel(Model *m, int64_t c)
 /* Groups outside, so that each panel of weights is read once a batch. */
 static bool by_group(const Target *t, const Contract *c)
 {
-    double weights = (double)(c->ic * c->oc / c->groups * c->kh * c->kw) * dtype_bytes(c->dtype);
+    double weights =
+        (double)(c->ic * c->oc / c->groups * c->kh * c->kw) * (c->bf16 ? 2 : dtype_bytes(c->dtype));
     return c->batch > 1 && weights > (double)t->l2 / 2;
 }
 
-static int64_t block_steps(const TapShape *s, int lanes)
+static int64_t block_steps(const Contract *c, const TapShape *s, int lanes)
 {
-    return tap_depth(s) < lanes ? tap_depth(s) : lanes;
+    return (tap_depth(s) < lanes ? tap_depth(s) : lanes) / tap_step(c);
 }
 
 /* k-steps in a basic block: all of a vector that is shuffled, since each has its own shuffle. */
-static int64_t usual_unroll(const TapShape *s, int lanes)
+static int64_t usual_unroll(const Contract *c, const TapShape *s, int lanes)
 {
-    return tap_within(s, lanes) ? tap_depth(s) : tap_unroll(block_steps(s, lanes));
+    return tap_within(s, lanes) ? tap_depth(s) : tap_unroll(block_steps(c, s, lanes));
 }
 
 /* Blocks of result channels that may share a tile. */
@@ -161,7 +165,7 @@ bool tap_plan(const Target *t, const Contract *c, const TapShape *s, TapPlan *pl
 {
     int lanes = target_lanes(t, c->dtype);
     int64_t blocks = s->result_ch / lanes;
-    Model m = model(t, s, lanes);
+    Model m = model(t, c, s, lanes);
     TapPlan best = {0};
     for (int64_t n = 1; n <= MOST_BLOCKS; n++) {
         set_panel(&m, n);
@@ -169,7 +173,7 @@ bool tap_plan(const Target *t, const Contract *c, const TapShape *s, TapPlan *pl
     }
     if (!best.c) return false;
     best.cost *= (double)(c->batch * tap_classes(s, 0) * tap_classes(s, 1));
-    best.unroll = usual_unroll(s, lanes);
+    best.unroll = usual_unroll(c, s, lanes);
     best.by_group = by_group(t, c);
     *plan = best;
     return true;
@@ -207,12 +211,12 @@ static bool known_tile(const Model *m, int64_t blocks, const TapPlan *p, char *w
 bool tap_plan_fit(const Target *t, const Contract *c, const TapShape *s, TapPlan *p, char *why)
 {
     int lanes = target_lanes(t, c->dtype);
-    int64_t blocks = s->result_ch / lanes, steps = block_steps(s, lanes);
-    Model m = model(t, s, lanes);
+    int64_t blocks = s->result_ch / lanes, steps = block_steps(c, s, lanes);
+    Model m = model(t, c, s, lanes);
     TapPlan own;
     if (p->th < 0 && tap_plan(t, c, s, &own)) p->th = own.th, p->tw = own.tw, p->c = own.c;
     if (!known_tile(&m, like_blocks(s, lanes), p, why)) return false;
-    if (p->unroll < 0) p->unroll = usual_unroll(s, lanes);
+    if (p->unroll < 0) p->unroll = usual_unroll(c, s, lanes);
     if (p->by_group < 0) p->by_group = by_group(t, c);
     bool whole = tap_within(s, lanes) && p->unroll != steps;
     if (p->unroll < 1 || steps % p->unroll != 0 || whole) {

@@ -35,6 +35,11 @@ static inline bool tap_within(const TapShape *s, int lanes)
 {
     return s->groups > 1 && tap_depth(s) < lanes;
 }
+/* Data channels of a step of the sum. */
+static inline int64_t tap_step(const Contract *c)
+{
+    return c->bf16 ? 2 : 1;
+}
 double tap_rate(const Target *); /* multiply-adds, and loads, a cycle */
 /* Registers left for sums when `others` are in use. */
 int64_t tap_registers(const Target *, int64_t others);

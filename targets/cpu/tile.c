@@ -140,7 +140,7 @@ void claim_end(Walk *w, LLVMBasicBlockRef end)
 /* ---- addresses and arithmetic ---- */
 LLVMTypeRef tile_elem(const Walk *w, int param)
 {
-    return walk_type((Walk *)w, w->k->param[param].dtype);
+    return walk_storage((Walk *)w, w->k->param[param].dtype);
 }
 
 LLVMValueRef tile_affine(Walk *w, LLVMValueRef v, int64_t scale, int64_t add)
@@ -180,6 +180,13 @@ LLVMValueRef tile_load(Walk *w, LLVMTypeRef type, LLVMValueRef at, int align)
     return v;
 }
 
+LLVMValueRef tile_data(Walk *w, LLVMValueRef at)
+{
+    DType d = w->k->param[w->k->data_param].dtype;
+    LLVMTypeRef vec = LLVMVectorType(walk_storage(w, d), (unsigned)w->lanes);
+    return walk_widen(w, d, tile_load(w, vec, at, w->lanes * dtype_bytes(d)));
+}
+
 void tile_prefetch(Walk *w, LLVMValueRef at)
 {
     LLVMTypeRef ptr = LLVMTypeOf(at), i32 = LLVMInt32TypeInContext(w->ctx);
@@ -197,6 +204,18 @@ LLVMValueRef tile_fma(Walk *w, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
     unsigned id = LLVMLookupIntrinsicID("llvm.fma", 8);
     LLVMValueRef fn = LLVMGetIntrinsicDeclaration(w->mod, id, &type, 1), arg[] = {a, b, c};
     return LLVMBuildCall2(w->b, LLVMIntrinsicGetType(w->ctx, id, &type, 1), fn, arg, 3, "");
+}
+
+LLVMValueRef tile_dot(Walk *w, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
+{
+    static const char name[] = "llvm.x86.avx512bf16.dpbf16ps.512";
+    unsigned id = LLVMLookupIntrinsicID(name, sizeof name - 1);
+    LLVMTypeRef pairs = LLVMVectorType(LLVMBFloatTypeInContext(w->ctx), 2 * (unsigned)w->lanes);
+    LLVMValueRef fn = LLVMGetIntrinsicDeclaration(w->mod, id, NULL, 0);
+    LLVMValueRef arg[] = {c, LLVMBuildBitCast(w->b, a, pairs, ""),
+                          LLVMBuildBitCast(w->b, b, pairs, "")};
+    check(w->lanes == 16);
+    return LLVMBuildCall2(w->b, LLVMIntrinsicGetType(w->ctx, id, NULL, 0), fn, arg, 3, "");
 }
 
 LLVMValueRef tile_real(LLVMValueRef model, double v)

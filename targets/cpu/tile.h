@@ -33,16 +33,20 @@ void claim_samples(const Walk *, int axis, LLVMValueRef *from, LLVMValueRef *to)
 LLVMBasicBlockRef claim_begin(Walk *, LLVMValueRef from, LLVMValueRef to);
 void claim_end(Walk *, LLVMBasicBlockRef);
 
-LLVMTypeRef tile_elem(const Walk *, int param);
+LLVMTypeRef tile_elem(const Walk *, int param); /* as it is in memory */
 /* Pointer to logical element [n, 0, 0, 0] of a parameter of rank 4, halo not added. */
 LLVMValueRef tile_sample(Walk *, int param, LLVMValueRef n);
 LLVMValueRef tile_at(Walk *, LLVMTypeRef elem, LLVMValueRef base, LLVMValueRef index,
                      int64_t scale);
 LLVMValueRef tile_at_const(Walk *, LLVMTypeRef elem, LLVMValueRef base, int64_t index);
 LLVMValueRef tile_load(Walk *, LLVMTypeRef, LLVMValueRef at, int align);
+/* A whole vector of the contraction's data, as its dtype. */
+LLVMValueRef tile_data(Walk *, LLVMValueRef at);
 void tile_prefetch(Walk *, LLVMValueRef at); /* to the nearest cache; any address will do */
 /* a*b + c, rounded once where the target has it. */
 LLVMValueRef tile_fma(Walk *, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
+/* c + the sum of two products of bf16 in each lane: a, b are vectors of i32 that hold two. */
+LLVMValueRef tile_dot(Walk *, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 LLVMValueRef tile_real(LLVMValueRef model, double); /* constant of model's type, a vector's too */
 LLVMValueRef tile_affine(Walk *, LLVMValueRef, int64_t scale, int64_t add); /* i64 v*scale + add */
 

@@ -14,11 +14,12 @@ static void data_block(Walk *w, void *user, LLVMValueRef block)
     const WinoEmit *e = p->e;
     LLVMValueRef half[WINO_IN][WINO_IN], d[WINO_IN], t[WINO_IN];
     int in = wino_in(e->f);
-    LLVMValueRef from = tile_at(w, e->elem, p->from, block, e->in_block);
+    LLVMTypeRef data = tile_elem(w, w->k->data_param);
+    LLVMValueRef from = tile_at(w, data, p->from, block, e->in_block);
     LLVMValueRef to = tile_at(w, e->elem, p->to, block, e->p.block * e->lanes);
     for (int j = 0; j < in; j++) { /* columns */
         for (int i = 0; i < in; i++)
-            d[i] = wino_load(e, w, tile_at_const(w, e->elem, from, i * e->in_row + j * e->in_col));
+            d[i] = tile_data(w, tile_at_const(w, data, from, i * e->in_row + j * e->in_col));
         e->f->data(w, d, t);
         for (int i = 0; i < in; i++) half[i][j] = t[i];
     }
@@ -39,7 +40,8 @@ static void data_tile(Walk *w, void *user, LLVMValueRef i)
     LLVMValueRef y = tile_affine(w, at.row, e->f->out, e->in_first[0]);
     LLVMValueRef x = tile_affine(w, at.col, e->f->out, e->in_first[1]);
     p->from = tile_sample(w, w->k->data_param, at.n);
-    p->from = tile_at(w, e->elem, tile_at(w, e->elem, p->from, y, e->in_row), x, e->in_col);
+    LLVMTypeRef data = tile_elem(w, w->k->data_param);
+    p->from = tile_at(w, data, tile_at(w, data, p->from, y, e->in_row), x, e->in_col);
     p->to = tile_at(w, e->elem, wino_data_planes(e, w), i, e->lanes);
     tile_for(w, "block", 0, e->s.data_ch / e->lanes, 1, data_block, p);
 }

@@ -72,6 +72,8 @@ LLVMValueRef walk_quotient(Walk *, LLVMValueRef v, int64_t by); /* i64, both of 
 
 LLVMTypeRef walk_type(Walk *, DType); /* element type as computed with (bool: i1) */
 LLVMTypeRef walk_vec(Walk *, DType, int lanes);
+LLVMTypeRef walk_storage(Walk *, DType);              /* as in memory: bool i8, halves i16 */
+LLVMValueRef walk_widen(Walk *, DType, LLVMValueRef); /* what memory holds, as computed with */
 LLVMValueRef walk_i64(Walk *, int64_t);
 
 /* What some of an offer's numbers are called in the text of a plan. */

@@ -4,6 +4,8 @@
  * Every conversion to a narrower float rounds once, to nearest even, as ir/elem.c does. */
 #include "targets/llvm/walk_impl.h"
 
+#include <string.h>
+
 static LLVMTypeRef int_type(Walk *w, unsigned bits)
 {
     return LLVMIntTypeInContext(w->ctx, bits);
@@ -36,6 +38,37 @@ static LLVMValueRef f32_to_bf16(Walk *w, LLVMValueRef f)
     LLVMValueRef quiet = i_or(w, top, v_same_int(w, u, 0x40));
     LLVMValueRef nan = f_cmp(w, LLVMRealUNO, f, f);
     return resize(w, v_select(w, nan, quiet, i_lshr(w, up, c16)), 16, false);
+}
+
+/* The halves of which bf16_to_f32 made f, or NULL: what was rounded is not rounded again. */
+static LLVMValueRef bf16_behind(LLVMValueRef f)
+{
+    static const LLVMOpcode chain[] = {LLVMBitCast, LLVMShl, LLVMZExt};
+    for (int i = 0; i < COUNT(chain); i++) {
+        if (!LLVMIsAInstruction(f) || LLVMGetInstructionOpcode(f) != chain[i]) return NULL;
+        f = LLVMGetOperand(f, 0);
+    }
+    LLVMTypeRef t = v_element(f);
+    return LLVMGetIntTypeWidth(t) == 16 ? f : NULL;
+}
+
+/* vcvtneps2bf16, which makes subnormal numbers 0, as the products of claims do. */
+static LLVMValueRef bf16_convert(Walk *w, LLVMValueRef f)
+{
+    static const char name[] = "llvm.x86.avx512bf16.cvtneps2bf16.512";
+    unsigned id = LLVMLookupIntrinsicID(name, sizeof name - 1);
+    LLVMValueRef fn = LLVMGetIntrinsicDeclaration(w->mod, id, NULL, 0);
+    LLVMTypeRef type = LLVMIntrinsicGetType(w->ctx, id, NULL, 0);
+    return v_from_bits(w, LLVMBuildCall2(w->b, type, fn, &f, 1, ""), int_type(w, 16));
+}
+
+static LLVMValueRef bf16_store(Walk *w, LLVMValueRef f)
+{
+    bool claimed = w->k->offer.claim >= 0 && strstr(walk_row(w)->needs, "avx512bf16");
+    LLVMValueRef behind = bf16_behind(f);
+    if (behind) return behind;
+    if (claimed && v_is_vec(f) && LLVMGetVectorSize(LLVMTypeOf(f)) == 16) return bf16_convert(w, f);
+    return f32_to_bf16(w, f);
 }
 
 /* ---- f16 without instructions ---- */
@@ -96,7 +129,7 @@ static LLVMValueRef f32_to_f16(Walk *w, LLVMValueRef f)
 
 /* ---- storage ---- */
 
-LLVMTypeRef storage_type(Walk *w, DType d)
+LLVMTypeRef walk_storage(Walk *w, DType d)
 {
     switch (d) {
     case DT_F16:
@@ -120,7 +153,7 @@ static LLVMValueRef half_store(Walk *w, LLVMValueRef f)
     return v_from_bits(w, v, int_type(w, 16));
 }
 
-LLVMValueRef from_storage(Walk *w, DType d, LLVMValueRef v)
+LLVMValueRef walk_widen(Walk *w, DType d, LLVMValueRef v)
 {
     switch (d) {
     case DT_F16: return half_load(w, v);
@@ -134,7 +167,7 @@ LLVMValueRef to_storage(Walk *w, DType d, LLVMValueRef v)
 {
     switch (d) {
     case DT_F16: return half_store(w, v);
-    case DT_BF16: return f32_to_bf16(w, v);
+    case DT_BF16: return bf16_store(w, v);
     case DT_BOOL: return resize(w, v, 8, false);
     default: return v;
     }
@@ -143,7 +176,7 @@ LLVMValueRef to_storage(Walk *w, DType d, LLVMValueRef v)
 LLVMValueRef walk_round_to(Walk *w, DType d, LLVMValueRef v)
 {
     if (d != DT_F16 && d != DT_BF16) return v;
-    return from_storage(w, d, to_storage(w, d, v));
+    return walk_widen(w, d, to_storage(w, d, v));
 }
 
 /* ---- casts ---- */

@@ -48,8 +48,6 @@ LLVMValueRef v_floor(Walk *, LLVMValueRef);
 LLVMValueRef v_copysign(Walk *, LLVMValueRef magnitude, LLVMValueRef sign);
 
 /* ---- walk_convert.c ---- */
-LLVMTypeRef storage_type(Walk *, DType); /* as in memory: bool i8, halves i16 */
-LLVMValueRef from_storage(Walk *, DType, LLVMValueRef);
 LLVMValueRef to_storage(Walk *, DType, LLVMValueRef);
 LLVMValueRef walk_cast(Walk *, DType from, DType to, LLVMValueRef);
 LLVMValueRef walk_round_to(Walk *, DType, LLVMValueRef); /* halves: to a value the dtype has */

@@ -9,7 +9,7 @@ LLVMValueRef walk_cell(Walk *w, int param, LLVMValueRef element)
 {
     const KParam *p = &w->k->param[param];
     if (p->layout.bits) element = i_lshr(w, element, walk_i64(w, 3));
-    return LLVMBuildInBoundsGEP2(w->b, storage_type(w, p->dtype), w->base[param], &element, 1, "");
+    return LLVMBuildInBoundsGEP2(w->b, walk_storage(w, p->dtype), w->base[param], &element, 1, "");
 }
 
 /* One place in memory, or as many as there are lanes. */
@@ -25,7 +25,7 @@ typedef struct Place {
 static Place place_of(Walk *w, int param, const KRef *index, KRef guard)
 {
     const KParam *p = &w->k->param[param];
-    Place c = {.param = param, .storage = storage_type(w, p->dtype), .bits = p->layout.bits};
+    Place c = {.param = param, .storage = walk_storage(w, p->dtype), .bits = p->layout.bits};
     c.at = walk_address(w, param, index);
     c.guard = guard == NOK ? NULL : walk_expr(w, guard);
     c.element = walk_expr(w, c.at.element);
@@ -145,7 +145,7 @@ LLVMValueRef walk_load(Walk *w, KRef r)
     KExpr e = *walk_at(w, r); /* a copy: addresses add expressions */
     Place c = place_of(w, e.param, e.arg, e.guard);
     LLVMValueRef v = load_raw(w, &c, walk_on_vec(w, r));
-    if (!c.bits) v = from_storage(w, w->k->param[e.param].dtype, v);
+    if (!c.bits) v = walk_widen(w, w->k->param[e.param].dtype, v);
     return c.guard ? v_select(w, c.guard, v, fill_like(w, v, e.dtype, e.fill)) : v;
 }
 

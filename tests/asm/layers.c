@@ -24,6 +24,8 @@ static const Layer layers[] = {
     {"groups8down", 3, 2, 256, 256, 56, 1, 32}, {"groups16", 3, 1, 512, 512, 14, 1, 32},
 };
 
+enum { MOST = 4 * COUNT(layers) }; /* both faces, in f32 and bf16 */
+
 static Case case_of(const Layer *l, Op op)
 {
     int64_t p = l->k / 2;
@@ -43,9 +45,24 @@ static Case case_of(const Layer *l, Op op)
                   .groups = l->groups};
 }
 
+/* The layers that have a form in bf16. */
+static int pairs(Arena *a, const Target *t, const Kernel **kernel)
+{
+    int n = 0;
+    for (int i = 0; i < 2 * COUNT(layers) && t->dot > 0; i++) {
+        const Layer *l = &layers[i / 2];
+        Case c = case_of(l, i % 2 ? OP_conv_dx : OP_conv);
+        c.bf16 = true;
+        Kernel *k =
+            case_kernel(a, &c, t, arena_printf(a, "%s_bf16%s", l->name, i % 2 ? "_dx" : ""));
+        if (k) kernel[n++] = k;
+    }
+    return n;
+}
+
 int main(int argc, char **argv)
 {
-    const Kernel *kernel[2 * COUNT(layers)];
+    const Kernel *kernel[MOST];
     int n = 0;
     if (argc != 3) return fprintf(stderr, "usage: layers CPU OUT.s\n"), 2;
     Arena *a = arena_new();
@@ -56,6 +73,7 @@ int main(int argc, char **argv)
         kernel[n] = case_kernel(a, &c, t, arena_printf(a, "%s%s", l->name, i % 2 ? "_dx" : ""));
         if (!kernel[n++]) return fprintf(stderr, "%s: no claim for %s\n", argv[1], l->name), 1;
     }
+    n += pairs(a, t, kernel + n);
     Bytes text = emit_kernels(kernel, n, t, EMIT_ASM);
     FILE *f = fopen(argv[2], "wb");
     bool ok = f && fwrite(text.data, 1, text.size, f) == text.size && !fclose(f);

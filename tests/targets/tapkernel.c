@@ -13,6 +13,7 @@ Contract case_contract(const Case *c)
     const int64_t *p = c->pad;
     return (Contract){.op = c->op,
                       .dtype = c->dtype,
+                      .bf16 = c->bf16,
                       .batch = c->n,
                       .ic = c->ic,
                       .oc = c->oc,
@@ -33,16 +34,25 @@ Contract case_contract(const Case *c)
                       .dw = c->dilation};
 }
 
+static DType case_dtype(const Case *c, int param)
+{
+    if (param == P_MASK) return DT_BOOL;
+    bool operand = param == P_DATA || param == P_WEIGHT;
+    bool stored = c->epilogue && (param == P_RESIDUAL || param == P_OUT);
+    return c->bf16 && (operand || stored) ? DT_BF16 : c->dtype;
+}
+
 Type case_type(const Case *c, int param)
 {
+    DType dtype = case_dtype(c, param);
     Contract k = case_contract(c);
     bool x = (c->op == OP_conv) == (param == P_DATA); /* has the shape of the forward input */
     int64_t image[] = {k.batch, x ? k.ic : k.oc, x ? k.ih : k.oh, x ? k.iw : k.ow};
     int64_t weight[] = {k.oc, k.ic / k.groups, k.kh, k.kw},
             bias[] = {c->op == OP_conv ? k.oc : k.ic};
-    if (param == P_WEIGHT) return type_of(c->dtype, 4, weight);
-    if (param == P_BIAS) return type_of(c->dtype, 1, bias);
-    return type_of(param == P_MASK ? DT_BOOL : c->dtype, 4, image);
+    if (param == P_WEIGHT) return type_of(dtype, 4, weight);
+    if (param == P_BIAS) return type_of(dtype, 1, bias);
+    return type_of(dtype, 4, image);
 }
 
 /* ---- layouts ---- */
@@ -128,6 +138,13 @@ static KRef data_index(Build *b, KRef r, KRef t, int64_t pad, int64_t extent, KR
     return i;
 }
 
+static KRef load(Build *b, int param, const KRef *index, KRef guard)
+{
+    KRef v = kx_load(b->k, param, 4, index, guard, 0);
+    bool wide = b->k->param[param].dtype == b->c->dtype;
+    return wide ? v : kx_eval(b->k, OP_cast, b->c->dtype, 1, &v);
+}
+
 static KRef contraction(Build *b)
 {
     Kernel *k = b->k;
@@ -143,7 +160,7 @@ static KRef contraction(Build *b)
     KRef within = kx_mod(k, b->at[1], width); /* of the group's results */
     KRef di[] = {b->at[0], from, row, col};
     KRef wi[] = {fwd ? b->at[1] : from, fwd ? ch : within, ky, kx};
-    KRef v[] = {kx_load(k, P_DATA, 4, di, guard, 0), kx_load(k, P_WEIGHT, 4, wi, NOK, 0)};
+    KRef v[] = {load(b, P_DATA, di, guard), load(b, P_WEIGHT, wi, NOK)};
     return kx_reduce(k, OP_sum, b->c->dtype, kx_eval(k, OP_mul, b->c->dtype, 2, v), NOK);
 }
 
@@ -160,9 +177,10 @@ static void epilogue(Build *b, KRef sum)
     DType d = b->c->dtype;
     KRef zero = kx_const(k, d, 0);
     KRef bias[] = {sum, kx_load(k, P_BIAS, 1, &b->at[1], NOK, 0)};
-    KRef residual[] = {kx_eval(k, OP_add, d, 2, bias), kx_load(k, P_RESIDUAL, 4, b->at, NOK, 0)};
+    KRef residual[] = {kx_eval(k, OP_add, d, 2, bias), load(b, P_RESIDUAL, b->at, NOK)};
     KRef v = kx_eval(k, OP_add, d, 2, residual);
-    store(b, P_OUT, kx_eval(k, OP_max2, d, 2, (KRef[]){v, zero}));
+    KRef relu = kx_eval(k, OP_max2, d, 2, (KRef[]){v, zero});
+    store(b, P_OUT, b->c->bf16 ? kx_eval(k, OP_cast, DT_BF16, 1, &relu) : relu);
     store(b, P_MASK, kx_eval(k, OP_lt, DT_BOOL, 2, (KRef[]){zero, v}));
 }
 

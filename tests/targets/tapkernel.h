@@ -21,6 +21,7 @@ typedef struct Case {
     bool io;        /* results go to the caller's memory, plain, through the table */
     bool epilogue;  /* bias, residual, relu, mask; else the bare result */
     int64_t groups; /* 0: one */
+    bool bf16;      /* operands are; of an epilogue also the residual and the results */
 } Case;
 
 Contract case_contract(const Case *);

@@ -23,6 +23,15 @@ void *run_buffer(Run *r, size_t bytes)
     return p + (64 - (uintptr_t)p % 64) % 64;
 }
 
+/* Weights to be transformed are f32 (f64), whatever they are in memory. */
+static void *as_computed(Run *r, int p)
+{
+    int64_t n = type_count(r->type[p]);
+    void *wide = arena_alloc(r->a, (size_t)(n * dtype_bytes(r->c.dtype)));
+    for (int64_t i = 0; i < n; i++) elem_set(r->c.dtype, wide, i, r->dense[p][i]);
+    return wide;
+}
+
 static void fill_operand(Run *r, int p)
 {
     Type t = r->type[p];
@@ -36,7 +45,7 @@ static void fill_operand(Run *r, int p)
     }
     layout_pack(&r->k->param[p].layout, t, dense, r->mem[p]);
     if (p == P_WEIGHT && r->k->packed_param >= 0)
-        r->t->pack(r->t, &r->k->contract, &r->k->offer, dense, r->mem[P_PACKED]);
+        r->t->pack(r->t, &r->k->contract, &r->k->offer, as_computed(r, p), r->mem[P_PACKED]);
 }
 
 /* Scratch holds NaN: nothing may depend on it. */
@@ -138,7 +147,7 @@ static void expect_element(Run *r, const int64_t *at)
     double v = define(r, at);
     int64_t to[4] = {r->c.io ? r->table[at[0]] : at[0], at[1], at[2], at[3]};
     if (r->c.epilogue) expect_bit(r, layout_address(&r->k->param[P_MASK].layout, at), v > 0);
-    elem_set(r->c.dtype, r->want[P_OUT], layout_address(&r->k->param[P_OUT].layout, to),
+    elem_set(r->type[P_OUT].dtype, r->want[P_OUT], layout_address(&r->k->param[P_OUT].layout, to),
              r->c.epilogue && !(v > 0) ? 0 : v);
 }
 

@@ -39,8 +39,8 @@ static void expect(Run *r)
 
 static void compare(Run *r)
 {
-    DType d = r->c.dtype;
-    double most = d == DT_F64 ? 1e-13 : 3e-5, scale = 1;
+    DType d = r->type[P_OUT].dtype;
+    double most = d == DT_F64 ? 1e-13 : d == DT_BF16 ? 0x1p-7 : 3e-5, scale = 1;
     int64_t n = (int64_t)r->bytes[P_OUT] / dtype_bytes(d);
     for (int64_t i = 0; i < n; i++) {
         double got = elem_get(d, r->mem[P_OUT], i), want = elem_get(d, r->want[P_OUT], i);
@@ -93,10 +93,10 @@ static void describe(const Run *r)
     const Case *c = &r->c;
     const int64_t *n = r->k->offer.number;
     printf("%s %s %s %lldx%lld s%lld d%lld %lld->%lld @%lldx%lld n%lld%s plan %lldx%lldx%lld\n",
-           r->t->cpu, dtype_name(c->dtype), op_info[c->op].name, (long long)c->kh, (long long)c->kw,
-           (long long)c->stride, (long long)c->dilation, (long long)c->ic, (long long)c->oc,
-           (long long)c->ih, (long long)c->iw, (long long)c->n, c->io ? " io" : "", (long long)n[0],
-           (long long)n[1], (long long)n[2]);
+           r->t->cpu, dtype_name(c->bf16 ? DT_BF16 : c->dtype), op_info[c->op].name,
+           (long long)c->kh, (long long)c->kw, (long long)c->stride, (long long)c->dilation,
+           (long long)c->ic, (long long)c->oc, (long long)c->ih, (long long)c->iw, (long long)c->n,
+           c->io ? " io" : "", (long long)n[0], (long long)n[1], (long long)n[2]);
 }
 
 static void run_case(void *user)
@@ -244,6 +244,26 @@ static int forms(Case c, const Target *t, bool all, int *count)
     return bad + one(c, t, count);
 }
 
+/* By vdpbf16ps, which is emitted for any machine and run where there is one. */
+static int pairs(Arena *a, const char *cpu, int *count)
+{
+    Target direct = *target_find(a, NULL, cpu);
+    int bad = 0, before = *count;
+    direct.winograd = false;
+    if (!target_runs_here(&direct)) {
+        printf("%s does not run here\n", cpu);
+        return 0;
+    }
+    for (int j = 0; j < COUNT(cases) * 2; j++) {
+        Case c = cases[j / 2];
+        c.dtype = DT_F32;
+        c.bf16 = true;
+        c.op = j % 2 ? OP_conv_dx : OP_conv;
+        bad += forms(c, &direct, j % 5 == 0, count);
+    }
+    return bad + (*count == before);
+}
+
 int main(int argc, char **argv)
 {
     static const char *const row[] = {NULL, "haswell", "x86-64"};
@@ -262,6 +282,9 @@ int main(int argc, char **argv)
             bad += forms(c, t, i == 0, &count);
         }
     }
+#if defined(__x86_64__)
+    bad += pairs(a, "znver4", &count);
+#endif
     printf("%d claims, %d wrong\n", count, bad);
     arena_free(a);
     return bad > 0 || count == 0;

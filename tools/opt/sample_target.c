@@ -45,6 +45,6 @@ static bool offer(const Target *t, const Contract *c, Offer *o)
 #define VECTORS                                                                                    \
     .name = "test", .triple = "test", .cpu = "test", .vec_bytes = 32, .vec_regs = 16, .fma = true, \
     .l1 = 32768, .l2 = 1 << 20
-const Target sample_claiming = {VECTORS, .offer = offer};
+const Target sample_claiming = {VECTORS, .dot = 1, .offer = offer};
 const Target sample_vectors = {VECTORS};
 const Target sample_scalar = {.name = "test", .triple = "test", .cpu = "test", .gpu = true};
