@@ -6,7 +6,9 @@
     library_attacks.py table RESULTS.json > docs/attacks-results.md
 
 ADJ_SHARED names the folder of models and data. Needs torch, foolbox, torchattacks, adv-lib,
-adversarial-robustness-toolbox and pyautoattack from PyPI. A run goes on where RESULTS.json ends.
+adversarial-robustness-toolbox and pyautoattack from PyPI. library_attacks.json, beside this script,
+has the rows of the page; a run adds those it lacks, so that a few can be made at a time, on any
+machine. Each row has its cells as the page prints them, its day and its CPU.
 
 A row of `rows()` is one call of a library, its text as Python, with what makes the compiled entry
 do the same. The network that a library gets records every batch it is asked about: these are the
@@ -608,7 +610,8 @@ def rates(row, code, net, x, y, ids, settings):
     results, _ = entry(row, code, x, y, ids, many, {**settings, **row.extra}, starts(row, points))
     after = time.process_time()
     mine = torch.from_numpy(results["adv"])
-    figures = {"theirs_s": between - before, "ours_s": after - between, "steps": many}
+    figures = {"theirs_s": between - before, "ours_s": after - between, "steps": many,
+               "images": len(x)}
     for who, adv in (("ours", mine), ("theirs", theirs)):
         ok = (net.net(adv).argmax(1) != y) & adv.flatten(1).any(1)  # foolbox: black if none fools
         size = torch.where(ok, norm_of(row, adv.double() - x.double()), math.inf)
@@ -663,12 +666,25 @@ def compare(row, kind, net_name, adjoint, shared, folder, limit):
         parts.append(KINDS[kind](row, code, net, x[at], y[at], np.arange(len(x))[at],
                                  row.given(kind, net_name)))
     found = counted(join(parts)) if kind == "rates" else join(parts)
-    return {**found, "date": datetime.date.today().isoformat()}
+    return {**found, "cells": LINES[kind](row, found), **made()}
+
+
+def made():
+    """When and where a row was measured."""
+    return {"date": datetime.date.today().isoformat(), "cpu": cpu_name()}
+
+
+def cpu_name():
+    m = re.search(r"model name\s*: (.*)", open("/proc/cpuinfo").read())
+    return m[1] if m else "this machine"
 
 
 def save(found, path):
+    """One row a line, so that a new row is a new line."""
+    text = ",\n".join(f"{json.dumps(k)}: {json.dumps(f, ensure_ascii=False)}"
+                      for k, f in sorted(found.items()))
     with open(path + ".new", "w") as f:
-        json.dump(found, f)
+        f.write("{\n" + text + "\n}\n")
     os.replace(path + ".new", path)
 
 
@@ -684,7 +700,7 @@ def run_gradients(a, found):
             nets = {d: Seen(path, d).net for d in (torch.float32, torch.float64)}
             for key, f in gradients.compare(nets, a.adjoint, path, folder, x.float().double(),
                                             y).items():
-                found[f"gradients | {net} | {key}"] = f
+                found[f"gradients | {net} | {key}"] = {**f, "cells": gradients.line(f), **made()}
                 print(net, key, f, flush=True)
     save(found, a.results)
 
@@ -723,16 +739,19 @@ def run(a):
 PAGE = """# Attacks against the libraries themselves
 
 Written by `tests/e2e/library_attacks.py`, whose rows have each call and each setting.
-{date}, on {cpu}: PyTorch {torch}, foolbox {foolbox}, torchattacks {torchattacks}, adv-lib {adv-lib},
+{date}, on {cpu}:
+PyTorch {torch}, foolbox {foolbox}, torchattacks {torchattacks}, adv-lib {adv-lib},
 adversarial-robustness-toolbox {adversarial-robustness-toolbox}, pyautoattack {pyautoattack} (the
 authors' code of AutoAttack). Networks: the ResNet-44 of the paper, `all` (robust) and `standard`;
 images of CIFAR-10's test set that the network gets right. Radii and steps are the entry's
 defaults; on `standard` an eighth of them within a ball. [attacks.md](attacks.md#differences-from-libraries)
-says where rules differ. Rows of other days are of the compiler of that day.
+says where rules differ. Rows of other days are of the compiler of that day; `library_attacks.json`
+has each row's, and its CPU.
 
 ```
-python3 tests/e2e/library_attacks.py run build/release/tools/adjoint results.json
-python3 tests/e2e/library_attacks.py table results.json > docs/attacks-results.md
+cd tests/e2e
+python3 library_attacks.py run ../../build/release/tools/adjoint library_attacks.json
+python3 library_attacks.py table library_attacks.json > ../../docs/attacks-results.md
 ```
 """
 
@@ -742,6 +761,12 @@ ITERATES = """
 From the library's own start, {0} images, fewer where the last column says so. Every iterate of every
 image is compared: the largest difference of a pixel, and how many pixels of how many differ by more
 than 1e-9. Of `fab…`, `square…` and noise, results alone.
+
+What the one image of `apgd-dlr-l2` on `standard` shows is the plateau of DLR, where y has the third
+largest logit (attacks.md, section of auto-PGD). One image of the 16 comes there, with its 6th and 8th
+iterate, and the pixels are fewer than its last two iterates have. At the 6th |g| is 1.8e-11, of which
+roundings of the logits are a part in 3,000, and the step is as long as |g| / (|g| + 1e-12). It shows
+by chance: on another CPU (Emerald Rapids) all 16 agree to 4e-14.
 
 | entry | library | network | iterates | largest difference | pixels beyond 1e-9 | images with any |
 |---|---|---|---|---|---|---|"""
@@ -759,6 +784,12 @@ are nobody's fault, so the rule is: where the entry differs from f64, PyTorch in
 least half as many. An empty cell was not measured. Last the entry beside the library where PyTorch's
 cross-entropy is replaced by one that keeps its digits.
 
+`apgd-dlr` and `apgd-dlr-l2` on `standard` are as in f64 in nine tenths only, the library's and
+Adjoint's alike: f32 has no digits of DLR's gradient on its plateau. Of the library's 512 steps of an
+image 114 begin there. In f64 the gradient's largest pixel is then 8e-14 to 5e-12, and none is zero;
+in f32 all are zero in 94 of the 114, and rounding of about 2e-7 in the others. The image fools there
+already.
+
 | entry | library | network | compared | equal | Adjoint as f64 | library as f64 | equal, exact loss |
 |---|---|---|---|---|---|---|---|"""
 
@@ -772,8 +803,9 @@ as `standard` is of most images, the softmax is 1 to all but a few digits of f32
 rounding. All pixels of such an image go by it. Neither convolutions nor ReLUs do it: with another
 cross-entropy (`log1p`, as [attacks.md](attacks.md#losses) has it) PyTorch's signs are right, and so
 they are of a logit, and other convolutions (oneDNN off) change nothing. What is left is Adjoint's own
-rounding: a logit's gradient is off by 2.5 times as much as PyTorch's in the median, and in one image of
-64 a ReLU is on the other side (PyTorch: 0 images, oneDNN off: 4).
+rounding, and that is Winograd's: on `standard` a logit's gradient is off by 2.5 times as much as
+PyTorch's in the median, with `--winograd off` by 1.2 times, and the one image of 64 in which a ReLU
+falls to the other side (PyTorch: 0 images, oneDNN off: 4) is none then.
 
 | network | of | gradient by | pixels | right signs | images with a wrong one | median error | 95% |
 |---|---|---|---|---|---|---|---|"""
@@ -781,9 +813,9 @@ rounding: a logit's gradient is off by 2.5 times as much as PyTorch's in the med
 RATES = """
 ## Success in f32
 
-{0} images, from the library's own start where there is one, steps and queries cut as the table says,
-so that a library takes a few minutes at most. Where both draw random numbers of their own (`square-…`,
-`noise-uniform` beside foolbox) counts are draws. Fooled: as PyTorch's f32 network judges the images
+{0} images, fewer where a row says so, from the library's own start where there is one, steps and
+queries cut as the table says, so that a library takes a few minutes at most. Where both draw random
+numbers of their own (`square-…`, `noise-uniform` beside foolbox) counts are draws. Fooled: as PyTorch's f32 network judges the images
 that either returns, foolbox's black ones, which stand for none, left out. Median distance over all
 images, those not fooled being infinitely far, for least-norm attacks. CPU seconds of one thread, of
 a machine that did other work too. The first of two
@@ -830,8 +862,12 @@ def rates_line(row, f):
     middle = {k: f"{v:.4g}" if row.norm else "" for k, v in f["median"].items()}
     searches = row.given("rates", "all").get("searches")
     steps = f"{searches} × {f['steps']}" if searches else f["steps"]
-    return (f"{steps} | {fooled['theirs']} | {fooled['ours']} | {middle['theirs']} | "
+    of = "" if f["images"] == COUNT["rates"] else f" of {f['images']}"
+    return (f"{steps} | {fooled['theirs']}{of} | {fooled['ours']} | {middle['theirs']} | "
             f"{middle['ours']} | {f['theirs_s']:.1f} | {f['ours_s']:.1f}")
+
+
+LINES = {"iterates": iterates_line, "steps": steps_line, "rates": rates_line}
 
 
 def dates(found):
@@ -842,10 +878,12 @@ def dates(found):
 
 def gradients_table(found):
     print(GRADIENTS.format(gradients.COUNT))
-    for key, f in found.items():
-        if key.startswith("gradients"):
-            _, net, of, way = key.split(" | ")
-            print(f"| `{net}` | {of} | {way} | {gradients.line(f)} |")
+    for net in ("standard", "all"):
+        for of, ways in gradients.ways(None, None, None, "").items():
+            for way, _ in ways:
+                f = found.get(f"gradients | {net} | {of} | {way}")
+                if f:
+                    print(f"| `{net}` | {of} | {way} | {f['cells']} |")
 
 
 def table(a):
@@ -855,18 +893,16 @@ def table(a):
     versions = {m: importlib.metadata.version(m) for m in (
         "torch", "foolbox", "torchattacks", "adv-lib", "adversarial-robustness-toolbox",
         "pyautoattack")}
-    cpu = re.search(r"model name\s*: (.*)", open("/proc/cpuinfo").read())
-    print(PAGE.format(date=dates(found), cpu=cpu[1] if cpu else "this machine", **versions),
-          end="")
-    for kind, head, line in (("iterates", ITERATES, iterates_line), ("steps", STEPS, steps_line),
-                             ("rates", RATES, rates_line)):
+    cpu = " and ".join(sorted({f["cpu"] for f in found.values()}))
+    print(PAGE.format(date=dates(found), cpu=cpu, **versions), end="")
+    for kind, head in (("iterates", ITERATES), ("steps", STEPS), ("rates", RATES)):
         print(head.format(COUNT[kind]))
         missing = []
         for row in rows():
             for net in ("all", "standard"):
                 f = found.get(f"{kind} | {row.name} | {net}")
                 if f:
-                    print(f"| `{row.entry}` | {row.library} | `{net}` | {line(row, f)} |")
+                    print(f"| `{row.entry}` | {row.library} | `{net}` | {f['cells']} |")
                 elif kind in row.kinds and net in (row.rated if kind == "rates" else row.nets):
                     if kind != "steps" or row.how:
                         missing.append(f"`{row.entry}` ({row.library}, `{net}`)")
