@@ -30,7 +30,11 @@ static const Graph *graph_of(const Trainable *t)
     Graph *g = graph_new(t->arena, "blame");
     Ref x = b_input(g, "x", t->g->node[t->x].type), loss;
     Ref y = b_input(g, "y", type_of(DT_I64, 1, &t->b));
-    TrainNet net = {.g = g, .x = x, .params = vector(g, t, "params", t->params), .stats = NOREF};
+    TrainNet net = {.g = g,
+                    .x = x,
+                    .params = vector(g, t, "params", t->params),
+                    .stats = NOREF,
+                    .ranks = NOREF};
     Ref *grad = NEW_N(t->arena, Ref, t->nparam);
     train_apply(t, &net, true);
     loss = loss_cross_entropy(g, net.logits, y);

@@ -147,15 +147,30 @@ static Ref part(Graph *g, Ref vector, const TrainTensor *t)
     return b_reshape(g, flat, t->type.rank, t->type.dim);
 }
 
-/* Over all axes but that of channels: [1, C, 1, ..]. */
-static Ref channel_mean(Graph *g, Ref x)
+/* [1] in the shape of v */
+static Ref spread(Graph *g, Ref number, Ref v)
 {
+    Type t = g->node[v].type;
+    int64_t ones[MAX_RANK];
+    for (int i = 0; i < MAX_RANK; i++) ones[i] = 1;
+    return b_broadcast(g, b_reshape(g, number, t.rank, ones), t.rank, t.dim);
+}
+
+/* Over all axes but that of channels: [1, C, 1, ..]. */
+static Ref channel_mean(const TrainNet *net, Ref x)
+{
+    Graph *g = net->g;
     Type t = g->node[x].type;
     int axes[MAX_RANK], n = 0;
     for (int i = 0; i < t.rank; i++)
         if (i != 1) axes[n++] = i;
     Ref sum = b_reduce(g, OP_sum, x, n, axes);
-    return b_binary(g, OP_div, sum, b_like(g, sum, (double)(type_count(t) / t.dim[1])));
+    Ref count = b_like(g, sum, (double)(type_count(t) / t.dim[1]));
+    if (net->ranks != NOREF) {
+        sum = b_unary(g, OP_allreduce, sum);
+        count = b_binary(g, OP_mul, count, spread(g, net->ranks, sum));
+    }
+    return b_binary(g, OP_div, sum, count);
 }
 
 static Ref visit(Copy *, Ref);
@@ -164,11 +179,11 @@ static void batch_moments(Copy *c, int norm)
 {
     TrainNet *net = c->net;
     Graph *g = net->g;
-    Ref x = visit(c, c->t->norm[norm].x), mean = channel_mean(g, x);
+    Ref x = visit(c, c->t->norm[norm].x), mean = channel_mean(net, x);
     Type t = g->node[x].type;
     int64_t channels = t.dim[1];
     Ref d = b_binary(g, OP_sub, x, b_broadcast(g, mean, t.rank, t.dim));
-    Ref var = channel_mean(g, b_binary(g, OP_mul, d, d));
+    Ref var = channel_mean(net, b_binary(g, OP_mul, d, d));
     net->mean[norm] = b_reshape(g, mean, 1, &channels);
     net->var[norm] = b_reshape(g, var, 1, &channels);
 }

@@ -50,6 +50,7 @@ const Trainable *trainable_new(const Model *, const char *path, const OnnxOption
 typedef struct TrainNet {
     Graph *g;
     Ref x, params, stats; /* [B, ..], [params], [stats] or NOREF */
+    Ref ranks;            /* [1]: statistics are of the batches of so many ranks; NOREF: of this */
     Ref *weight;          /* the parameters one by one */
     Ref *mean, *var;      /* of the batch, [C] each, a norm; NULL unless `batch` */
     Ref logits;

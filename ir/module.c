@@ -56,7 +56,7 @@ static void print_call(Str *s, const Module *m, int i, const Call *c)
 {
     str_fmt(s, "    %d %s(", i, m->kernel[c->kernel]->name);
     for (int j = 0; j < c->nbuf; j++) str_fmt(s, j ? ", b%d" : "b%d", c->buf[j]);
-    str_put(s, ")");
+    str_put(s, c->across ? ") over ranks" : ")");
     if (c->macs > 0) str_fmt(s, " macs %.0f", c->macs);
     str_fmt(s, " bytes %.0f ; %s\n", c->bytes, c->origin ? c->origin : "");
 }
@@ -104,7 +104,29 @@ void module_print(Str *s, const Module *m)
     for (int i = 0; i < m->nkernel; i++) kernel_print(s, m->kernel[i]);
 }
 
-/* ---- running a phase ---- */
+/* ---- sums over ranks ---- */
+
+static bool phase_across(const Phase *p)
+{
+    for (int i = 0; i < p->ncall; i++)
+        if (p->call[i].across) return true;
+    return false;
+}
+
+bool program_across(const Program *p)
+{
+    return phase_across(&p->init) || phase_across(&p->step) || phase_across(&p->judge) ||
+           phase_across(&p->finish);
+}
+
+const Buffer *call_across(const Module *m, const Program *p, const Call *c)
+{
+    const Kernel *k = m->kernel[c->kernel];
+    check(c->across && k->nstore == 1);
+    return &p->buffer[c->buf[k->store[0].param]];
+}
+
+/* ---- running a phase, of one rank: a sum over it changes nothing ---- */
 
 typedef struct PhaseRun {
     const Module *m;

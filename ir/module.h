@@ -39,6 +39,7 @@ typedef struct Call { /* one kernel run on buffers, over a range of slots */
     int nbuf;
     const int *buf;     /* a buffer for each kernel parameter */
     const char *origin; /* ONNX nodes, for people */
+    bool across;        /* then its one result is summed over ranks, in its place */
     int nvalue;         /* graph nodes it stores, in store order: verify compares these */
     const Ref *value;
     double macs;  /* multiply-adds a sample */
@@ -157,6 +158,10 @@ void const_pack(const ModConst *, void *to);
 bool module_stream(const Module *, bool (*put)(void *user, const void *, size_t), void *user);
 void module_fill(const Module *, uint8_t *to);
 void module_hold(Module *);
+
+/* Sums over ranks: does a program have any, and the buffer that a call leaves to be summed. */
+bool program_across(const Program *);
+const Buffer *call_across(const Module *, const Program *, const Call *);
 
 void module_print(Str *, const Module *); /* programs, buffers, calls, kernels */
 /* Runs a phase over slots [lo, hi) with the kernel interpreter; the module is held. io/hyper as in

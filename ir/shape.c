@@ -138,8 +138,7 @@ static const char *same_types(Shape *s)
 const char *shape_unary(Shape *s)
 {
     *s->out = s->args[0];
-    if (op_info[s->op].cls == CL_ELEMENTWISE && !is_number(s->args[0]))
-        return "takes numbers, not bool";
+    if (s->op != OP_stop && !is_number(s->args[0])) return "takes numbers, not bool";
     return NULL;
 }
 

@@ -131,6 +131,15 @@ static void place_data(Lowering *l, Ref data, const Layout *need)
     layout_need_halo(l, data, need);
 }
 
+/* A sum over ranks is made in place, so its operand gets a copy that nobody else reads before. All
+ * ranks must come to it the same number of times: a slot machine that deals samples does not. */
+static void place_across(Lowering *l, Ref r)
+{
+    if (!l->prog->whole) err(l->prog->name, "allreduce belongs to programs that run whole batches");
+    materialise(l, r);
+    l->group[l->group_of[r]].across = true;
+}
+
 /* The group that copies weights into a claim's layout: one for all claims that want the same. It
  * gives the value to nobody else, so group_of is left alone. */
 static int place_pack(Lowering *l, Ref weights, const Layout *layout)
@@ -204,6 +213,8 @@ static void place(Lowering *l, Ref r)
     } else if (is_elementwise(l, r)) {
         int gr = joinable(l, r);
         join(l, gr >= 0 ? gr : open_group(l, r), r);
+    } else if (n->op == OP_allreduce) {
+        place_across(l, r);
     } else {
         l->dep[r] = operands_dep(l, n);
         if (l->apart[r]) materialise(l, r);
@@ -321,15 +332,16 @@ static void melt(Lowering *l)
     for (uint32_t i = l->ngroup; i-- > 0;) l->group[i].melted = may_melt(l, (int)i, reach);
 }
 
-/* An output that no group computes at its own index needs a copy group to be stored from. It comes
- * last and gives the value to nobody else, so group_of is left alone. */
+/* An output that no group computes at its own index, or that is there only once ranks have summed
+ * it, needs a copy group to be stored from. It comes last and gives the value to nobody else, so
+ * group_of is left alone. */
 static void place_outputs(Lowering *l)
 {
     for (uint32_t i = 0; i < l->g->nout; i++) {
         Ref r = l->g->out[i].ref;
         const Node *n = &l->g->node[r];
         l->out_group[i] = l->group_of[r];
-        if (l->group_of[r] >= 0) continue;
+        if (l->group_of[r] >= 0 && n->op != OP_allreduce) continue;
         if (n->op == OP_input && !strcmp(node_attr(n, "name")->s, l->g->out[i].name))
             continue; /* a state that does not change */
         int gr = l->out_group[i] = open_group(l, r);

@@ -43,7 +43,7 @@ static Ref inner_join(const Lowering *l, Ref r, int group, bool top)
     if (fuse_in_memory(l, r, group)) return NOREF;
     if (n->op == OP_concat && !top && l->group_of[r] < 0) return r;
     for (int a = 0; a < n->nargs; a++) {
-        bool outer = top && op_info[n->op].cls == CL_ELEMENTWISE;
+        bool outer = top && (op_info[n->op].cls == CL_ELEMENTWISE || n->op == OP_allreduce);
         Ref found = inner_join(l, n->args[a], group, outer);
         if (found != NOREF) return found;
     }

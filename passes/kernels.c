@@ -99,8 +99,7 @@ static void body_stores(Body *b, const Group *gr, const Dests *d)
 {
     for (uint32_t i = 0; i < d->n; i++) {
         Ref r = d->dest[i].node;
-        bool define = gr->copy && !gr->pack; /* what is copied may itself be in memory elsewhere */
-        KRef v = define ? body_define(b, r, b->axis, NOK) : body_value(b, r, b->axis, NOK);
+        KRef v = body_value(b, r, b->axis, NOK);
         if (b->k->nstore == MAX_STORES)
             err(b->l->prog->name, "a fused kernel stores more than %d values", MAX_STORES);
         KStore *s = &b->k->store[b->k->nstore++];
@@ -220,6 +219,7 @@ static void lower_group(Lowering *l, int i, const Dests *d)
     double macs = slot_macs(l, gr);
     lower_call(l, k, &b, gr->heavy != NOREF ? gr->heavy : gr->root, value);
     l->phase->call[l->phase->ncall - 1].macs = macs;
+    l->phase->call[l->phase->ncall - 1].across = gr->across;
 }
 
 /* The copy that brings a waiting state home. */

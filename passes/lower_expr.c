@@ -261,7 +261,7 @@ static KRef value_index(Body *b, Ref r, const KRef *index, KRef guard)
 static KRef value_meta(Body *b, Ref r, const KRef *index, KRef guard)
 {
     const Node *n = node_of(b, r);
-    if (n->op == OP_allreduce) err(b->l->prog->name, "allreduce belongs to training programs only");
+    if (n->op == OP_allreduce && b->l->group_of[r] != b->group) die("a sum over ranks in a kernel");
     return operand(b, n, 0, index, guard);
 }
 
@@ -285,7 +285,7 @@ static ClassFn *const class_fn[] = {
     [CL_REDUCE] = value_heavy,  [CL_CONTRACT] = value_heavy,
     [CL_INDEX] = value_index,   [CL_META] = value_meta};
 
-KRef body_define(Body *b, Ref r, const KRef *index, KRef guard)
+static KRef body_define(Body *b, Ref r, const KRef *index, KRef guard)
 {
     const Node *n = node_of(b, r);
     if (n->op == OP_rng) return value_rng(b, r, index, guard);

@@ -13,6 +13,7 @@ typedef struct Group {
     Ref *member;     /* in graph order */
     uint32_t nmember, cap;
     bool copy;
+    bool across; /* a copy whose result is summed over ranks */
     bool melted; /* recomputed inside its one consumer: no kernel */
     bool claimed;
     Contract contract;
@@ -94,7 +95,6 @@ typedef struct Body {
 } Body;
 
 KRef body_value(Body *, Ref node, const KRef *index, KRef guard);
-KRef body_define(Body *, Ref node, const KRef *index, KRef guard); /* even if node is in memory */
 int body_param(Body *, int buffer, bool out);
 /* lower_heavy.c: the reduction of the group's heavy node. */
 KRef body_heavy(Body *, Ref heavy);

@@ -26,7 +26,7 @@ enum {
     ADJ_BAD_ARENA = -2,   /* arena too small for one worker, or not 64-byte aligned */
     ADJ_BAD_CPU = -3,     /* this machine lacks an instruction set the object was compiled for */
     ADJ_BAD_WEIGHTS = -4, /* weights are not embedded and call->weights is NULL */
-    ADJ_FAILED = -5       /* env->parallel failed */
+    ADJ_FAILED = -5       /* env->parallel or env->allreduce failed */
 };
 
 enum { ADJ_F64, ADJ_F32, ADJ_F16, ADJ_BF16, ADJ_I64, ADJ_I32, ADJ_I8, ADJ_U8, ADJ_BOOL };
@@ -47,6 +47,9 @@ typedef struct AdjEnv {
     /* After call `index` of phase `phase` (0 init, 1 step, 2 judge, 3 finish) on slots [lo, hi) of
      * the worker whose arena is given; only in objects compiled with tracing. */
     void (*trace)(void *user, int phase, int index, void *worker_arena, int64_t lo, int64_t hi);
+    /* Puts the sum over ranks of these numbers in their place, the same bits on every rank; 0 if it
+     * did. Ranks are calls, in other processes say, of the same entry. One worker calls it,
+     * whichever comes to it; each rank does as often, in the same order. NULL: one rank. */
     int (*allreduce)(void *user, void *data, size_t count, int dtype);
     /* A worker waits for others, for the turn-th time in a row (0, 1, ...): let another thread have
      * the processor, or sleep for a moment. With NULL workers never wait, and never share a sample:

@@ -12,7 +12,8 @@
 
 static struct {
     int count, index, here;
-} ranks = {1, 0, 1};
+    bool any_thread;
+} ranks = {1, 0, 1, true};
 
 int ranks_count(void)
 {
@@ -27,6 +28,11 @@ int ranks_index(void)
 int ranks_here(void)
 {
     return ranks.here;
+}
+
+bool ranks_any_thread(void)
+{
+    return ranks.any_thread;
 }
 
 /* How many ranks the launcher says it started: Open MPI's, MPICH's. */
@@ -69,7 +75,8 @@ int ranks_join(int asked)
     if (joined || (!asked && started() < 2)) return 0;
     joined = true;
     die_with_launcher();
-    if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &threads)) return fail_input("no MPI");
+    if (MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &threads)) return fail_input("no MPI");
+    ranks.any_thread = threads >= MPI_THREAD_SERIALIZED;
     atexit(part);
     MPI_Comm_size(MPI_COMM_WORLD, &ranks.count);
     MPI_Comm_rank(MPI_COMM_WORLD, &ranks.index);

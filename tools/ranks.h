@@ -8,6 +8,7 @@
 #ifndef ADJ_TOOLS_RANKS_H
 #define ADJ_TOOLS_RANKS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,8 @@ int ranks_join(int asked);
 int ranks_count(void);
 int ranks_index(void);
 int ranks_here(void); /* on this machine */
+/* Threads other than the first may call these functions too, one at a time. */
+bool ranks_any_thread(void);
 
 /* The status of the first rank whose status is not 0, on every rank; rank 0 says that rank's line.
  */

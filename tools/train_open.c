@@ -128,6 +128,14 @@ static void bind_all(Train *t)
 
 /* ---- opening ---- */
 
+/* Whichever thread comes to a sum over ranks asks for it. */
+static int open_sums(Train *t)
+{
+    t->h.env.allreduce = train_allreduce;
+    if (t->h.env.workers == 1 || ranks_any_thread()) return 0;
+    return fail_input("statistics = synchronised: this MPI serves one thread; give --threads 1");
+}
+
 static int open_model(Train *t, AdjOptions *o)
 {
     static char parts[256];
@@ -136,11 +144,12 @@ static int open_model(Train *t, AdjOptions *o)
     t->b = o->batch = (int64_t)t->p->recipe.batch;
     o->train = parts;
     t->ranks = ranks_count();
-    o->entries =
-        t->ranks > 1 ? "train-gradient,train-update,train-logits" : "train-step,train-logits";
+    bool together = recipe_has(&t->p->recipe, "statistics"), halves = t->ranks > 1 && !together;
+    o->entries = halves ? "train-gradient,train-update,train-logits" : "train-step,train-logits";
     int e = harness_open(&t->h, o, t->p->run.threads);
+    if (!e && t->ranks > 1 && together) e = open_sums(t);
     if (e) return e;
-    t->step = harness_entry(&t->h, t->ranks > 1 ? "train-gradient" : "train-step");
+    t->step = harness_entry(&t->h, halves ? "train-gradient" : "train-step");
     t->update = harness_entry(&t->h, "train-update");
     t->logits = harness_entry(&t->h, "train-logits");
     t->image = t->step->io[adj_io(t->step, "x")];

@@ -12,8 +12,9 @@ enum { NUM_LOSS, NUM_PENALTY, NUM_PSI, NUMS };
 typedef struct Train {
     TrainPlan *p;
     Harness h;
-    /* One rank: train-step. Several: train-gradient, and train-update behind it. */
-    const AdjEntry *step, *update, *logits; /* update: NULL in one rank */
+    /* Ranks with statistics of their own: train-gradient, and train-update behind it. One rank, or
+     * synchronised: train-step, and no update. */
+    const AdjEntry *step, *update, *logits;
     AdjTrain list;
     AdjTensor image; /* one image of the batch */
     Images data, test;
@@ -43,7 +44,8 @@ int train_test(Train *, double *accuracy); /* NAN if there is no test set */
 
 /* ---- ranks (train_ranks.c): all are collective ---- */
 int train_mean(const Train *, void *vector, int64_t n); /* over ranks */
-int train_bring_together(Train *);                      /* what train-gradient gave */
+int train_bring_together(Train *);                      /* what train-gradient gave, if it did */
+int train_allreduce(void *, void *, size_t, int);       /* AdjEnv.allreduce */
 int train_save(const Train *);                          /* the checkpoint */
 int train_spread(Train *, int status);
 

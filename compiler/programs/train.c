@@ -23,6 +23,14 @@ static Ref moved(TrainStep *p, const TrainNet *net, int stat, Ref batch, double 
     return t_binary(p, OP_add, old, t_times(p, batch, (1 - keep) * factor));
 }
 
+/* n / (n - 1) times the variance, n = count elements on each rank. */
+static Ref unbiased_of_all(TrainStep *p, Ref var, double count)
+{
+    Ref n = t_times(p, train_ranks(p), count), rest = t_plus(p, n, -1);
+    rest = t_binary(p, OP_max2, rest, b_like(p->g, rest, 1));
+    return t_scaled(p, var, t_binary(p, OP_div, n, rest));
+}
+
 void train_move_statistics(TrainStep *p, const TrainNet *net)
 {
     const Trainable *t = p->t;
@@ -32,16 +40,19 @@ void train_move_statistics(TrainStep *p, const TrainNet *net)
         const TrainNorm *n = &t->norm[i];
         Type x = t->g->node[n->x].type;
         double count = (double)(type_count(x) / x.dim[1]);
-        double unbiased = count > 1 ? count / (count - 1) : 1;
+        double unbiased = count > 1 && !p->together ? count / (count - 1) : 1;
+        Ref var = net->var[i];
+        if (p->together && var != NOREF) var = unbiased_of_all(p, var, count);
         part[n->mean] = moved(p, net, n->mean, net->mean[i], n->momentum, 1);
-        part[n->var] = moved(p, net, n->var, net->var[i], n->momentum, unbiased);
+        part[n->var] = moved(p, net, n->var, var, n->momentum, unbiased);
     }
     p->stats = t_joined(p, part, t->nstat);
 }
 
 TrainNet train_by_batch(TrainStep *p, Ref x)
 {
-    TrainNet net = {.g = p->g, .x = x, .params = p->params, .stats = p->stats};
+    TrainNet net = {
+        .g = p->g, .x = x, .params = p->params, .stats = p->stats, .ranks = train_ranks(p)};
     if (p->drops) net.branch = train_drop, net.user = p;
     train_apply(p->t, &net, true);
     train_move_statistics(p, &net);
@@ -51,7 +62,7 @@ TrainNet train_by_batch(TrainStep *p, Ref x)
 
 Ref train_by_running(TrainStep *p, Ref x)
 {
-    TrainNet net = {.g = p->g, .x = x, .params = p->params, .stats = p->stats};
+    TrainNet net = {.g = p->g, .x = x, .params = p->params, .stats = p->stats, .ranks = NOREF};
     train_apply(p->t, &net, false);
     p->forwards++;
     return net.logits;
@@ -118,7 +129,7 @@ Ref train_grad(TrainStep *p)
     if (p->grad != NOREF) return p->grad;
     if (p->penalty != NOREF) total = t_binary(p, OP_add, total, p->penalty);
     grad_append(p->g, 1, &total, NULL, t->nparam, p->net.weight, each);
-    p->grad = t_joined(p, each, t->nparam);
+    p->grad = train_whole(p, t_joined(p, each, t->nparam));
     p->backwards++;
     train_out(p, "grad", p->grad, "d (loss + weighted penalty) / d params");
     return p->grad;

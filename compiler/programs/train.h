@@ -35,13 +35,15 @@ struct TrainStep {
     const Trainable *t;
     ProgramSpec *s;
     const TrainPart *part[KINDS];
-    bool attack_by_batch, drops; /* what attack_norm and depth say */
+    bool together, attack_by_batch, drops; /* what statistics, attack_norm and depth say */
     /* Of the graph being built: */
     Graph *g;
     Ref clean, x, y;   /* images as given; as attacked; labels, [B] */
     Ref params, stats; /* stats move on with each evaluation by the batch */
     TrainNet net;      /* the evaluation that is penalised and whose logits are told */
-    Ref loss, penalty; /* what is made small, [1]; NOREF: there is no penalty */
+    /* What is made small, [1]: this rank's part of it, the sum of which over ranks is the batch's.
+     * NOREF: there is no penalty */
+    Ref loss, penalty;
     Ref grad, next; /* of loss + penalty in the parameters; parameters after the step; [params] */
     Ref count;      /* steps before this one, [1]; NOREF: nobody has asked */
     int forwards, backwards; /* evaluations and gradients of the batch in this phase */
@@ -60,6 +62,13 @@ TrainNet train_by_batch(TrainStep *, Ref x);
 Ref train_by_running(TrainStep *, Ref x);
 /* As an evaluation by the batch moves them; train_by_batch does it once. */
 void train_move_statistics(TrainStep *, const TrainNet *);
+
+/* Where ranks go together (statistics=synchronised) their batches are one. Its mean is the sum over
+ * ranks of their parts; gradients are taken of parts, since that of a sum over ranks goes back to
+ * each rank: d (all ranks' parts) / d what this one has. Elsewhere a part is all there is. */
+Ref train_ranks(TrainStep *);           /* how many, [1]; NOREF: each goes by itself */
+Ref train_part(TrainStep *, Ref mean);  /* of this rank's images -> its part */
+Ref train_whole(TrainStep *, Ref part); /* the sum over ranks */
 
 /* Logits while images are attacked, by what attack_norm says; the end of a step of an attack. */
 Ref train_attack_logits(TrainStep *, Ref x);
@@ -87,8 +96,8 @@ Ref t_spread(TrainStep *, Ref number, Type);      /* [1] -> a tensor of that sha
 Ref t_scaled(TrainStep *, Ref, Ref number);       /* times [1] */
 Ref t_mix(TrainStep *, Ref a, Ref b, Ref share);  /* share a + (1 - share) b, share [1] */
 Ref t_where(TrainStep *, Ref flag, Ref a, Ref b); /* flag: bool [1] */
-Ref t_mean(TrainStep *, Ref);                     /* of all elements: [1] */
-Ref t_sum(TrainStep *, Ref);                      /* likewise */
+Ref t_mean(TrainStep *, Ref);                     /* of all elements: [1], a part */
+Ref t_sum(TrainStep *, Ref);                      /* of all elements: [1] */
 Ref t_class_sum(TrainStep *, Ref scores);         /* [B, K] -> [B, 1] */
 Ref t_log_softmax(TrainStep *, Ref logits);
 Ref t_joined(TrainStep *, Ref *, int n); /* tensors one behind the other, as a vector */
@@ -100,7 +109,7 @@ Ref t_uniform(TrainStep *, Type, int stream);
 enum { TRAIN_START, TRAIN_PROJECTION, TRAIN_DEPTH }; /* streams */
 
 /* ---- what parts give each other ---- */
-Ref train_grad(TrainStep *);     /* of loss and penalty, [params]; also an output */
+Ref train_grad(TrainStep *);     /* of loss and penalty, all ranks', [params]; also an output */
 Ref train_count(TrainStep *);    /* steps before this one, [1] */
 Ref train_decays(TrainStep *);   /* weight decay of each parameter, [params] */
 Ref train_attacked(TrainStep *); /* bool [B]: the image is attacked */

@@ -18,5 +18,5 @@ void train_cross_entropy(TrainStep *p)
 {
     p->net = train_by_batch(p, p->x);
     p->loss = smoothed(p, p->net.logits);
-    train_out(p, "loss", p->loss, "mean cross-entropy, label smoothing included");
+    train_out(p, "loss", train_whole(p, p->loss), "mean cross-entropy, label smoothing included");
 }

@@ -12,7 +12,8 @@ void train_gradient_penalty(TrainStep *p)
     grad_append(p->g, 1, &ce, NULL, 1, &p->net.x, &slope);
     p->backwards += 2;
     Ref size = t_sum(p, t_binary(p, OP_mul, slope, slope));
-    size = t_times(p, size, 1 / (double)p->m->b);
-    train_out(p, "penalty", size, "mean squared norm of the gradient of cross-entropy in x");
+    size = train_part(p, t_times(p, size, 1 / (double)p->m->b));
+    train_out(p, "penalty", train_whole(p, size),
+              "mean squared norm of the gradient of cross-entropy in x");
     p->penalty = t_binary(p, OP_mul, size, weight);
 }

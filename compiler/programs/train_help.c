@@ -58,7 +58,7 @@ Ref t_sum(TrainStep *p, Ref v)
 
 Ref t_mean(TrainStep *p, Ref v)
 {
-    return t_times(p, t_sum(p, v), 1 / (double)type_count(p->g->node[v].type));
+    return train_part(p, t_times(p, t_sum(p, v), 1 / (double)type_count(p->g->node[v].type)));
 }
 
 Ref t_class_sum(TrainStep *p, Ref scores)

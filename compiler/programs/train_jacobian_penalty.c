@@ -18,8 +18,8 @@ static Ref pulled_square(TrainStep *p, Ref v)
 static void take(TrainStep *p, Ref sum, double factor)
 {
     Ref weight = train_knob(p, "penalty_weight", .01, 0, 1e12, "of the penalty");
-    Ref size = t_times(p, sum, factor / (double)p->m->b);
-    train_out(p, "penalty", size, "half the mean squared norm of the Jacobian");
+    Ref size = train_part(p, t_times(p, sum, factor / (double)p->m->b));
+    train_out(p, "penalty", train_whole(p, size), "half the mean squared norm of the Jacobian");
     p->penalty = t_binary(p, OP_mul, size, weight);
 }
 

@@ -38,7 +38,8 @@ static Ref controlled_psi(TrainStep *p)
     Ref goal = train_knob(p, "psi_loss", 1.5, 1e-6, 1e6, "the loss at which psi stays as it is");
     Ref rate = train_knob(p, "psi_rate", .02, 0, 1e3, "how fast psi follows the loss; 0: not");
     Ref control = train_vector_in(p, "control", 1, "of psi; 0 at first");
-    Ref far = b_unary(g, OP_log, t_binary(p, OP_div, b_unary(g, OP_stop, p->loss), goal));
+    Ref loss = b_unary(g, OP_stop, train_whole(p, p->loss));
+    Ref far = b_unary(g, OP_log, t_binary(p, OP_div, loss, goal));
     Ref move = b_clip(g, b_unary(g, OP_neg, far), b_like(g, far, -.01), b_like(g, far, 1));
     control = t_binary(p, OP_add, control, move);
     control = t_binary(p, OP_max2, control, b_like(g, control, 0));
@@ -52,6 +53,6 @@ static Ref controlled_psi(TrainStep *p)
 void train_lipschitz(TrainStep *p)
 {
     Ref psi = controlled_psi(p), size = size_of_gradient(p);
-    train_out(p, "penalty", size, "mean square of the gradient in the pixels");
+    train_out(p, "penalty", train_whole(p, size), "mean square of the gradient in the pixels");
     p->penalty = t_binary(p, OP_mul, size, psi);
 }

@@ -47,5 +47,6 @@ void train_mart(TrainStep *p)
     Ref q = b_unary(p->g, OP_exp, t_log_softmax(p, attacked.logits));
     Ref ce = boosted(p, attacked.logits, q), kl = divergence(p, p->net.logits, q);
     p->loss = t_mean(p, t_binary(p, OP_add, ce, t_scaled(p, kl, beta)));
-    train_out(p, "loss", p->loss, "mean of boosted cross-entropy and beta times the divergence");
+    train_out(p, "loss", train_whole(p, p->loss),
+              "mean of boosted cross-entropy and beta times the divergence");
 }

@@ -22,7 +22,7 @@ void train_trades(TrainStep *p)
     Ref own = t_log_softmax(p, p->net.logits), other = t_log_softmax(p, attacked.logits);
     Ref far = t_binary(p, OP_sub, own, other);
     Ref kl = t_sum(p, t_binary(p, OP_mul, b_unary(g, OP_exp, own), far));
-    kl = t_times(p, kl, 1 / (double)p->m->b);
+    kl = train_part(p, t_times(p, kl, 1 / (double)p->m->b));
     p->loss = t_binary(p, OP_add, ce, t_scaled(p, kl, beta));
-    train_out(p, "loss", p->loss, "mean of cross-entropy and beta KL");
+    train_out(p, "loss", train_whole(p, p->loss), "mean of cross-entropy and beta KL");
 }

@@ -54,6 +54,8 @@ static void finish(EntryFn *f, LLVMValueRef failed)
     report(f);
     entry_fail_if(f, failed, ADJ_FAILED);
     LLVMValueRef stop = ib_get(ib, f->g->shared_t, f->shared, SHARED_STOP);
+    if (program_across(f->p))
+        entry_fail_if(f, ib_cmp(ib, LLVMIntEQ, stop, ib_i32(ib, STOP_FAILED)), ADJ_FAILED);
     LLVMValueRef ran = ib_cmp(ib, LLVMIntEQ, stop, ib_i32(ib, 0));
     ib_return(ib, ib_select(ib, ran, ib_i32(ib, ADJ_OK), ib_i32(ib, ADJ_STOPPED)));
 }
@@ -121,9 +123,10 @@ static void program_types(EntryGen *g)
                          LLVMArrayType2(p, nio),
                          LLVMArrayType2(d, nio),
                          LLVMArrayType2(p, nhyper),
-                         LLVMArrayType2(d, nhyper)};
+                         LLVMArrayType2(d, nhyper),
+                         p};
     LLVMTypeRef range[] = {p, d, d}, worker[] = {p, w};
-    g->run_t = record_type(g, "Run", run, COUNT(run));
+    g->run_t = record_type(g, "Run", run, COUNT(run) - !program_across(g->p));
     g->phase_t = ib_fn_type(ib->none, 3, range);
     g->worker_t = ib_fn_type(ib->none, 2, worker);
 }

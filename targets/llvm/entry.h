@@ -87,8 +87,12 @@ enum {
     RUN_IO,
     RUN_IO_STRIDE,
     RUN_HYPER,
-    RUN_HYPER_STRIDE
+    RUN_HYPER_STRIDE,
+    RUN_ALLREDUCE /* only of programs that sum over ranks */
 };
+
+/* Why a call stopped: env->tick said so; env->allreduce failed. */
+enum { STOP_NOT, STOP_TICK, STOP_FAILED };
 
 enum { PHASE_INIT, PHASE_STEP, PHASE_JUDGE, PHASE_FINISH, PHASES }; /* numbers env->trace knows */
 
@@ -144,6 +148,12 @@ void entry_phases(EntryGen *);
 LLVMValueRef run_item(EntryGen *, LLVMValueRef run, int field, LLVMTypeRef, int i);
 LLVMValueRef run_item_at(EntryGen *, LLVMValueRef run, int field, LLVMTypeRef, int i);
 int64_t entry_io_bytes(const ProgIO *); /* of one sample */
+LLVMValueRef entry_buffer(EntryGen *, LLVMValueRef run, const Buffer *);
+
+/* entry_ranks.c: behind a call whose result is a sum over ranks. A turn of the team's, as a kernel
+ * is; number: of the turn. */
+void entry_sum_ranks(EntryGen *, LLVMValueRef run, const Call *, int number);
+int phase_turns(const Phase *); /* kernels and sums over ranks */
 
 /* entry_worker.c */
 LLVMValueRef entry_worker(EntryGen *);

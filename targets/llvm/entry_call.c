@@ -276,6 +276,7 @@ void entry_fill_run(EntryFn *f)
     run_put(f, RUN_USED, slots_used(f));
     run_put(f, RUN_STEPS, call_get(f, CALL_STEPS));
     run_put(f, RUN_FLAGS, call_get(f, CALL_FLAGS));
+    if (program_across(f->p)) run_put(f, RUN_ALLREDUCE, entry_env(f, ENV_ALLREDUCE));
     resolve_io(f);
     resolve_hypers(f);
 }

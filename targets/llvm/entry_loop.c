@@ -243,7 +243,7 @@ static void tick(Slots *s)
     ib_else(ib, &none);
     LLVMValueRef answer = ib_call(ib, ib_fn_type(ib->i32, 1, &ib->ptr), fn, 1, &user);
     IbIf stop = ib_if(ib, ib_cmp(ib, LLVMIntNE, answer, ib_i32(ib, 0)));
-    LLVMValueRef store = LLVMBuildStore(ib->b, ib_i32(ib, 1), shared_at(s, SHARED_STOP));
+    LLVMValueRef store = LLVMBuildStore(ib->b, ib_i32(ib, STOP_TICK), shared_at(s, SHARED_STOP));
     LLVMSetOrdering(store, LLVMAtomicOrderingMonotonic);
     ib_end_if(ib, &stop);
     ib_end_if(ib, &none);

@@ -34,7 +34,7 @@ static LLVMValueRef blob(EntryGen *g, LLVMValueRef run)
     return g->weights;
 }
 
-static LLVMValueRef base_of(EntryGen *g, LLVMValueRef run, const Buffer *b)
+LLVMValueRef entry_buffer(EntryGen *g, LLVMValueRef run, const Buffer *b)
 {
     LLVMTypeRef ptr = g->ib.ptr;
     switch (b->kind) {
@@ -84,7 +84,7 @@ static void call_kernel(EntryGen *g, LLVMValueRef run, const Call *c, LLVMValueR
     for (int i = 0; i < 4; i++) arg[n++] = range[i];
     for (int i = 0; i < c->nbuf; i++) {
         const Buffer *b = param_buffer(g, c, i);
-        arg[n++] = base_of(g, run, b);
+        arg[n++] = entry_buffer(g, run, b);
         if (k->param[i].io) arg[n++] = stride_of(g, run, b);
     }
     ib_call(ib, LLVMGlobalGetValueType(fn), fn, n, arg);
@@ -123,8 +123,10 @@ static LLVMValueRef phase_function(EntryGen *g, const Phase *phase, int number, 
     if (!phase->ncall) return NULL;
     Ib *ib = &g->ib;
     LLVMValueRef fn = entry_inner(g, name, g->phase_t), run = ib_arg(ib, 0);
-    for (int i = 0; i < phase->ncall; i++) {
-        run_kernel(g, run, &phase->call[i], i);
+    for (int i = 0, turn = 0; i < phase->ncall; i++) {
+        const Call *c = &phase->call[i];
+        run_kernel(g, run, c, turn++);
+        if (c->across) entry_sum_ranks(g, run, c, turn++);
         if (g->m->trace) call_trace(g, run, number, i);
     }
     ib_return(ib, NULL);

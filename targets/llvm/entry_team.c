@@ -262,7 +262,7 @@ void team_ordered(EntryGen *g, LLVMValueRef run, const Phase *p)
 {
     Ib *ib = &g->ib;
     if (!g->teams) return;
-    LLVMValueRef next = ib_add(ib, ib_get(ib, g->run_t, run, RUN_CALL), ib_i32(ib, p->ncall));
+    LLVMValueRef next = ib_add(ib, ib_get(ib, g->run_t, run, RUN_CALL), ib_i32(ib, phase_turns(p)));
     ib_put(ib, g->run_t, run, RUN_CALL, next);
 }
 

@@ -12,6 +12,7 @@ ProgramSpec program_spec(const char *name, Graph *g, int slots)
     for (Ref r = 0; r < g->n + g->nout; r++) {
         bool output = r >= g->n;
         const Node *n = &g->node[output ? g->out[r - g->n].ref : r];
+        s.whole |= n->op == OP_allreduce; /* ranks meet in whole batches */
         if (!output && (n->op != OP_input || is_slot_name(node_attr(n, "name")->s))) continue;
         check(s.nio < MAX_IO && n->type.rank > 0);
         ProgIO *io = &s.io[s.nio++];
