@@ -774,8 +774,9 @@ by chance: on another CPU (Emerald Rapids) all 16 agree to 4e-14.
 STEPS = """
 ## One step in f32
 
-The library runs in f32. The entry, in f32, takes each of {0} images' steps from the library's
-iterate, and so does the entry in f64, whose iterates are the library's own in f64 (above). Equal: of
+The library runs in f32. The entry, in f32, takes each of {0} images' steps (16 images' where auto-PGD
+meets `all`) from the library's iterate, and so does the entry in f64, whose iterates are the
+library's own in f64 (above). Equal: of
 the pixels whose gradient (in f64) is above a thousandth of its largest, those that are the same after
 the step; for steps of a length, those steps whose results are within a thousandth of it. First the
 entry beside the library, then each of them beside f64. In f32, a ReLU that falls to the other side,
