@@ -92,12 +92,16 @@ fi
 data=/usr/share/datasets/fashion-mnist
 if [ -r $data/t10k-images-idx3-ubyte.gz ]; then
     for part in images-idx3 labels-idx1; do gzip -dc $data/t10k-$part-ubyte.gz > $part; done
-    check "compiles the demo's network" "$adjoint" compile "$model" -o fashion --entry $entries
+    for net in standard robust; do
+        check "compiles the demo's $net network" "$adjoint" compile "${model%/*}/$net.onnx" \
+            -o $net --entry forward,pgd-linf
+    done
     check "the demo builds" cc -std=c99 -O2 -Wall -Werror -I. -I"$source" \
-        "$source/tools/demo/demo.c" fashion.o "$runtime" -pthread -o demo
+        "$source/tools/demo/demo.c" standard.o robust.o "$runtime" -pthread -o demo
     check "the demo runs" ./demo images-idx3 labels-idx1
     cp out.txt demo.txt
-    check "the demo's accuracy" grep -q '^accuracy  *0\.92' demo.txt
+    check "the standard network's accuracy" grep -q '^standard.* accuracy  *0\.[89]' demo.txt
+    check "the robust network's accuracy" grep -q '^robust.onnx  *accuracy  *0\.8[0-9]' demo.txt
 else
     skip "the demo" "dataset-fashion-mnist is not installed"
 fi

@@ -5,7 +5,7 @@
 Writes the iterates that test_attack_iterates compares (attacks.golden), and compares `adjoint
 attack --precision f64` on any network by hand:
 
-    attack_reference.py golden tools/demo/fashion.onnx > tests/e2e/attacks.golden
+    attack_reference.py golden tests/e2e/fashion.onnx > tests/e2e/attacks.golden
     attack_reference.py golden-random tests/e2e/random.onnx > tests/e2e/random.golden
     attack_reference.py compare BUILD/tools/adjoint model.onnx x.npy y.npy [case...]
 

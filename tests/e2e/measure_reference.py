@@ -3,13 +3,13 @@
 """Independent transcriptions of votes under noise, CLEVER and local Lipschitz constants, in float64
 with PyTorch. Writes what test_measures compares:
 
-    measure_reference.py tools/demo/fashion.onnx > tests/e2e/measures.golden
-    measure_reference.py clever tools/demo/fashion.onnx
+    measure_reference.py tests/e2e/fashion.onnx > tests/e2e/measures.golden
+    measure_reference.py clever tests/e2e/fashion.onnx
 
 The second form prints scores of ART's clever_t (adversarial-robustness-toolbox), whose points are
 others, beside those of
 
-    adjoint lipschitz tools/demo/fashion.onnx x.npy --measure clever --target 0 --batches 40 --points 64
+    adjoint lipschitz tests/e2e/fashion.onnx x.npy --measure clever --target 0 --batches 40 --points 64
 """
 import sys
 

@@ -314,7 +314,7 @@ int main(int argc, char **argv)
     static const int batches[] = {8, 1, 3};
     Count c = {.name = "attack rules"};
     Result *first = calloc(ATTACKS, sizeof *first);
-    const char *path = argc > 1 ? argv[1] : "tools/demo/fashion.onnx";
+    const char *path = argc > 1 ? argv[1] : "tests/e2e/fashion.onnx";
     fill();
     for (int k = 0; k < ATTACKS; k++) strcat(strcat(entries, ","), attacks[k].name);
     for (int b = 0; b < 3; b++) {

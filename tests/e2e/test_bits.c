@@ -87,7 +87,7 @@ static void check_model(Count *c, const char *path, Shape s)
 int main(int argc, char **argv)
 {
     Count c = {.name = "bits"};
-    check_model(&c, argc > 1 ? argv[1] : "tools/demo/fashion.onnx", (Shape){28 * 28, 10});
+    check_model(&c, argc > 1 ? argv[1] : "tests/e2e/fashion.onnx", (Shape){28 * 28, 10});
     if (shared_present())
         check_model(&c, shared_path("models/resnet-cifar10/resnet20-cifar10-op13.onnx"),
                     (Shape){3 * 32 * 32, 10});

@@ -133,7 +133,7 @@ int main(int argc, char **argv)
 {
     static Case c;
     Count k = {.name = "products"};
-    AdjOptions o = {.model = argc > 1 ? argv[1] : "tools/demo/fashion.onnx",
+    AdjOptions o = {.model = argc > 1 ? argv[1] : "tests/e2e/fashion.onnx",
                     .f64 = true,
                     .entries = "gradient,vjp,jvp,hvp,jacobian"};
     fill(&c);

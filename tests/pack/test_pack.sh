@@ -22,7 +22,7 @@ refused() { # refused STATUS TEXT COMMAND...: one line, and no file
 
 # The same network thrice over: other weights; ones and zeros under other names.
 mkdir own other ones zeros
-cp "$source/tools/demo/fashion.onnx" own/m.onnx
+cp "$source/tests/e2e/fashion.onnx" own/m.onnx
 "$fill" own/m.onnx -o other/m.onnx --seed 3 >/dev/null || exit 1
 "$level" own/m.onnx 1 ones/m.onnx || exit 1
 "$level" own/m.onnx 0 zeros/m.onnx || exit 1

@@ -5,7 +5,7 @@
 # usage: test_examples.sh CMAKE BUILD SOURCE
 cmake=$1 build=$2 source=$3
 data=${FASHION_MNIST:-/usr/share/datasets/fashion-mnist}
-model=$source/tools/demo/fashion.onnx
+model=$source/tools/demo/standard.onnx
 . "${0%/*}/../check.sh"
 
 says() { # says TEXT COMMAND...

@@ -88,7 +88,7 @@ fi
 
 # A project: found by find_package, its model a build step.
 mkdir project
-cp "$source/tools/demo/fashion.onnx" project/net.onnx
+cp "$source/tools/demo/standard.onnx" project/net.onnx
 cat >project/CMakeLists.txt <<'END'
 cmake_minimum_required(VERSION 3.21)
 project(user C)
