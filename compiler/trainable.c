@@ -122,7 +122,8 @@ const Trainable *trainable_new(const Model *m, const char *path, const OnnxOptio
     *t = (Trainable){.b = batch, .dtype = m->dtype, .arena = m->arena};
     Graph *g = onnx_import(m->arena, path, &o);
     if (m->dtype == DT_F64) g = pass_retype(m->arena, g, DT_F32, DT_F64);
-    t->g = pass_batch(m->arena, pass_simplify(m->arena, g), batch);
+    g = pass_batch(m->arena, pass_simplify(m->arena, g), batch);
+    t->g = pass_simplify(m->arena, g); /* broadcasts that batching added join the file's */
     t->x = graph_find_input(t->g, "x");
     t->logits = t->g->out[0].ref;
     list_params(t, &p);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fusion: which nodes share a kernel. Views, joins and sources melt into loads. A heavy node
+/* Fusion: which nodes share a kernel. Views, joins and sources melt into loads, and so do values
+ * that remake.c chooses, after a first fusion, for the second. A heavy node
  * (reduce, contract, scatter) opens a group; an elementwise node joins the latest group among its
  * operands if it reads that group only at its own index; otherwise it opens a group. Since groups
  * are numbered in order of opening and a member depends only on groups up to its own, running them
@@ -25,6 +26,14 @@ static bool is_elementwise(const Lowering *l, Ref r)
 {
     const Node *n = &l->g->node[r];
     return (op_info[n->op].cls == CL_ELEMENTWISE && !fuse_melts(l, r)) || n->op == OP_rng;
+}
+
+bool fuse_costly(Op op)
+{
+    static const bool costly[OP_COUNT] = {
+        [OP_exp] = true, [OP_log] = true, [OP_log1p] = true, [OP_tanh] = true, [OP_erf] = true,
+        [OP_pow] = true, [OP_div] = true, [OP_sqrt] = true,  [OP_rng] = true};
+    return costly[op];
 }
 
 /* ---- facts ---- */
@@ -85,21 +94,29 @@ static int operands_dep(const Lowering *l, const Node *n)
     return d;
 }
 
-/* The group that r may join: all operands either lie in it at r's own index or come before it. */
+/* Do all operands of n lie in the group at n's own index or come before it? Those made anew are
+ * read at it. */
+static bool reads_at_own(const Lowering *l, const Node *n, int group, bool *direct)
+{
+    for (int a = 0; a < n->nargs; a++) {
+        Ref arg = n->args[a];
+        if (l->group_of[arg] == group)
+            *direct = true;
+        else if (l->remade[arg] || fuse_melts(l, arg)
+                     ? !reads_at_own(l, &l->g->node[arg], group, direct)
+                     : l->dep[arg] >= group)
+            return false;
+    }
+    return true;
+}
+
 static int joinable(const Lowering *l, Ref r)
 {
     const Node *n = &l->g->node[r];
     int latest = operands_dep(l, n);
     bool direct = false;
     if (latest < 0 || l->group[latest].copy || n->op == OP_rng) return -1;
-    for (int a = 0; a < n->nargs; a++) {
-        Ref arg = n->args[a];
-        if (fuse_melts(l, arg)) arg = l->g->node[arg].args[0];
-        if (l->group_of[arg] == latest)
-            direct = true;
-        else if (l->dep[arg] >= latest)
-            return -1;
-    }
+    if (!reads_at_own(l, n, latest, &direct)) return -1;
     const Group *gr = &l->group[latest];
     if (l->most[gr->root] && gr->nmember >= l->most[gr->root]) return -1;
     if (!direct || !type_same_dims(n->type, l->g->node[l->group[latest].root].type)) return -1;
@@ -210,7 +227,7 @@ static void place(Lowering *l, Ref r)
     const Node *n = &l->g->node[r];
     if (is_heavy(n)) {
         place_heavy(l, r);
-    } else if (is_elementwise(l, r)) {
+    } else if (is_elementwise(l, r) && !l->remade[r]) {
         int gr = joinable(l, r);
         join(l, gr >= 0 ? gr : open_group(l, r), r);
     } else if (n->op == OP_allreduce) {
@@ -239,7 +256,7 @@ void fuse_leaves(const Lowering *l, Ref r, int own, void (*fn)(void *, Ref), voi
     }
     if (n->op == OP_input) fn(arg, r);
     for (int a = 0; a < n->nargs; a++)
-        if (!(gr >= 0 && l->group_of[n->args[a]] == own && gr == own))
+        if (l->group_of[n->args[a]] != own || (gr != own && !l->remade[r]))
             fuse_leaves(l, n->args[a], own, fn, arg);
 }
 
@@ -266,11 +283,6 @@ typedef struct Consumers {
     bool several;
     bool by_heavy; /* a heavy node itself reads it, not only its epilogue */
 } Consumers;
-
-/* Not worth computing twice. */
-static const bool costly[OP_COUNT] = {
-    [OP_exp] = true, [OP_log] = true, [OP_log1p] = true, [OP_tanh] = true, [OP_erf] = true,
-    [OP_pow] = true, [OP_div] = true, [OP_sqrt] = true,  [OP_rng] = true};
 
 /* Which groups read the group's members, directly or through views. user[r]: a bit of state a node.
  */
@@ -321,7 +333,7 @@ static bool may_melt(Lowering *l, int own, bool *reach)
     if (heavy != OP_COUNT && c.by_heavy)
         space = type_count(l->g->node[l->g->node[to->heavy].args[0]].type);
     bool cheap = gr->nmember <= 4;
-    for (uint32_t m = 0; m < gr->nmember; m++) cheap &= !costly[l->g->node[gr->member[m]].op];
+    for (uint32_t m = 0; m < gr->nmember; m++) cheap &= !fuse_costly(l->g->node[gr->member[m]].op);
     return cheap || (mine >= space && !contract && heavy != OP_fold && heavy != OP_scan);
 }
 
@@ -368,6 +380,9 @@ void lower_fuse(Lowering *l)
 {
     mark_live(l);
     mark_batched(l);
+    do fuse_once(l);
+    while (fuse_narrow(l));
+    if (!lower_remake(l)) return;
     do fuse_once(l);
     while (fuse_narrow(l));
 }

@@ -27,6 +27,7 @@ static Lowering lowering_new(Module *m, Program *p, const Target *t, Phase *phas
     l.live = NEW_N(a, bool, n);
     l.batched = NEW_N(a, bool, n);
     l.stored = NEW_N(a, bool, n);
+    l.remade = NEW_N(a, bool, n);
     l.apart = NEW_N(a, bool, n);
     l.most = NEW_N(a, uint32_t, n);
     l.group_of = NEW_N(a, int, n);

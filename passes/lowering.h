@@ -39,6 +39,7 @@ typedef struct Lowering {
     const Graph *g;
     Phase *phase;
     bool *live, *batched, *stored;
+    bool *remade;   /* computed wherever it is read */
     bool *apart;    /* a view to be copied to memory before it is read */
     uint32_t *most; /* members of a group with this root; 0: any number */
     int *group_of;  /* node -> group, or -1 */
@@ -56,6 +57,10 @@ typedef struct Lowering {
 bool fuse_narrow(Lowering *);
 /* fuse.c: fills group, group_of, dep, stored. */
 void lower_fuse(Lowering *);
+bool fuse_costly(Op); /* not worth computing twice */
+/* remake.c: after a first fusion, which values are computed anew wherever they are read; false:
+ * none. */
+bool lower_remake(Lowering *);
 /* Has an earlier kernel stored r when group `own` runs? Not a copy that a later claim asked for. */
 bool fuse_in_memory(const Lowering *, Ref r, int own);
 /* Calls fn for every node in memory (stored or input) that computing r reads. */

@@ -15,6 +15,11 @@ for cpu in x86-64 haswell native; do
         >out 2>&1
     check "$cpu: each kernel" test $? = 0
 done
+# Values large enough that kernels compute them anew instead of storing them.
+"$adjoint" new resnet --depth 4 --widths 16 --preact --activation hhrelu --classes 10 \
+    --input 3x32x32 -o large.onnx >/dev/null
+"$adjoint" verify large.onnx --entry train-lipschitz-step --batch 8 --each >out 2>&1
+check "large values: each kernel" test $? = 0
 "$adjoint" inspect net.onnx --entry train-lipschitz-step --batch 3 --print-sched --cpu znver4 \
     >plans 2>&1
 for claim in winograd tapconv dxplanar dwconv; do
