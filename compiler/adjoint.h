@@ -39,6 +39,7 @@ typedef struct AdjOptions {
     const char *prefix;  /* C identifier of exported symbols; NULL: from the file name */
     const char *target;  /* triple; NULL: this machine */
     const char *cpu;     /* CPU row; NULL: this machine's, or the target's baseline */
+    int64_t max_arena;   /* bytes, of one worker; 0: any. What is short is computed again instead */
     int64_t batch;       /* slots a worker; 0: 8; -1: the file's own shape, no proof needed */
     const char *dims;    /* extents of symbolic dimensions: "H=224,W=224", "x.2=224"; or NULL */
     const char *layer;   /* ONNX node of entry grad-cam; NULL: the last convolution */

@@ -234,7 +234,8 @@ static Module *lower_for(AdjCompiled *c, const Target *target)
     m->precision = c->model.dtype;
     m->embed = !c->opt.weights_file;
     m->trace = c->opt.trace;
-    for (int i = 0; i < c->nspec; i++) lower_program(m, target, &c->spec[i]);
+    for (int i = 0; i < c->nspec; i++)
+        lower_program_within(m, target, &c->spec[i], c->opt.max_arena);
     module_finish(m);
     return m;
 }

@@ -29,15 +29,18 @@ static int temp_buffer(Lowering *l, Ref r)
     return buffer_add(l->module->arena, l->prog, b);
 }
 
-/* Weights as a claim wants them, beside the value's own place if it has one. */
+/* Weights as a claim wants them, or a value computed again, beside the value's own place if it has
+ * one. */
 static void place_packed(Lowering *l, Group *gr)
 {
+    if (gr->again) gr->packed = value_layout(l, gr->root);
     Buffer b = {.kind = BUF_TEMP,
                 .dtype = l->g->node[gr->root].type.dtype,
                 .layout = gr->packed,
                 .first = -1,
                 .last = -1,
-                .name = "packed weights"};
+                .sample = gr->again && l->batched[gr->root],
+                .name = gr->again ? "computed again" : "packed weights"};
     b.bytes = layout_bytes(&b.layout, b.dtype);
     gr->packed_to = buffer_add(l->module->arena, l->prog, b);
 }
@@ -153,8 +156,8 @@ Dests *lower_dests(Lowering *l, StateCopy *late, int *nlate)
     for (uint32_t i = 0; i < l->g->nout; i++) place_output(l, i, dests, late, nlate);
     for (uint32_t i = 0; i < l->ngroup; i++) {
         Group *gr = &l->group[i];
-        if (gr->pack || gr->transform) place_packed(l, gr);
-        if (gr->pack) add_dest(l, &dests[i], gr->root, gr->packed_to);
+        if (gr->pack || gr->transform || gr->again) place_packed(l, gr);
+        if (gr->pack || gr->again) add_dest(l, &dests[i], gr->root, gr->packed_to);
         for (uint32_t m = 0; m < l->group[i].nmember && !l->group[i].melted; m++) {
             Ref r = l->group[i].member[m];
             if (!l->stored[r] || l->group_of[r] != (int)i || l->buffer_of[r] >= 0) continue;

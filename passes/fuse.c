@@ -67,6 +67,7 @@ static int open_group(Lowering *l, Ref root)
     GROW(l->arena, l->group, l->ngroup, l->group_cap);
     Group *gr = &l->group[l->ngroup];
     *gr = (Group){.root = root, .heavy = NOREF, .packed_to = -1, .weights = -1, .transforms = -1};
+    gr->operand[0] = gr->operand[1] = -1;
     gr->offer.claim = -1;
     gr->contract.op = OP_COUNT;
     return (int)l->ngroup++;
@@ -142,10 +143,24 @@ static bool usable_in_place(const Lowering *l, Ref data, const Layout *need)
     return b->layout.ndigit == 0 || layout_covers(&b->layout, need); /* 0 digits: still open */
 }
 
-static void place_data(Lowering *l, Ref data, const Layout *need)
+/* The group that computes a value again: one for all claims behind the pause. */
+static int place_again(Lowering *l, Ref value)
 {
-    if (!usable_in_place(l, data, need)) materialise(l, data);
+    for (uint32_t i = 0; i < l->ngroup; i++)
+        if (l->group[i].again && l->group[i].root == value) return (int)i;
+    int gr = open_group(l, value);
+    l->group[gr].copy = l->group[gr].again = true;
+    append(l, gr, value);
+    return gr;
+}
+
+/* Returns the group that computes it again for this reader, or -1. */
+static int place_data(Lowering *l, Ref data, const Layout *need, Ref reader)
+{
     layout_need_halo(l, data, need);
+    if (reader >= l->again[data]) return place_again(l, data);
+    if (!usable_in_place(l, data, need)) materialise(l, data);
+    return -1;
 }
 
 /* A sum over ranks is made in place, so its operand gets a copy that nobody else reads before. All
@@ -195,9 +210,10 @@ static void place_operands(Lowering *l, Ref r, Group *claim)
     const Node *n = &l->g->node[r];
     const Contract *c = &claim->contract;
     Ref weights = contract_operand(l, c, &claim->offer, r, 1);
-    place_data(l, contract_operand(l, c, &claim->offer, r, 0), &claim->offer.in);
+    Ref data = contract_operand(l, c, &claim->offer, r, 0);
+    claim->operand[0] = place_data(l, data, &claim->offer.in, r);
     if (n->op == OP_conv_dw) {
-        place_data(l, weights, &claim->offer.w);
+        claim->operand[1] = place_data(l, weights, &claim->offer.w, r);
     } else if (!contract_weights(l, c, &claim->offer, r)) {
         claim->weights = place_pack(l, weights, &claim->offer.w);
         if (claim->offer.packed_bytes)
@@ -207,7 +223,7 @@ static void place_operands(Lowering *l, Ref r, Group *claim)
 
 static void place_heavy(Lowering *l, Ref r)
 {
-    Group claim = {.claimed = true, .weights = -1, .transforms = -1};
+    Group claim = {.claimed = true, .weights = -1, .transforms = -1, .operand = {-1, -1}};
     bool claimed = contract_offer(l, r, &claim.contract, &claim.offer);
     if (claimed) place_operands(l, r, &claim);
     int gr = open_group(l, r);
@@ -218,6 +234,7 @@ static void place_heavy(Lowering *l, Ref r)
         l->group[gr].contract = claim.contract;
         l->group[gr].weights = claim.weights;
         l->group[gr].transforms = claim.transforms;
+        memcpy(l->group[gr].operand, claim.operand, sizeof claim.operand);
     }
     join(l, gr, r);
 }
@@ -243,7 +260,8 @@ static void place(Lowering *l, Ref r)
 bool fuse_in_memory(const Lowering *l, Ref r, int own)
 {
     int gr = l->group_of[r];
-    return gr >= 0 && gr < own && !l->group[gr].melted;
+    if (gr < 0 || gr >= own || l->group[gr].melted) return false;
+    return !l->group[own].again || l->group[own].root != r;
 }
 
 void fuse_leaves(const Lowering *l, Ref r, int own, void (*fn)(void *, Ref), void *arg)
@@ -376,13 +394,18 @@ static void fuse_once(Lowering *l)
     mark_stored(l);
 }
 
+static void fuse_to_fit(Lowering *l)
+{
+    do fuse_once(l);
+    while (fuse_narrow(l));
+}
+
 void lower_fuse(Lowering *l)
 {
     mark_live(l);
     mark_batched(l);
-    do fuse_once(l);
-    while (fuse_narrow(l));
-    if (!lower_remake(l)) return;
-    do fuse_once(l);
-    while (fuse_narrow(l));
+    fuse_to_fit(l);
+    if (lower_remake(l)) fuse_to_fit(l);
+    l->again_all = lower_again(l, l->again_most);
+    if (l->again_all && l->again_most) fuse_to_fit(l);
 }

@@ -73,8 +73,9 @@ static int transformed(Lowering *l, const Group *gr)
     return buffer_packed(l, w, &gr->contract, &gr->offer);
 }
 
-static int data_buffer(const Body *b, Ref data)
+static int data_buffer(const Body *b, const Group *gr, int which, Ref data)
 {
+    if (gr->operand[which] >= 0) return b->l->group[gr->operand[which]].packed_to;
     return fuse_in_memory(b->l, data, b->group) ? b->l->buffer_of[data] : b->l->bound[data];
 }
 
@@ -87,8 +88,8 @@ static void bind_claim(Body *b, const Group *gr)
     Ref data = contract_operand(b->l, &gr->contract, &gr->offer, gr->heavy, 0);
     b->k->contract = gr->contract;
     b->k->offer = gr->offer;
-    b->k->data_param = body_param(b, data_buffer(b, data), false);
-    int second = dw ? data_buffer(b, n->args[1]) : claim_weights(b->l, gr);
+    b->k->data_param = body_param(b, data_buffer(b, gr, 0, data), false);
+    int second = dw ? data_buffer(b, gr, 1, n->args[1]) : claim_weights(b->l, gr);
     b->k->weight_param = body_param(b, second, false);
     if (gr->offer.packed_bytes) b->k->packed_param = body_param(b, transformed(b->l, gr), false);
     if (gr->offer.scratch_bytes)
@@ -114,7 +115,8 @@ static const char *group_name(Lowering *l, const Group *gr)
 {
     const char *last = op_info[l->g->node[gr->member[gr->nmember - 1]].op].name;
     if (gr->pack) return "pack";
-    if (gr->copy) return arena_printf(l->module->arena, "copy_%s", last);
+    if (gr->copy)
+        return arena_printf(l->module->arena, "%s_%s", gr->again ? "again" : "copy", last);
     if (gr->heavy == NOREF) return arena_printf(l->module->arena, "map_%s", last);
     const char *heavy = op_info[l->g->node[gr->heavy].op].name;
     return gr->nmember == 1 ? heavy : arena_printf(l->module->arena, "%s_%s", heavy, last);

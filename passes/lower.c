@@ -27,6 +27,7 @@ static Lowering lowering_new(Module *m, Program *p, const Target *t, Phase *phas
     l.live = NEW_N(a, bool, n);
     l.batched = NEW_N(a, bool, n);
     l.stored = NEW_N(a, bool, n);
+    l.again = NEW_N(a, Ref, n);
     l.remade = NEW_N(a, bool, n);
     l.apart = NEW_N(a, bool, n);
     l.most = NEW_N(a, uint32_t, n);
@@ -38,6 +39,7 @@ static Lowering lowering_new(Module *m, Program *p, const Target *t, Phase *phas
     l.halo = arena_alloc(a, sizeof *l.halo * n);
     l.out_group = NEW_N(a, int, phase->graph->nout + 1);
     for (uint32_t i = 0; i < n; i++) l.bound[i] = l.buffer_of[i] = -1;
+    for (uint32_t i = 0; i < n; i++) l.again[i] = NOREF;
     for (uint32_t i = 0; i < phase->graph->nout; i++) l.out_group[i] = -1;
     return l;
 }
@@ -81,18 +83,20 @@ static void fix_states(Lowering *l)
     }
 }
 
-static void lower_phase(Module *m, Program *p, const Target *t, Phase *phase, const Graph *g,
-                        int id)
+static int lower_phase(Module *m, Program *p, const Target *t, Phase *phase, const Graph *g, int id,
+                       int again)
 {
-    if (!g) return;
+    if (!g) return 0;
     phase->graph = pass_expand(m->arena, t, g);
     int first = p->nbuffer;
     Lowering l = lowering_new(m, p, t, phase);
+    l.again_most = again;
     bind_inputs(&l);
     lower_fuse(&l);
     fix_states(&l);
     lower_kernels(&l);
     for (int i = first; i < p->nbuffer; i++) p->buffer[i].phase = id;
+    return l.again_all;
 }
 
 static int own_table(Module *m, Program *p, const char *name, DType dtype)
@@ -110,7 +114,7 @@ static void add_tables(Module *m, Program *p)
     p->buf_done = own_table(m, p, "done", DT_I32);
 }
 
-void lower_program(Module *m, const Target *t, const ProgramSpec *s)
+int lower_program(Module *m, const Target *t, const ProgramSpec *s)
 {
     uint32_t n = (uint32_t)m->nprogram;
     GROW(m->arena, m->program, n, m->program_cap);
@@ -129,11 +133,13 @@ void lower_program(Module *m, const Target *t, const ProgramSpec *s)
     memcpy(p->io, s->io, sizeof p->io);
     memcpy(p->hyper, s->hyper, sizeof p->hyper);
     add_tables(m, p);
-    lower_phase(m, p, t, &p->step, s->step, 1);
-    lower_phase(m, p, t, &p->judge, s->judge, 2);
-    lower_phase(m, p, t, &p->init, s->init, 0);
-    lower_phase(m, p, t, &p->finish, s->finish, 3);
+    int step = lower_phase(m, p, t, &p->step, s->step, 1, s->again);
+    int judge = lower_phase(m, p, t, &p->judge, s->judge, 2, s->again);
+    int init = lower_phase(m, p, t, &p->init, s->init, 0, s->again);
+    int finish = lower_phase(m, p, t, &p->finish, s->finish, 3, s->again);
     lower_plan(m, p);
+    int loop = step > judge ? step : judge, ends = init > finish ? init : finish;
+    return loop > ends ? loop : ends;
 }
 
 void module_finish(Module *m)

@@ -20,11 +20,16 @@ typedef struct ProgramSpec {
     int slots;
     bool loop, whole; /* as in Program */
     int step_forwards, step_backwards, judge_forwards, finish_forwards, finish_backwards;
+    int again; /* values that may be computed a second time, where that makes the arena smaller */
     Graph *init, *step, *judge, *finish; /* NULL: empty; step is required */
 } ProgramSpec;
 
 Module *module_new(Arena *, const char *prefix);
-void lower_program(Module *, const Target *, const ProgramSpec *);
+/* Returns how many values of a phase could be computed again. */
+int lower_program(Module *, const Target *, const ProgramSpec *);
+/* With as few of them as bring its arena down to `most` bytes for one worker (0: any); an error if
+ * none do. */
+void lower_program_within(Module *, const Target *, const ProgramSpec *, int64_t most);
 /* After the last program: the blob of constants is complete. */
 void module_finish(Module *);
 

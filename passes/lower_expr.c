@@ -41,6 +41,17 @@ static bool is_claimed_weight(const Body *b, Ref r)
            contract_operand(b->l, &gr->contract, &gr->offer, gr->heavy, 1) == r;
 }
 
+/* The buffer of an operand of the claim that was computed again for it, or -1. */
+static int operand_again(const Body *b, Ref r)
+{
+    if (b->group < 0 || !b->l->group[b->group].claimed) return -1;
+    const Group *gr = &b->l->group[b->group];
+    for (int i = 0; i < 2; i++)
+        if (gr->operand[i] >= 0 && node_of(b, gr->heavy)->args[i] == r)
+            return b->l->group[gr->operand[i]].packed_to;
+    return -1;
+}
+
 static KRef value_source(Body *b, Ref r, const KRef *index, KRef guard)
 {
     const Node *n = node_of(b, r);
@@ -309,6 +320,8 @@ KRef body_value(Body *b, Ref r, const KRef *index, KRef guard)
     int rank = node_of(b, r)->type.rank;
     if (is_claimed_weight(b, r))
         return load_buffer(b, r, claim_weights(b->l, &b->l->group[b->group]), index, guard, 0);
+    int again = operand_again(b, r);
+    if (again >= 0) return load_buffer(b, r, again, index, guard, 0);
     if (in_memory(b, r)) return load_buffer(b, r, b->l->buffer_of[r], index, guard, 0);
     Memo *m = find_memo(b, r, index, guard, rank);
     if (m) return m->value;

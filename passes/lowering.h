@@ -21,9 +21,11 @@ typedef struct Group {
     /* Groups in front of a claim whose weights are not constant: one copies them into its layout w,
      * one makes sums of taps of the copy, if the claim wants that. Neither gives a node a home. */
     bool pack, transform;
+    bool again; /* a value computed once more for the claims behind it (again.c): likewise */
     Layout packed;
-    int packed_to;           /* the buffer of either */
+    int packed_to;           /* the buffer of any of them */
     int weights, transforms; /* of a claim: the two groups, -1: none; of a transform: its pack */
+    int operand[2];          /* of a claim: groups that compute its operands again, -1: none */
 } Group;
 
 typedef struct Dest { /* one store of a group: node -> buffer */
@@ -39,11 +41,13 @@ typedef struct Lowering {
     const Graph *g;
     Phase *phase;
     bool *live, *batched, *stored;
-    bool *remade;   /* computed wherever it is read */
-    bool *apart;    /* a view to be copied to memory before it is read */
-    uint32_t *most; /* members of a group with this root; 0: any number */
-    int *group_of;  /* node -> group, or -1 */
-    int *dep;       /* node -> latest group its value needs, or -1 */
+    Ref *again; /* value -> the first of its readers that a second computation serves */
+    int again_most, again_all; /* values to be computed again at most; that could be */
+    bool *remade;              /* computed wherever it is read */
+    bool *apart;               /* a view to be copied to memory before it is read */
+    uint32_t *most;            /* members of a group with this root; 0: any number */
+    int *group_of;             /* node -> group, or -1 */
+    int *dep;                  /* node -> latest group its value needs, or -1 */
     Group *group;
     uint32_t ngroup, group_cap;
     int *out_group;     /* graph output -> group that stores it, or -1: a state left as it is */
@@ -61,6 +65,8 @@ bool fuse_costly(Op); /* not worth computing twice */
 /* remake.c: after a first fusion, which values are computed anew wherever they are read; false:
  * none. */
 bool lower_remake(Lowering *);
+/* again.c: fills `again` with up to `most` values, after a fusion; returns how many there are. */
+int lower_again(Lowering *, int most);
 /* Has an earlier kernel stored r when group `own` runs? Not a copy that a later claim asked for. */
 bool fuse_in_memory(const Lowering *, Ref r, int own);
 /* Calls fn for every node in memory (stored or input) that computing r reads. */

@@ -17,8 +17,8 @@
 /* ---- tables ---- */
 
 static struct {
-    char *batch, *cpu, *precision, *weights, *mean, *std, *scale, *layout, *print_after, *dim,
-        *winograd, *max_error, *sched;
+    char *batch, *max_arena, *cpu, *precision, *weights, *mean, *std, *scale, *layout, *print_after,
+        *dim, *winograd, *max_error, *sched;
     char **consts, **inputs;
     char *preset;
     int generic;
@@ -37,6 +37,10 @@ struct poptOption model_table[] = {
          "samples that a worker holds at once (default 8); none: the file's own "
          "shape, without the proof that samples are independent",
          "N"),
+    TEXT("max-arena", max_arena,
+         "memory of one worker; where it is short, values are computed again instead of kept "
+         "(default: any)",
+         "BYTES"),
     TEXT("dim", dim, "extents of symbolic dimensions, e.g. H=224,W=224", "NAME=N"),
     {"const", 0, POPT_ARG_ARGV, &given.consts, 0,
      "give an input of the file a constant before compiling, a shape say: .npy, .npz or ONNX "
@@ -340,8 +344,11 @@ int options_model(const char *model, AdjOptions *o)
                       .generic = given.generic,
                       .print_after = given.print_after};
     if ((e = options_entries(given.entry)) || (e = check_prefix(given.prefix)) ||
-        (e = check_layer(given.layer, given.entry)) || (e = take_batch(o)) || (e = take_words(o)) ||
-        (e = take_consts(o)) || (e = take_eot(o)) || (e = sched_take(given.sched, o)))
+        (e = check_layer(given.layer, given.entry)) || (e = take_batch(o)) ||
+        (given.max_arena &&
+         (e = option_integer("--max-arena", given.max_arena, 1, INT64_MAX, &o->max_arena))) ||
+        (e = take_words(o)) || (e = take_consts(o)) || (e = take_eot(o)) ||
+        (e = sched_take(given.sched, o)))
         return e;
     return take_preprocessing(o);
 }

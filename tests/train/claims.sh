@@ -20,6 +20,22 @@ done
     --input 3x32x32 -o large.onnx >/dev/null
 "$adjoint" verify large.onnx --entry train-lipschitz-step --batch 8 --each >out 2>&1
 check "large values: each kernel" test $? = 0
+
+
+# And computed a second time: in the smallest arena, which the refusal of one byte names.
+kept=$(sed -n 's/^\([0-9]*\) kernels, .*/\1/p' out)
+"$adjoint" inspect large.onnx --entry train-lipschitz-step --batch 8 --json >facts 2>&1
+any=$(sed -n 's/.*"arena_shared_bytes": \([0-9]*\).*/\1/p' facts)
+"$adjoint" inspect large.onnx --entry train-lipschitz-step --batch 8 --max-arena 1 >out 2>&1
+check "an arena of one byte is refused" test $? != 0
+least=$(sed -n 's/.*: 1 bytes are too few for train-lipschitz-step; the least .* is //p' out)
+check "the least is less than without a limit" test "${least:-$any}" -lt "$any"
+"$adjoint" verify large.onnx --entry train-lipschitz-step --batch 8 --each \
+    --max-arena "${least:-1}" >out 2>&1
+check "values computed again: each kernel" test $? = 0
+again=$(sed -n 's/^\([0-9]*\) kernels, .*/\1/p' out)
+check "kernels compute them" test "${again:-0}" -gt "${kept:-0}"
+
 "$adjoint" inspect net.onnx --entry train-lipschitz-step --batch 3 --print-sched --cpu znver4 \
     >plans 2>&1
 for claim in winograd tapconv dxplanar dwconv; do
