@@ -786,8 +786,8 @@ least half as many. An empty cell was not measured. Last the entry beside the li
 cross-entropy is replaced by one that keeps its digits.
 
 `apgd-dlr` and `apgd-dlr-l2` on `standard` are as in f64 in nine tenths only, the library's and
-Adjoint's alike: f32 has no digits of DLR's gradient on its plateau. Of the library's 512 steps of an
-image 114 begin there. In f64 the gradient's largest pixel is then 8e-14 to 5e-12, and none is zero;
+Adjoint's alike (less so on `all`): f32 has no digits of DLR's gradient on its plateau. On `standard`
+114 of the library's 512 steps of an image begin there. In f64 the gradient's largest pixel is then 8e-14 to 5e-12, and none is zero;
 in f32 all are zero in 94 of the 114, and rounding of about 2e-7 in the others. The image fools there
 already.
 
