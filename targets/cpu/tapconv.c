@@ -16,10 +16,11 @@
 
 #include <stdio.h>
 
-enum { N_TILE_ROWS, N_TILE_COLS, N_BLOCKS, N_UNROLL, N_BY_GROUP }; /* Offer.number */
-enum { S_SAMPLE, S_GROUP, S_ROW, S_COL };                          /* Tile.scalar, in points */
-enum { A_SAMPLE, A_BLOCK, A_ROW, A_COL, A_LANE };                  /* kernel axes */
-enum { MOST_CLASSES = 16, MOST_LANES = 64, LINE = 64 };            /* bytes of a cache line */
+/* Offer.number; the last two follow from the others */
+enum { N_TILE_ROWS, N_TILE_COLS, N_BLOCKS, N_UNROLL, N_ORDER, N_BLOCK_ROWS, N_FETCH };
+enum { S_SAMPLE, S_GROUP, S_ROW, S_COL };               /* Tile.scalar, in points */
+enum { A_SAMPLE, A_BLOCK, A_ROW, A_COL, A_LANE };       /* kernel axes */
+enum { MOST_CLASSES = 16, MOST_LANES = 64, LINE = 64 }; /* bytes of a cache line */
 
 /* ---- the bid ---- */
 /* Whole vectors of channels a group, or whole groups a vector. Depthwise (one channel) is left to
@@ -98,7 +99,9 @@ static void tap_bid(const Target *t, const Contract *c, const TapShape *s, const
     o->number[N_TILE_COLS] = p->tw;
     o->number[N_BLOCKS] = p->c;
     o->number[N_UNROLL] = p->unroll;
-    o->number[N_BY_GROUP] = p->by_group;
+    o->number[N_ORDER] = p->order;
+    o->number[N_BLOCK_ROWS] = tap_block_rows(t, c, s, p);
+    o->number[N_FETCH] = tap_fetches(t, c, s, p);
     o->cost = p->cost;
 }
 
@@ -108,7 +111,7 @@ static TapPlan plan_of(const int64_t *number)
                      .tw = number[N_TILE_COLS],
                      .c = number[N_BLOCKS],
                      .unroll = number[N_UNROLL],
-                     .by_group = number[N_BY_GROUP]};
+                     .order = number[N_ORDER]};
 }
 
 bool tapconv_offer(const Target *t, const Contract *c, Offer *o)
@@ -122,7 +125,7 @@ bool tapconv_offer(const Target *t, const Contract *c, Offer *o)
 
 const PlanField tapconv_fields[] = {{.name = "tile", N_TILE_ROWS, 3, 32},
                                     {.name = "unroll", N_UNROLL, 1, 8},
-                                    {.name = "order", N_BY_GROUP, 1, 1, "AB"},
+                                    {.name = "order", N_ORDER, 1, 2, "ABC"},
                                     {.name = NULL}};
 
 bool tapconv_fit(const Target *t, const Contract *c, Offer *o, char *why)
@@ -248,6 +251,9 @@ static void tap_steps(Walk *w, void *user, LLVMValueRef in, LLVMValueRef wt, LLV
     LLVMTypeRef vec = LLVMVectorType(e->scalar, (unsigned)e->lanes);
     LLVMValueRef weight[MAX_ACC];
     for (int64_t u = 0; u < e->p.unroll; u++) {
+        if (w->k->offer.number[N_FETCH])
+            tile_prefetch_page(w, tile_at_const(w, e->elem, wt, u * c * e->lanes * e->step),
+                               c * e->lanes * bytes);
         for (int64_t j = 0; j < c; j++) {
             int64_t at = (u * c + j) * e->lanes * e->step;
             weight[j] = tile_load(w, vec, tile_at_const(w, e->elem, wt, at), bytes * e->lanes);
@@ -444,12 +450,26 @@ static void over_groups(Walk *w, void *user, LLVMValueRef group)
     int64_t rows = tile_rows(&e->s, e->p.th);
     e->group = group;
     e->pieces = slice_part(w, (Slice){w->from, w->to}, tile_affine(w, group, rows, 0), rows);
-    if (!e->p.by_group) {
+    if (e->p.order != TAP_BY_GROUP) {
         over_classes(e);
         return;
     }
     claim_samples(w, e->axis[A_SAMPLE], &from, &to);
     tile_range(w, "n", from, to, over_samples, e);
+}
+
+/* Order C: a piece is a block of rows of tiles of a group. */
+static void over_block(Walk *w, void *user, LLVMValueRef piece)
+{
+    Emit *e = user;
+    int64_t rows = tile_rows(&e->s, e->p.th), each = w->k->offer.number[N_BLOCK_ROWS];
+    int64_t groups = e->s.result_ch / (e->lanes * e->p.c);
+    LLVMValueRef block = walk_quotient(w, piece, groups), all = walk_i64(w, rows);
+    LLVMValueRef from = tile_affine(w, block, each, 0), to = tile_affine(w, block, each, each);
+    LLVMValueRef whole = LLVMBuildICmp(w->b, LLVMIntSLE, to, all, "");
+    e->group = LLVMBuildSub(w->b, piece, tile_affine(w, block, groups, 0), "");
+    e->pieces = (Slice){from, LLVMBuildSelect(w->b, whole, to, all, "")};
+    over_classes(e);
 }
 
 static void each_group(Emit *e)
@@ -462,10 +482,11 @@ static void each_group(Emit *e)
 static void over_samples(Walk *w, void *user, LLVMValueRef n)
 {
     Emit *e = user;
-    (void)w;
     e->n = n;
-    if (e->p.by_group)
+    if (e->p.order == TAP_BY_GROUP)
         over_classes(e);
+    else if (e->p.order == TAP_BY_ROWS)
+        tile_range(w, "piece", w->from, w->to, over_block, e);
     else
         each_group(e);
 }
@@ -477,7 +498,9 @@ int64_t tapconv_pieces(const Kernel *k)
     TapShape s;
     check(tap_shape(&k->contract, &s));
     int64_t groups = s.result_ch / (k->offer.lanes * k->offer.number[N_BLOCKS]);
-    return groups * tile_rows(&s, k->offer.number[N_TILE_ROWS]);
+    int64_t rows = tile_rows(&s, k->offer.number[N_TILE_ROWS]);
+    int64_t each = k->offer.number[N_ORDER] == TAP_BY_ROWS ? k->offer.number[N_BLOCK_ROWS] : 1;
+    return groups * ((rows + each - 1) / each);
 }
 
 void tapconv_emit(Walk *w)
@@ -486,7 +509,7 @@ void tapconv_emit(Walk *w)
     LLVMValueRef from, to;
     claim_samples(w, e.axis[A_SAMPLE], &from, &to);
     LLVMBasicBlockRef end = claim_begin(w, from, to);
-    if (e.p.by_group)
+    if (e.p.order == TAP_BY_GROUP)
         each_group(&e);
     else
         tile_range(w, "n", from, to, over_samples, &e);

@@ -9,8 +9,21 @@
  *   a step is one data channel, or two of bf16, whose products take t*c / dot cycles
  *   cost  = tiles of a row, column and group, cut evenly, of size and one smaller, * tile
  *
- * the least cost wins, then the larger t*c. More than 4 k-steps in a basic block let LLVM's
- * scheduler hoist loads until it spills, which costs half the speed. */
+ * the least cost wins, then the larger t*c.
+ *
+ * Order, with W = bytes of all weights, D = bytes of data that a sample's results read:
+ *
+ *   B   if batch > 1 and W > L2/2: each group's weights are read once a batch
+ *   C   if W <= L2/2, D > L2/4 and there are several groups: of each row of data all groups are
+ *       made while it is in the L1 cache, which a block of rows fills
+ *   A   else
+ *
+ * Weights that do not stay in the L1 cache are fetched a page ahead where two multiply-adds of 64
+ * bytes start a cycle: a tile of 14 points by 2 blocks reads 9 bytes a cycle then, as many as come
+ * from an L3 cache (Emerald Rapids), and the hardware's own prefetching begins anew on every page.
+ *
+ * More than 4 k-steps in a basic block let LLVM's scheduler hoist loads until it spills, which
+ * costs half the speed. */
 #include "tapplan.h"
 
 #include <stdio.h>
@@ -136,12 +149,43 @@ static void set_panel(Model *m, int64_t c)
     m->far = m->steps * m->target->vec_bytes * (double)c > (double)m->target->l1 / 2;
 }
 
-/* Groups outside, so that each panel of weights is read once a batch. */
-static bool by_group(const Target *t, const Contract *c)
+/* ---- order, and what is fetched ahead ---- */
+
+/* Bytes of a sample that are read: where points are apart not all there are. */
+static double data_bytes(const Contract *c, const TapShape *s)
+{
+    double n = 1;
+    for (int i = 0; i < 2; i++) {
+        TapAxis a = tap_axis(s, i, 0);
+        int64_t met = a.points * a.taps;
+        n *= (double)(met < s->data[i] ? met : s->data[i]);
+    }
+    return n * (double)(s->data_ch * dtype_bytes(c->dtype) / tap_step(c));
+}
+
+static TapOrder usual_order(const Target *t, const Contract *c, const TapShape *s, int64_t blocks)
 {
     double weights =
-        (double)(c->ic * c->oc / c->groups * c->kh * c->kw) * (c->bf16 ? 2 : dtype_bytes(c->dtype));
-    return c->batch > 1 && weights > (double)t->l2 / 2;
+        (double)(c->ic * c->oc / c->groups * c->kh * c->kw * dtype_bytes(c->dtype) / tap_step(c));
+    int64_t groups = tap_width(s) / (blocks * target_lanes(t, c->dtype));
+    bool stay = weights <= (double)t->l2 / 2;
+    if (c->batch > 1 && !stay) return TAP_BY_GROUP;
+    bool again = groups > 1 && data_bytes(c, s) > (double)t->l2 / 4;
+    return again && stay ? TAP_BY_ROWS : TAP_BY_SAMPLE;
+}
+
+/* As many as fill the L1 cache. */
+int64_t tap_block_rows(const Target *t, const Contract *c, const TapShape *s, const TapPlan *p)
+{
+    double rows = (double)tap_axis(s, 0, 0).points, row = data_bytes(c, s) * (double)p->th / rows;
+    return row > 1 ? 1 + (int64_t)((double)t->l1 / row) : 1;
+}
+
+bool tap_fetches(const Target *t, const Contract *c, const TapShape *s, const TapPlan *p)
+{
+    Model m = model(t, c, s, target_lanes(t, c->dtype));
+    set_panel(&m, p->c);
+    return m.far && tap_outruns(t);
 }
 
 static int64_t block_steps(const Contract *c, const TapShape *s, int lanes)
@@ -174,7 +218,7 @@ bool tap_plan(const Target *t, const Contract *c, const TapShape *s, TapPlan *pl
     if (!best.c) return false;
     best.cost *= (double)(c->batch * tap_classes(s, 0) * tap_classes(s, 1));
     best.unroll = usual_unroll(c, s, lanes);
-    best.by_group = by_group(t, c);
+    best.order = usual_order(t, c, s, best.c);
     *plan = best;
     return true;
 }
@@ -217,7 +261,7 @@ bool tap_plan_fit(const Target *t, const Contract *c, const TapShape *s, TapPlan
     if (p->th < 0 && tap_plan(t, c, s, &own)) p->th = own.th, p->tw = own.tw, p->c = own.c;
     if (!known_tile(&m, like_blocks(s, lanes), p, why)) return false;
     if (p->unroll < 0) p->unroll = usual_unroll(c, s, lanes);
-    if (p->by_group < 0) p->by_group = by_group(t, c);
+    if (p->order < 0) p->order = usual_order(t, c, s, p->c);
     bool whole = tap_within(s, lanes) && p->unroll != steps;
     if (p->unroll < 1 || steps % p->unroll != 0 || whole) {
         snprintf(why, PLAN_WHY, "unroll %lld does not cut the %lld channels of a block",

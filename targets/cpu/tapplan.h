@@ -8,10 +8,17 @@
 #include "ir/target.h"
 #include "tapgeom.h"
 
+/* Loops around the tiles, from the outside in; groups are of c blocks of result channels. */
+typedef enum TapOrder {
+    TAP_BY_SAMPLE, /* A: samples, groups, rows */
+    TAP_BY_GROUP,  /* B: groups, samples, rows: weights are read once a batch */
+    TAP_BY_ROWS    /* C: samples, blocks of rows, groups, rows of the block: data are read once */
+} TapOrder;
+
 typedef struct TapPlan {
     int64_t th, tw, c; /* largest tile; rows and columns are cut evenly into tiles no larger */
     int64_t unroll;    /* k-steps in a basic block */
-    int64_t by_group;  /* 1: groups of c blocks outside, samples inside (weights exceed L2) */
+    int64_t order;     /* TapOrder */
     double cost;       /* cycles for the whole batch */
 } TapPlan;
 
@@ -39,6 +46,15 @@ static inline bool tap_within(const TapShape *s, int lanes)
 static inline int64_t tap_step(const Contract *c)
 {
     return c->bf16 ? 2 : 1;
+}
+/* Rows of tiles that order C runs over before the next group of channels. */
+int64_t tap_block_rows(const Target *, const Contract *, const TapShape *, const TapPlan *);
+/* Are weights to be fetched ahead of the tile that reads them? */
+bool tap_fetches(const Target *, const Contract *, const TapShape *, const TapPlan *);
+/* Do multiply-adds want weights faster than they come from outer caches of their own accord? */
+static inline bool tap_outruns(const Target *t)
+{
+    return t->rate >= 2 && t->vec_bytes >= 64;
 }
 double tap_rate(const Target *); /* multiply-adds, and loads, a cycle */
 /* Registers left for sums when `others` are in use. */

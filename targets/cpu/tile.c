@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_LANES = 64 };
+enum { MOST_LANES = 64, LINE = 64, PAGE = 4096 }; /* the latter in bytes */
 
 /* ---- the function of a tile ---- */
 static LLVMTypeRef tile_type(const Walk *w)
@@ -195,6 +195,12 @@ void tile_prefetch(Walk *w, LLVMValueRef at)
     LLVMValueRef read = LLVMConstInt(i32, 0, 0), near = LLVMConstInt(i32, 3, 0);
     LLVMValueRef arg[] = {at, read, near, LLVMConstInt(i32, 1, 0)}; /* 1: data */
     LLVMBuildCall2(w->b, LLVMIntrinsicGetType(w->ctx, id, &ptr, 1), fn, arg, 4, "");
+}
+
+void tile_prefetch_page(Walk *w, LLVMValueRef at, int64_t bytes)
+{
+    LLVMTypeRef i8 = LLVMInt8TypeInContext(w->ctx);
+    for (int64_t i = 0; i < bytes; i += LINE) tile_prefetch(w, tile_at_const(w, i8, at, PAGE + i));
 }
 
 LLVMValueRef tile_fma(Walk *w, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)

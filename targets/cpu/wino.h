@@ -64,6 +64,8 @@ bool wino_plan(const Target *, const Contract *, const TapShape *, WinoPlan *, d
 /* Completes a plan of which some numbers are given, others below 0; false: why it cannot be. */
 bool wino_plan_fit(const Target *, const Contract *, const TapShape *, WinoPlan *, double *cost,
                    char *why);
+/* Are weights, of so many bytes, to be fetched ahead of the products? */
+bool wino_fetches(const Target *, int64_t bytes);
 /* Of a sample: rows, columns. */
 void wino_tiles(const TapShape *, int64_t out, int64_t tiles[2]);
 

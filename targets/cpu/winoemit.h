@@ -19,6 +19,7 @@ typedef struct WinoEmit {
     LLVMTypeRef elem, vec;
     int64_t in_block, in_row, in_col, in_first[2]; /* strides in elements; first row and column */
     int64_t data_plane, result_plane;
+    bool fetches; /* weights ahead of the products that read them */
     Tile data, products, sums;
     Slice tiles_at, groups_at; /* the part at hand: tiles, groups of c channel blocks */
 } WinoEmit;

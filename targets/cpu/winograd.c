@@ -170,6 +170,7 @@ static WinoEmit read_kernel(Walk *w)
     e.bytes = e.lanes * dtype_bytes(k->contract.dtype);
     e.data_plane = plane_of(e.s.data_ch, e.p.block);
     e.result_plane = plane_of(e.s.result_ch, e.p.block);
+    e.fetches = wino_fetches(w->target, k->offer.packed_bytes);
     read_data_layout(&e);
     return e;
 }

@@ -9,7 +9,8 @@
  *   cost       = the larger of products and stream, 1/8 of the other, transforms
  *
  * The transformed weights are larger than the direct ones (four times for F(4,3)) and are read once
- * a block of tiles, so few tiles and many channels leave it waiting for memory. */
+ * a block of tiles, so few tiles and many channels leave it waiting for memory. As in tapplan.c
+ * they are fetched a page ahead of fast multiply-adds, if they fill a part of the L2. */
 #include "wino.h"
 
 #include <stdio.h>
@@ -151,6 +152,11 @@ bool wino_plan(const Target *t, const Contract *c, const TapShape *s, WinoPlan *
     *cost = best_tile(&m, p);
     p->form = form;
     return *cost > 0;
+}
+
+bool wino_fetches(const Target *t, int64_t bytes)
+{
+    return tap_outruns(t) && bytes > t->l2 / 4;
 }
 
 /* ---- plans of schedules ---- */

@@ -72,7 +72,7 @@ refused "$layer: tapconv tile=1x6x1" "14x14 results cut evenly do not make tiles
 refused "$layer: tapconv tile=1x7x3" "3 blocks of channels do not divide the 8 there are"
 refused "$layer: tapconv tile=1x7x1 unroll=3" "unroll 3 does not cut the 4 channels of a block"
 refused "$layer: tapconv tile=7" "'tile=7': tile is AxBxC"
-refused "$layer: tapconv order=Z" "'order=Z': order is AB"
+refused "$layer: tapconv order=Z" "'order=Z': order is ABC"
 refused "$layer: tapconv tile=1x7x1 tile=1x7x1" "'tile=1x7x1': tile is said before"
 refused "$layer: tapconv size=3" "tapconv has no 'size=3'"
 refused "$layer: fast" "no claim is called 'fast'; there are generic, winograd, tapconv, dxplanar, dwconv"

@@ -5,12 +5,14 @@
  *
  * Winograd needs fewer than those and may pass 100 %.
  *
- *     bench_tapconv [net] [batch] [part of a layer's name]
+ *     bench_tapconv [net] [batch] [part of a layer's name] [plan ...]
  *
- * net: resnet44 (default), resnet50, or either with -direct: without Winograd. */
+ * net: resnet44 (default), resnet50, or either with -direct: without Winograd. Plans ("" is the
+ * heuristic's) take turns with each other; a layer that one does not fit takes its own. */
 #define _POSIX_C_SOURCE 200809L
 #include "tapkernel.h"
 
+#include "ir/schedule.h"
 #include "targets/llvm/emit.h"
 
 #include <stdio.h>
@@ -85,68 +87,98 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-enum { REPEATS = 151 };
+enum { REPEATS = 51, MOST_PLANS = 16 };
 
-/* Share of peak: the median over repeats, each measured between two looks at the peak. */
-static double share(const Kernel *k, void *code, void **m, double flops)
+/* A plan of a layer, ready to run. */
+typedef struct Ready {
+    Kernel *k;
+    void *m[ALL_PARAMS], *code;
+    Bytes object;
+    Loaded *loaded;
+    double share[REPEATS]; /* of peak, a turn each */
+} Ready;
+
+static void get_ready(Arena *a, const Target *t, const Case *c, Ready *r)
 {
-    double s[REPEATS];
+    r->k = case_kernel(a, c, t, "k");
+    if (!r->k) return;
+    r->object = emit_kernels((const Kernel *const *)&r->k, 1, t, EMIT_OBJ);
+    r->loaded = object_load(&r->object, "k", &r->code);
+    for (int p = 0; p < r->k->nparam; p++) r->m[p] = memory(r->k, p);
+}
+
+static void forget(Ready *r)
+{
+    if (!r->k) return;
+    for (int p = 0; p < r->k->nparam; p++) free(r->m[p]);
+    object_unload(r->loaded);
+    bytes_free(&r->object);
+}
+
+/* Share of peak, measured between two looks at it. */
+static double share(const Ready *r)
+{
+    const Contract *f = &r->k->contract;
+    double flops = 2.0 * (double)(f->batch * f->ic * f->oc * f->kh * f->kw * f->oh * f->ow);
     int turns = 1 + (int)(5e7 / flops);
-    int64_t pieces = kernel_pieces(k);
-    for (int r = 0; r < REPEATS; r++) {
-        double before = peak_once(), t = now();
-        for (int i = 0; i < turns; i++)
-            case_call(k, code, NULL, 0, k->contract.batch, 0, pieces, m, 0);
-        t = now() - t;
-        double peak = (before + peak_once()) / 2;
-        s[r] = flops * turns / t / peak;
-    }
-    qsort(s, REPEATS, sizeof *s, compare);
-    return s[REPEATS / 2];
+    int64_t pieces = kernel_pieces(r->k);
+    double before = peak_once(), t = now();
+    for (int i = 0; i < turns; i++)
+        case_call(r->k, r->code, NULL, 0, f->batch, 0, pieces, (void **)r->m, 0);
+    t = now() - t;
+    return flops * turns / t / ((before + peak_once()) / 2);
 }
 
-static double measure(Arena *a, const Target *t, const Case *c, Offer *offer)
+static Case case_of(const Layer *l, int64_t batch, Op op)
 {
-    Kernel *k = case_kernel(a, c, t, "k");
-    void *m[ALL_PARAMS] = {0}, *code;
-    if (!k) return 0;
-    *offer = k->offer;
-    Bytes object = emit_kernels((const Kernel *const *)&k, 1, t, EMIT_OBJ);
-    Loaded *l = object_load(&object, "k", &code);
-    for (int p = 0; p < k->nparam; p++) m[p] = memory(k, p);
-    const Contract *f = &k->contract;
-    int64_t macs = f->batch * f->ic * f->oc * f->kh * f->kw * f->oh * f->ow;
-    double s = share(k, code, m, 2.0 * (double)macs);
-    for (int p = 0; p < k->nparam; p++) free(m[p]);
-    object_unload(l);
-    bytes_free(&object);
-    return s;
-}
-
-static void bench(const Target *t, const Layer *l, int64_t batch, Op op)
-{
-    Arena *a = arena_new();
-    Offer o = {.claim = -1};
     int64_t p = l->k / 2;
-    Case c = {.dtype = DT_F32,
-              .op = op,
-              .n = batch,
-              .ic = l->ic,
-              .oc = l->oc,
-              .ih = l->size,
-              .iw = l->size,
-              .kh = l->k,
-              .kw = l->k,
-              .stride = l->stride,
-              .dilation = 1,
-              .pad = {p, p, p, p},
-              .epilogue = true};
-    double s = measure(a, t, &c, &o);
-    printf("%-18s %-8s %5.1f %%   ", l->name, op_info[op].name, 100 * s);
-    printf("%s", o.claim < 0 ? "none" : cpu_claims[o.claim].name);
-    for (int i = 0; i < 5; i++) printf(" %lld", (long long)o.number[i]);
-    printf("\n");
+    return (Case){.dtype = DT_F32,
+                  .op = op,
+                  .n = batch,
+                  .ic = l->ic,
+                  .oc = l->oc,
+                  .ih = l->size,
+                  .iw = l->size,
+                  .kh = l->k,
+                  .kw = l->k,
+                  .stride = l->stride,
+                  .dilation = 1,
+                  .pad = {p, p, p, p},
+                  .epilogue = true};
+}
+
+static void print(const Ready *r, const Layer *l, Op op)
+{
+    Str plan = {0};
+    target_plan_text(&plan, &r->k->offer);
+    printf("%-18s %-8s %5.1f %% (best quarter %5.1f)   %s\n", l->name, op_info[op].name,
+           100 * r->share[REPEATS / 2], 100 * r->share[REPEATS * 3 / 4], plan.s);
     fflush(stdout);
+    str_free(&plan);
+}
+
+/* The plans take turns, so that what else the machine does falls on all of them. */
+static void bench(const Target *t, const Layer *l, int64_t batch, Op op, char **plan, int nplan)
+{
+    static Ready ready[MOST_PLANS];
+    Arena *a = arena_new();
+    Case c = case_of(l, batch, op);
+    for (int i = 0; i < nplan; i++) {
+        Target own = *t;
+        ScheduleLine line = {.cpu = t->cpu, .contract = case_contract(&c), .plan = plan[i]};
+        Schedule s = {.n = 1, .line = &line};
+        if (*plan[i]) own.schedule = &s;
+        ready[i] = (Ready){0};
+        get_ready(a, &own, &c, &ready[i]);
+    }
+    for (int k = 0; k < REPEATS; k++)
+        for (int i = 0; i < nplan; i++)
+            if (ready[i].k) ready[i].share[k] = share(&ready[i]);
+    for (int i = 0; i < nplan; i++) {
+        qsort(ready[i].share, REPEATS, sizeof(double), compare);
+        if (ready[i].k) print(&ready[i], l, op);
+        forget(&ready[i]);
+    }
     arena_free(a);
 }
 
@@ -177,8 +209,12 @@ int main(int argc, char **argv)
     Target t = *target_find(a, NULL, NULL);
     if (strstr(net, "-direct")) t.winograd = false;
     printf("%s, batch %lld, peak %.1f Gflop/s\n", t.cpu, (long long)batch, peak_once() / 1e9);
+    char *own = "", **plan = argc > 4 ? argv + 4 : &own;
+    int nplan = argc > 4 ? argc - 4 : 1;
+    if (nplan > MOST_PLANS) nplan = MOST_PLANS;
     for (int i = 0; i < 2 * n; i++)
-        if (strstr(l[i / 2].name, part)) bench(&t, &l[i / 2], batch, i % 2 ? OP_conv_dx : OP_conv);
+        if (strstr(l[i / 2].name, part))
+            bench(&t, &l[i / 2], batch, i % 2 ? OP_conv_dx : OP_conv, plan, nplan);
     arena_free(a);
     return 0;
 }

@@ -226,8 +226,20 @@ static int one(Case c, const Target *t, int *count)
     return r.bad > 0;
 }
 
-/* Forms of a case: with an epilogue; bare with a wide halo; into the caller's memory, by groups of
- * channels as when weights exceed the L2 cache. */
+/* Order C with a small L1 cache: one row of tiles a block, or some, and weights are fetched ahead. */
+static int by_rows(Case c, const Target *t, int *count)
+{
+    Target own = *t;
+    if (!c.dilation) c.dilation = 1;
+    ScheduleLine line = {.cpu = t->cpu, .contract = case_contract(&c), .plan = "tapconv order=C"};
+    Schedule s = {.n = 1, .line = &line};
+    own.l1 = 4096;
+    own.schedule = &s;
+    return one(c, &own, count);
+}
+
+/* Forms of a case: with an epilogue, by samples and by blocks of rows; bare with a wide halo; into
+ * the caller's memory, by groups of channels as when weights exceed the L2 cache. */
 static int forms(Case c, const Target *t, bool all, int *count)
 {
     Target small = *t;
@@ -236,6 +248,7 @@ static int forms(Case c, const Target *t, bool all, int *count)
     c.epilogue = true;
     int bad = one(c, t, count);
     if (!all) return bad;
+    bad += by_rows(c, t, count);
     c.n = 2;
     c.io = true;
     bad += one(c, &small, count);
