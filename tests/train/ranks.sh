@@ -63,7 +63,7 @@ while [ $tried -lt "$kills" ] && [ ! -e again/net.onnx ]; do
     case $((tried % 3)) in
     0) kill -9 $launcher ;;
     1) kill -9 "$(cat pid.1)" ;;
-    2) kill -INT $launcher ;;
+    2) kill -TERM $launcher ;; # a shell's background ignores SIGINT
     esac 2>/dev/null
     wait $launcher 2>/dev/null
     [ $? = 0 ] || killed=$((killed + 1))
