@@ -32,22 +32,31 @@ void target_plan_text(Str *s, const Offer *o)
 
 /* ---- in ---- */
 
+static bool is_called(int claim, const char *word, size_t n)
+{
+    return n == strlen(cpu_claims[claim].name) && !strncmp(word, cpu_claims[claim].name, n);
+}
+
 static bool known_claims(char *why, const char *word, size_t n)
 {
     int at = snprintf(why, PLAN_WHY, "no claim is called '%.*s'; there are %s", (int)n, word,
                       generic_name);
     for (int i = 0; i < cpu_nclaims; i++)
-        at += snprintf(why + at, at < PLAN_WHY ? (size_t)(PLAN_WHY - at) : 0, ", %s",
-                       cpu_claims[i].name);
+        if (i == 0 ||
+            strcmp(cpu_claims[i].name, cpu_claims[i - 1].name)) /* those alike are together */
+            at += snprintf(why + at, at < PLAN_WHY ? (size_t)(PLAN_WHY - at) : 0, ", %s",
+                           cpu_claims[i].name);
     return false;
 }
 
-static bool read_claim(const char *word, size_t n, int *claim, char *why)
+/* The row for the face, or one that says why not. */
+static bool read_claim(const char *word, size_t n, Op face, int *claim, char *why)
 {
     *claim = -1;
     if (n == strlen(generic_name) && !strncmp(word, generic_name, n)) return true;
     for (int i = 0; i < cpu_nclaims; i++)
-        if (n == strlen(cpu_claims[i].name) && !strncmp(word, cpu_claims[i].name, n)) *claim = i;
+        if (is_called(i, word, n) && (*claim < 0 || cpu_claims[i].dw == (face == OP_conv_dw)))
+            *claim = i;
     return *claim >= 0 || known_claims(why, word, n);
 }
 
@@ -94,12 +103,12 @@ static bool read_field(const ClaimRow *c, const char *word, int64_t *number, cha
     return false;
 }
 
-static bool plan_read(const char *plan, Offer *o, char why[PLAN_WHY])
+static bool plan_read(const char *plan, Op face, Offer *o, char why[PLAN_WHY])
 {
     size_t n = strcspn(plan, " ");
     *o = (Offer){.claim = -1};
     for (int i = 0; i < OFFER_NUMBERS; i++) o->number[i] = -1;
-    if (!read_claim(plan, n, &o->claim, why)) return false;
+    if (!read_claim(plan, n, face, &o->claim, why)) return false;
     for (plan += n; *plan; plan += strcspn(plan, " ")) {
         plan++;
         if (o->claim < 0) {
@@ -119,7 +128,7 @@ static void clear_unsaid(Offer *o)
 
 bool plan_offer(const Target *t, const Contract *c, const char *plan, Offer *o, char why[PLAN_WHY])
 {
-    if (!plan_read(plan, o, why)) return false;
+    if (!plan_read(plan, c->op, o, why)) return false;
     bool ok = o->claim < 0 || cpu_claims[o->claim].fit(t, c, o, why);
     clear_unsaid(o);
     return ok;
@@ -205,7 +214,8 @@ static void other_claims(Near *s, int claim)
     char why[PLAN_WHY];
     for (int i = 0; i < cpu_nclaims; i++) {
         Offer o;
-        if (i != claim && plan_offer(s->t, s->c, cpu_claims[i].name, &o, why)) add_plan(s, &o);
+        if (plan_offer(s->t, s->c, cpu_claims[i].name, &o, why) && o.claim == i && i != claim)
+            add_plan(s, &o);
     }
 }
 

@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which emitters bid for contractions on a CPU. The first row that offers wins: winograd, which
- * leaves to tapconv what that does better. */
+ * leaves to the direct rows what they do better. Rows of one name stand together. */
 #include "dwconv.h"
 #include "tapconv.h"
-#include "wino.h"
+#include "winodw.h"
 
 #include "targets/llvm/emit.h"
 
 const ClaimRow cpu_claims[] = {
     {"winograd", winograd_offer, winograd_emit, winograd_pack, winograd_transform, winograd_pieces,
-     winograd_fit, winograd_fields},
+     winograd_fit, winograd_fields, false},
+    {"winograd", winodw_offer, winodw_emit, NULL, NULL, winodw_pieces, winodw_fit, winodw_fields,
+     true},
     {"tapconv", tapconv_offer, tapconv_emit, NULL, NULL, tapconv_pieces, tapconv_fit,
-     tapconv_fields},
+     tapconv_fields, false},
     {"dxplanar", dxplanar_offer, dxplanar_emit, NULL, NULL, dxplanar_pieces, dxplanar_fit,
-     dxplanar_fields},
-    {"dwconv", dwconv_offer, dwconv_emit, NULL, NULL, dwconv_pieces, dwconv_fit, dwconv_fields},
+     dxplanar_fields, false},
+    {"dwconv", dwconv_offer, dwconv_emit, NULL, NULL, dwconv_pieces, dwconv_fit, dwconv_fields,
+     true},
 };
 const int cpu_nclaims = COUNT(cpu_claims);

@@ -291,6 +291,16 @@ void tile_for(Walk *w, const char *name, int64_t from, int64_t count, int64_t st
     close_loop(w, &l, NULL, NULL);
 }
 
+void tile_sum(Walk *w, const char *name, LLVMValueRef count, int nacc, LLVMValueRef *acc,
+              SumBody *body, void *user)
+{
+    LLVMValueRef next[MAX_ACC];
+    Loop l = loop_begin(w, name, walk_i64(w, 0), count, 1, nacc, acc);
+    memcpy(next, l.acc, sizeof(LLVMValueRef) * (size_t)nacc);
+    body(w, user, l.index, next);
+    close_loop(w, &l, next, acc);
+}
+
 static void nest_level(Walk *w, const Nest *n, int level, LLVMValueRef in, LLVMValueRef wt,
                        LLVMValueRef *acc)
 {

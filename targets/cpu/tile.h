@@ -63,6 +63,11 @@ void tile_range(Walk *, const char *name, LLVMValueRef from, LLVMValueRef to, Ti
  * emitted once serves later code. */
 void tile_steps(Walk *, const char *name, Slice, int64_t step, TileBody *, void *user);
 
+/* Sums that steps 0 .. count - 1 add to, count > 0 known when it runs. */
+typedef void SumBody(Walk *, void *user, LLVMValueRef step, LLVMValueRef *acc);
+void tile_sum(Walk *, const char *name, LLVMValueRef count, int nacc, LLVMValueRef *acc, SumBody *,
+              void *user);
+
 /* Nested loops that move two pointers and carry accumulators. */
 typedef struct Level {
     const char *name;

@@ -15,15 +15,16 @@
  * row of winoforms.c. */
 enum { WINO_TAPS = 3, WINO_OUT = 4, WINO_IN = 6, WINO_PLANES = 36 }; /* taps; the most of a form */
 enum { WINO_LEAST_OUT = 2 };
+typedef void WinoLine(Walk *, const LLVMValueRef *from, LLVMValueRef *to); /* along an axis */
 typedef struct WinoForm {
     const char *name;
     int out;
-    double error;       /* at most, in units of the largest result, over sums of 512 channels */
-    double data_cycles; /* of a tile and block of channels */
-    double sums_cycles;
-    void (*data)(Walk *, const LLVMValueRef d[WINO_IN], LLVMValueRef t[WINO_IN]);  /* t = BT d */
-    void (*sums)(Walk *, const LLVMValueRef m[WINO_IN], LLVMValueRef r[WINO_OUT]); /* r = AT m */
-    double g[WINO_IN][WINO_TAPS];                                                  /* G */
+    double error; /* at most, in units of the largest result, over sums of 512 channels */
+    double data_cycles, sums_cycles, spread_cycles; /* of a tile and block of channels */
+    WinoLine *data;                                 /* BT d, of wino_in */
+    WinoLine *sums;                                 /* AT m, of wino_in */
+    WinoLine *spread;                               /* A r, of out */
+    double g[WINO_IN][WINO_TAPS];                   /* G */
 } WinoForm;
 enum { WINO_FORMS = 2 };
 extern const WinoForm wino_forms[WINO_FORMS];
@@ -66,6 +67,10 @@ bool wino_plan_fit(const Target *, const Contract *, const TapShape *, WinoPlan 
                    char *why);
 /* Are weights, of so many bytes, to be fetched ahead of the products? */
 bool wino_fetches(const Target *, int64_t bytes);
+/* Whether all this is for such a convolution, whatever it costs. */
+bool wino_fits(const Target *, const Contract *, const TapShape *);
+/* Of the data: patches of the last tiles reach beyond what results need. */
+void wino_halo(const TapShape *, const WinoForm *, int64_t low[2], int64_t high[2]);
 /* Of a sample: rows, columns. */
 void wino_tiles(const TapShape *, int64_t out, int64_t tiles[2]);
 

@@ -1,32 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stage 1 of winograd.c: patches of data, transformed. */
+/* Stage 1 of winograd.c and winodw.c: patches of a value, transformed. */
 #include "winoemit.h"
 
 typedef struct Patch { /* one tile, its channel blocks one by one */
     const WinoEmit *e;
+    const WinoPatches *of;
     Tile *t;
     LLVMValueRef from, to;
 } Patch;
+
+static LLVMValueRef transformed_at(const Patch *p, Walk *w, LLVMValueRef block)
+{
+    if (!p->of->blocks) block = LLVMBuildSub(w->b, block, p->t->scalar[S_GROUP], "");
+    return tile_at(w, p->e->elem, p->to, block, p->e->p.block * p->e->lanes);
+}
 
 static void data_block(Walk *w, void *user, LLVMValueRef block)
 {
     const Patch *p = user;
     const WinoEmit *e = p->e;
+    const WinoPatches *of = p->of;
     LLVMValueRef half[WINO_IN][WINO_IN], d[WINO_IN], t[WINO_IN];
     int in = wino_in(e->f);
-    LLVMTypeRef data = tile_elem(w, w->k->data_param);
-    LLVMValueRef from = tile_at(w, data, p->from, block, e->in_block);
-    LLVMValueRef to = tile_at(w, e->elem, p->to, block, e->p.block * e->lanes);
-    for (int j = 0; j < in; j++) { /* columns */
-        for (int i = 0; i < in; i++)
-            d[i] = tile_data(w, tile_at_const(w, data, from, i * e->in_row + j * e->in_col));
-        e->f->data(w, d, t);
+    LLVMTypeRef data = tile_elem(w, of->param);
+    LLVMValueRef from = tile_at(w, data, p->from, block, of->block);
+    LLVMValueRef to = transformed_at(p, w, block);
+    for (int j = 0; j < of->size; j++) { /* columns */
+        for (int i = 0; i < of->size; i++)
+            d[i] = tile_data(w, tile_at_const(w, data, from, i * of->row + j * of->col));
+        of->line(w, d, t);
         for (int i = 0; i < in; i++) half[i][j] = t[i];
     }
     for (int i = 0; i < in; i++) {
-        e->f->data(w, half[i], t);
+        of->line(w, half[i], t);
         for (int j = 0; j < in; j++) {
-            int64_t plane = (i * in + j) * e->data_plane;
+            int64_t plane = (i * in + j) * of->plane;
             wino_store(e, w, tile_at_const(w, e->elem, to, plane), t[j]);
         }
     }
@@ -36,20 +44,24 @@ static void data_tile(Walk *w, void *user, LLVMValueRef i)
 {
     Patch *p = user;
     const WinoEmit *e = p->e;
+    const WinoPatches *of = p->of;
     WinoPlace at = wino_place(e, w, LLVMBuildAdd(w->b, p->t->scalar[S_FIRST], i, ""));
-    LLVMValueRef y = tile_affine(w, at.row, e->f->out, e->in_first[0]);
-    LLVMValueRef x = tile_affine(w, at.col, e->f->out, e->in_first[1]);
-    p->from = tile_sample(w, w->k->data_param, at.n);
-    LLVMTypeRef data = tile_elem(w, w->k->data_param);
-    p->from = tile_at(w, data, tile_at(w, data, p->from, y, e->in_row), x, e->in_col);
-    p->to = tile_at(w, e->elem, wino_data_planes(e, w), i, e->lanes);
-    tile_for(w, "block", 0, e->s.data_ch / e->lanes, 1, data_block, p);
+    LLVMValueRef y = tile_affine(w, at.row, e->f->out, of->first[0]);
+    LLVMValueRef x = tile_affine(w, at.col, e->f->out, of->first[1]);
+    p->from = tile_sample(w, of->param, at.n);
+    LLVMTypeRef data = tile_elem(w, of->param);
+    p->from = tile_at(w, data, tile_at(w, data, p->from, y, of->row), x, of->col);
+    p->to = tile_at(w, e->elem, wino_scratch(e, w, of->planes), i, e->lanes);
+    if (of->blocks)
+        tile_for(w, "block", 0, of->blocks, 1, data_block, p);
+    else
+        tile_range(w, "block", p->t->scalar[S_GROUP], p->t->scalar[S_GROUPS], data_block, p);
 }
 
-Tile wino_data_stage(const WinoEmit *e)
+Tile wino_data_stage(const WinoEmit *e, const WinoPatches *of, const char *name)
 {
-    Tile t = tile_begin(e->w, "data");
-    Patch p = {.e = e, .t = &t};
+    Tile t = tile_begin(e->w, name);
+    Patch p = {.e = e, .of = of, .t = &t};
     tile_range(&t.w, "tile", walk_i64(&t.w, 0), t.scalar[S_COUNT], data_tile, &p);
     tile_end(&t);
     return t;

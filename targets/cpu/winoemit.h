@@ -9,6 +9,16 @@
 enum { S_FIRST, S_COUNT, S_GROUP, S_GROUPS };     /* Tile.scalar: tiles of the block; groups */
 enum { A_SAMPLE, A_BLOCK, A_ROW, A_COL, A_LANE }; /* kernel axes */
 
+/* A value that is read in patches, and where their transforms go in the scratch. */
+typedef struct WinoPatches {
+    int param, size;         /* elements of a patch along an axis */
+    int64_t block, row, col; /* strides in elements */
+    int64_t first[2];        /* row and column of the first patch, halo counted */
+    int64_t blocks;          /* of channels; 0: a part of them, from S_GROUP to S_GROUPS */
+    int64_t planes, plane;   /* the first and the way to the next, in elements */
+    WinoLine *line;          /* size elements to wino_in of them */
+} WinoPatches;
+
 typedef struct WinoEmit {
     Walk *w; /* the kernel's function; stages have their own */
     TapShape s;
@@ -17,8 +27,8 @@ typedef struct WinoEmit {
     int axis[MAX_CLAIM_AXES], lanes, bytes; /* bytes of a vector */
     int64_t tiles[2];
     LLVMTypeRef elem, vec;
-    int64_t in_block, in_row, in_col, in_first[2]; /* strides in elements; first row and column */
-    int64_t data_plane, result_plane;
+    WinoPatches in;
+    int64_t result_plane;
     bool fetches; /* weights ahead of the products that read them */
     Tile data, products, sums;
     Slice tiles_at, groups_at; /* the part at hand: tiles, groups of c channel blocks */
@@ -28,16 +38,22 @@ typedef struct WinoPlace {
     LLVMValueRef n, row, col; /* sample; row and column of tiles */
 } WinoPlace;
 
+/* What stages know of a kernel whose data_param is read in patches. */
+WinoEmit wino_emit(Walk *, const TapShape *, const WinoPlan *);
+/* Where a parameter's values lie; its patches begin at the logical row and column `first`. */
+WinoPatches wino_patches(const WinoEmit *, int param, const int64_t first[2]);
+int64_t wino_plane_of(int64_t channels, int64_t block); /* elements of a plane and to the next */
 WinoPlace wino_place(const WinoEmit *, Walk *, LLVMValueRef tile);
 /* Scratch: [plane] [channel / V] [tile of block] [V], transformed data and products. */
+LLVMValueRef wino_scratch(const WinoEmit *, Walk *, int64_t element);
 LLVMValueRef wino_data_planes(const WinoEmit *, Walk *);
 LLVMValueRef wino_result_planes(const WinoEmit *, Walk *);
 LLVMValueRef wino_load(const WinoEmit *, Walk *, LLVMValueRef at);
 void wino_store(const WinoEmit *, Walk *, LLVMValueRef at, LLVMValueRef);
 
 /* The stages: functions of a block of tiles. */
-Tile wino_data_stage(const WinoEmit *);    /* winodata.c */
-Tile wino_product_stage(const WinoEmit *); /* winoproduct.c */
-Tile wino_sum_stage(const WinoEmit *);     /* winosums.c */
+Tile wino_data_stage(const WinoEmit *, const WinoPatches *, const char *name); /* winodata.c */
+Tile wino_product_stage(const WinoEmit *);                                     /* winoproduct.c */
+Tile wino_sum_stage(const WinoEmit *);                                         /* winosums.c */
 
 #endif

@@ -51,6 +51,14 @@ static LLVMValueRef difference(Walk *w, LLVMValueRef a, LLVMValueRef b)
     return LLVMBuildFSub(w->b, a, b, "");
 }
 
+static void spread_2(Walk *w, const LLVMValueRef r[WINO_OUT], LLVMValueRef t[WINO_IN])
+{
+    t[0] = r[0];
+    t[1] = sum(w, r[0], r[1]);
+    t[2] = difference(w, r[0], r[1]);
+    t[3] = LLVMBuildFNeg(w->b, r[1], "");
+}
+
 static void data_2(Walk *w, const LLVMValueRef d[WINO_IN], LLVMValueRef t[WINO_IN])
 {
     t[0] = difference(w, d[0], d[2]);
@@ -88,15 +96,30 @@ static void sums_4(Walk *w, const LLVMValueRef m[WINO_IN], LLVMValueRef r[WINO_O
     r[3] = plus(w, 2 * ROOT_TWO, odd_b, plus(w, ROOT_HALF / 2, odd_a, m[5]));
 }
 
-/* Errors are of test_winograd; cycles of a Zen 4. */
+static void spread_4(Walk *w, const LLVMValueRef r[WINO_OUT], LLVMValueRef t[WINO_IN])
+{
+    LLVMValueRef even_a = plus(w, 0.5, r[2], r[0]), even_b = plus(w, 2, r[2], r[0]);
+    LLVMValueRef odd_a = plus(w, ROOT_HALF, r[1], times(w, ROOT_HALF / 2, r[3]));
+    LLVMValueRef odd_b = plus(w, ROOT_TWO, r[1], times(w, 2 * ROOT_TWO, r[3]));
+    t[0] = r[0];
+    t[1] = sum(w, even_a, odd_a);
+    t[2] = difference(w, even_a, odd_a);
+    t[3] = sum(w, even_b, odd_b);
+    t[4] = difference(w, even_b, odd_b);
+    t[5] = r[3];
+}
+
+/* Errors are of test_winograd and test_winodw; cycles of a Zen 4. */
 const WinoForm wino_forms[WINO_FORMS] = {
     {.name = "F(4,3)",
      .out = 4,
      .error = 3e-6,
      .data_cycles = 140,
      .sums_cycles = 140,
+     .spread_cycles = 90,
      .data = data_4,
      .sums = sums_4,
+     .spread = spread_4,
      .g = {{1, 0, 0},
            {-2 / 3.0 / LOW, -2 / 3.0 * ROOT_HALF / LOW, -1 / 3.0 / LOW},
            {-2 / 3.0 / LOW, 2 / 3.0 * ROOT_HALF / LOW, -1 / 3.0 / LOW},
@@ -108,7 +131,9 @@ const WinoForm wino_forms[WINO_FORMS] = {
      .error = 1e-6,
      .data_cycles = 55,
      .sums_cycles = 45,
+     .spread_cycles = 35,
      .data = data_2,
      .sums = sums_2,
+     .spread = spread_2,
      .g = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}}},
 };

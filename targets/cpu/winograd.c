@@ -20,7 +20,7 @@ enum { PLANE_PAD = 48 };   /* floats, lest all planes meet in one set */
 enum { ENOUGH_PARTS = 8 }; /* of the tiles, for workers to share */
 
 /* ---- the bid ---- */
-static bool wino_fits(const Target *t, const Contract *c, const TapShape *s)
+bool wino_fits(const Target *t, const Contract *c, const TapShape *s)
 {
     int lanes = target_lanes(t, c->dtype);
     if (t->gpu || !t->winograd || lanes < 4 || c->dtype != DT_F32) return false;
@@ -38,8 +38,7 @@ static int64_t first_data(const TapShape *s, int axis)
     return s->dx ? s->pad[axis] - (WINO_TAPS - 1) : -s->pad[axis];
 }
 
-/* Patches of the last tiles reach beyond what results need. */
-static void wino_halo(const TapShape *s, const WinoForm *f, int64_t low[2], int64_t high[2])
+void wino_halo(const TapShape *s, const WinoForm *f, int64_t low[2], int64_t high[2])
 {
     int64_t tiles[2];
     wino_tiles(s, f->out, tiles);
@@ -50,7 +49,7 @@ static void wino_halo(const TapShape *s, const WinoForm *f, int64_t low[2], int6
     }
 }
 
-static int64_t plane_of(int64_t channels, int64_t block)
+int64_t wino_plane_of(int64_t channels, int64_t block)
 {
     return channels * block + PLANE_PAD;
 }
@@ -93,7 +92,8 @@ static void wino_bid(const Target *t, const Contract *c, const TapShape *s, cons
     o->packed = planes_layout(s, o->lanes, p->c, o->planes);
     o->packed_bytes = wino_planes(f) * 4 * s->data_ch * s->result_ch;
     o->scratch_bytes =
-        wino_planes(f) * 4 * (plane_of(s->data_ch, p->block) + plane_of(s->result_ch, p->block));
+        wino_planes(f) * 4 *
+        (wino_plane_of(s->data_ch, p->block) + wino_plane_of(s->result_ch, p->block));
     o->number[WINO_TILES] = p->t;
     o->number[WINO_BLOCKS] = p->c;
     o->number[WINO_BLOCK] = p->block;
@@ -142,36 +142,47 @@ bool winograd_fit(const Target *t, const Contract *c, Offer *o, char *why)
 }
 
 /* ---- what the emitter knows ---- */
-static void read_data_layout(WinoEmit *e)
+WinoPatches wino_patches(const WinoEmit *e, int param, const int64_t first[2])
 {
-    const Layout *l = &e->w->k->param[e->w->k->data_param].layout;
+    const Layout *l = &e->w->k->param[param].layout;
     int row = layout_digit(l, 2, 1), col = layout_digit(l, 3, 1);
     check(layout_stride(l, layout_digit(l, 1, 1)) == 1);
-    e->in_block = layout_stride(l, layout_digit(l, 1, e->lanes));
-    e->in_row = layout_stride(l, row);
-    e->in_col = layout_stride(l, col);
-    e->in_first[0] = l->digit[row].low + first_data(&e->s, 0);
-    e->in_first[1] = l->digit[col].low + first_data(&e->s, 1);
-    check(e->in_first[0] >= 0 && e->in_first[1] >= 0);
+    WinoPatches p = {.param = param,
+                     .block = layout_stride(l, layout_digit(l, 1, e->lanes)),
+                     .row = layout_stride(l, row),
+                     .col = layout_stride(l, col),
+                     .first = {l->digit[row].low + first[0], l->digit[col].low + first[1]}};
+    check(p.first[0] >= 0 && p.first[1] >= 0);
+    return p;
 }
 
-static WinoEmit read_kernel(Walk *w)
+WinoEmit wino_emit(Walk *w, const TapShape *s, const WinoPlan *p)
 {
     const Kernel *k = w->k;
-    WinoEmit e = {.w = w, .lanes = k->offer.lanes};
-    check(tap_shape(&k->contract, &e.s) && k->data_param >= 0);
-    check(k->scratch_param >= 0 && k->packed_param >= 0 && w->lanes == e.lanes);
-    e.p = plan_of(k->offer.number);
-    e.f = &wino_forms[e.p.form];
+    WinoEmit e = {.w = w, .s = *s, .p = *p, .lanes = k->offer.lanes};
+    check(k->data_param >= 0 && k->scratch_param >= 0 && w->lanes == e.lanes);
+    e.f = &wino_forms[p->form];
     claim_axes(k, e.axis);
     wino_tiles(&e.s, e.f->out, e.tiles);
     e.elem = walk_type(w, k->contract.dtype);
     e.vec = walk_vec(w, k->contract.dtype, e.lanes);
     e.bytes = e.lanes * dtype_bytes(k->contract.dtype);
-    e.data_plane = plane_of(e.s.data_ch, e.p.block);
-    e.result_plane = plane_of(e.s.result_ch, e.p.block);
-    e.fetches = wino_fetches(w->target, k->offer.packed_bytes);
-    read_data_layout(&e);
+    e.in = wino_patches(&e, k->data_param, (int64_t[]){first_data(&e.s, 0), first_data(&e.s, 1)});
+    e.in.size = wino_in(e.f);
+    e.in.line = e.f->data;
+    return e;
+}
+
+static WinoEmit read_kernel(Walk *w)
+{
+    TapShape s;
+    WinoPlan p = plan_of(w->k->offer.number);
+    check(tap_shape(&w->k->contract, &s) && w->k->packed_param >= 0);
+    WinoEmit e = wino_emit(w, &s, &p);
+    e.in.blocks = s.data_ch / e.lanes;
+    e.in.plane = wino_plane_of(s.data_ch, p.block);
+    e.result_plane = wino_plane_of(s.result_ch, p.block);
+    e.fetches = wino_fetches(w->target, w->k->offer.packed_bytes);
     return e;
 }
 
@@ -192,16 +203,19 @@ WinoPlace wino_place(const WinoEmit *e, Walk *w, LLVMValueRef tile)
     return p;
 }
 
+LLVMValueRef wino_scratch(const WinoEmit *e, Walk *w, int64_t element)
+{
+    return tile_at_const(w, e->elem, w->base[w->k->scratch_param], element);
+}
+
 LLVMValueRef wino_data_planes(const WinoEmit *e, Walk *w)
 {
-    (void)e;
-    return w->base[w->k->scratch_param];
+    return wino_scratch(e, w, e->in.planes);
 }
 
 LLVMValueRef wino_result_planes(const WinoEmit *e, Walk *w)
 {
-    return tile_at_const(w, e->elem, w->base[w->k->scratch_param],
-                         wino_planes(e->f) * e->data_plane);
+    return wino_scratch(e, w, wino_planes(e->f) * e->in.plane);
 }
 
 LLVMValueRef wino_load(const WinoEmit *e, Walk *w, LLVMValueRef at)
@@ -294,7 +308,7 @@ void winograd_emit(Walk *w)
     LLVMValueRef from, to;
     claim_samples(w, e.axis[A_SAMPLE], &from, &to);
     LLVMBasicBlockRef end = claim_begin(w, from, to);
-    e.data = wino_data_stage(&e);
+    e.data = wino_data_stage(&e, &e.in, "data");
     e.products = wino_product_stage(&e);
     e.sums = wino_sum_stage(&e);
     Slice parts = slice_outer(w, (Slice){w->from, w->to}, share(&e.s, &e.p, e.lanes).groups);

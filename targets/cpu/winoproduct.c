@@ -101,7 +101,7 @@ static void product_plane(Walk *w, void *user, LLVMValueRef plane)
 {
     Product p = *(const Product *)user;
     const WinoEmit *e = p.e;
-    p.data = tile_at(w, e->elem, wino_data_planes(e, w), plane, e->data_plane);
+    p.data = tile_at(w, e->elem, wino_data_planes(e, w), plane, e->in.plane);
     p.out = tile_at(w, e->elem, wino_result_planes(e, w), plane, e->result_plane);
     p.wt = tile_at(w, e->elem, w->base[w->k->packed_param], plane, e->s.data_ch * e->s.result_ch);
     tile_range(w, "group", p.groups.from, p.groups.to, product_group, &p);

@@ -89,7 +89,7 @@ enum { PLAN_WHY = 160 };
 /* A claim: emits the whole body of w->fn (entry block exists and the builder stands in it; ends
  * with ret void). Tile functions it calls are internal, noinline. */
 typedef struct ClaimRow {
-    const char *name;
+    const char *name; /* two rows may share one, for different faces */
     bool (*offer)(const Target *, const Contract *, Offer *);
     void (*emit)(Walk *);
     /* For offers with packed_bytes: transforms dense row-major weights; else NULL. */
@@ -102,6 +102,7 @@ typedef struct ClaimRow {
     /* The bid with these numbers, those below 0 being the claim's own choice; false: why not. */
     bool (*fit)(const Target *, const Contract *, Offer *, char why[PLAN_WHY]);
     const PlanField *field;
+    bool dw; /* bids for conv_dw, else for conv and conv_dx */
 } ClaimRow;
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* layers CPU OUT.s: one convolution of each class of shape that ResNet-50 and ResNeXt-50 have, and
- * its input gradient, with a full epilogue (bias, residual, ReLU, mask), as assembly: what test_asm
- * looks at where no such network is at hand. */
-#include "tests/targets/tapkernel.h"
+ * its input gradient, with a full epilogue (bias, residual, ReLU, mask), and some gradients in
+ * weights, as assembly: what test_asm looks at where no such network is at hand. */
+#include "tests/targets/dwrun.h"
 
 #include "targets/llvm/emit.h"
 
@@ -24,7 +24,13 @@ static const Layer layers[] = {
     {"groups8down", 3, 2, 256, 256, 56, 1, 32}, {"groups16", 3, 1, 512, 512, 14, 1, 32},
 };
 
-enum { MOST = 4 * COUNT(layers) }; /* both faces, in f32 and bf16 */
+/* Of which weights have a gradient. */
+static const Layer weights[] = {{"direct_dw", 3, 2, 128, 128, 56, 8, 1},
+                                {"wino56_dw", 3, 1, 64, 64, 56, 1, 1},
+                                {"wino14_dw", 3, 1, 256, 256, 14, 8, 1},
+                                {"wino32_dw", 3, 1, 16, 16, 32, 16, 1}};
+
+enum { MOST = 4 * COUNT(layers) + COUNT(weights) }; /* both faces, in f32 and bf16 */
 
 static Case case_of(const Layer *l, Op op)
 {
@@ -60,6 +66,14 @@ static int pairs(Arena *a, const Target *t, const Kernel **kernel)
     return n;
 }
 
+static Kernel *weight_kernel(Arena *a, const Target *t, const Layer *l)
+{
+    Dw d = {.a = a, .c = case_of(l, OP_conv_dw), .t = t};
+    d.claim = l->stride == 1 ? "winograd" : "dwconv";
+    if (dw_kernel(&d)) d.kernel->name = l->name;
+    return d.kernel;
+}
+
 int main(int argc, char **argv)
 {
     const Kernel *kernel[MOST];
@@ -72,6 +86,10 @@ int main(int argc, char **argv)
         Case c = case_of(l, i % 2 ? OP_conv_dx : OP_conv);
         kernel[n] = case_kernel(a, &c, t, arena_printf(a, "%s%s", l->name, i % 2 ? "_dx" : ""));
         if (!kernel[n++]) return fprintf(stderr, "%s: no claim for %s\n", argv[1], l->name), 1;
+    }
+    for (int i = 0; i < COUNT(weights); i++) {
+        kernel[n] = weight_kernel(a, t, &weights[i]);
+        if (!kernel[n++]) return fprintf(stderr, "%s: not %s\n", argv[1], weights[i].name), 1;
     }
     n += pairs(a, t, kernel + n);
     Bytes text = emit_kernels(kernel, n, t, EMIT_ASM);

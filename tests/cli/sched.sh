@@ -90,6 +90,13 @@ refused "x86-64 conv 32x32 k3 y1 14x14 b8: generic" "'y1' says nothing of a conv
 refused "x86-64 conv 32x32 k9 2x2 b8: generic" "such a convolution has no results"
 refused "x86-64 conv 32x32 k1 s2 14x14 b8: winograd" \
     "winograd wants a 3x3 kernel, stride 1, f32, whole vectors"
+dw='x86-64 conv_dw 32x32 k3 p1 14x14 b8'
+refused "$dw: winograd tile=8x2" "a tile of 8x2 does not divide 4x8"
+refused "$dw: winograd tile=4x2 slab=4x3" "a slab of 4x3 does not cut 8x8 blocks of channels"
+refused "$dw: winograd block=129" "no block of 129; there are 128 tiles"
+refused "$dw: winograd unroll=4" "winograd has no 'unroll=4'"
+refused "x86-64 conv_dw 32x32 k3 s2 p1 14x14 b8: winograd" \
+    "winograd wants a 3x3 kernel, stride 1, f32, whole vectors"
 printf '%s: generic\n%s: tapconv\n' "$layer" "$layer" >bad.sched
 "$adjoint" compile "$example" --cpu x86-64 --sched bad.sched -o none >out 2>err
 [ "$(cat err)" = "adjoint: bad.sched:2: the same as bad.sched:1 is for" ]

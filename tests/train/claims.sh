@@ -41,6 +41,8 @@ check "kernels compute them" test "${again:-0}" -gt "${kept:-0}"
 for claim in winograd tapconv dxplanar dwconv; do
     check "$claim has convolutions" grep -q ": $claim" plans
 done
+grep -q 'conv_dw .*: winograd' plans
+check "winograd has gradients in weights" test $? = 0
 grep -q ': generic' plans
 check "none is left to the generic lowering" test $? = 1
 

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the stages of winodw.c share. */
+#ifndef ADJ_TARGETS_CPU_WINODWEMIT_H
+#define ADJ_TARGETS_CPU_WINODWEMIT_H
+
+#include "winodw.h"
+#include "winoemit.h"
+
+/* What a run of pieces needs. Memory of a slab begins with the first of each. */
+typedef struct WinoReach {
+    Slice pieces, groups;
+    Slice x, y; /* blocks of channels */
+} WinoReach;
+
+typedef struct WinoDw {
+    WinoEmit e; /* of the forward convolution; its data are x */
+    WinoDwPlan p;
+    WinoDwShape shape;
+    WinoPatches y;
+    int64_t tiles, sum_planes, sum_plane; /* tiles in all; sums in the scratch, in elements */
+    Tile data, spread, products, taps;
+    WinoReach at; /* the slab at hand */
+} WinoDw;
+
+enum { A_OC, A_IC, A_KY, A_KX }; /* kernel axes; then A_LANE */
+
+WinoReach winodw_reach(const WinoDw *, Walk *, Slice pieces);
+Tile winodw_product_stage(const WinoDw *); /* winodwsums.c */
+Tile winodw_tap_stage(const WinoDw *);
+
+#endif

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whether Winograd pays for gradients in weights, in which form, and its tiles. With rate =
+ * multiply-adds a cycle, tiles of s by c as in dwplan.c, and pieces, groups, slabs of winodw.h:
+ *
+ *   products   = planes * pieces * (tiles * max(s*c, s + c, TAP_CHAINS)
+ *                                   + blocks * (2*s*c + CALL_CYCLES))
+ *   transforms = tiles * (blocks of x * data_cycles * slabs along dy's
+ *                         + blocks of dy * spread_cycles * slabs along x's)
+ *   results    = vectors of sums * TAPS_CYCLES
+ *   cost       = their sum / rate
+ *
+ * The sums of a slab and the transforms of a block of tiles take a part of the L2 cache each, which
+ * costs transforms done again where channels are many. Few tiles and many channels are left with
+ * more results than products. */
+#include "winodw.h"
+
+#include "dwconv.h"
+#include "tapplan.h"
+
+#include <stdio.h>
+
+enum { MOST_VECTORS = 4, CALL_CYCLES = 20, TAPS_CYCLES = 300 };
+enum { LEAST_BLOCK = 16, MOST_BLOCK = 64 }; /* tiles */
+enum { CACHE_PART = 4 };                    /* of the L2 cache: a quarter */
+
+typedef struct Model {
+    const Target *target;
+    const TapShape *s;
+    const WinoForm *f;
+    int64_t tiles, form;
+    int lanes;
+} Model;
+
+/* Largest divisor of n that is at most `most`, and at least 1. */
+static int64_t divisor(int64_t n, int64_t most)
+{
+    int64_t d = most < n ? most : n;
+    while (d > 1 && n % d != 0) d--;
+    return d < 1 ? 1 : d;
+}
+
+static int64_t x_blocks(const Model *m)
+{
+    return m->s->data_ch / m->lanes;
+}
+
+static int64_t y_blocks(const Model *m)
+{
+    return m->s->result_ch / m->lanes;
+}
+
+WinoDwShape winodw_shape(const TapShape *s, const WinoDwPlan *p, int lanes)
+{
+    WinoDwShape h = {.groups = s->data_ch / lanes / p->c, .parts = s->result_ch / p->s};
+    h.slab = p->xs / p->c * (p->ys * lanes / p->s);
+    return h;
+}
+
+/* As much as that part of the cache has room for: groups, or blocks of dy's channels of one. */
+static void choose_slab(const Model *m, WinoDwPlan *p)
+{
+    int64_t sums = wino_planes(m->f) * 4 * p->c * m->lanes * m->lanes; /* bytes */
+    int64_t room = m->target->l2 / CACHE_PART, groups = room / (sums * y_blocks(m));
+    p->xs = p->c * divisor(x_blocks(m) / p->c, groups);
+    p->ys = groups ? y_blocks(m) : divisor(y_blocks(m), room / sums);
+}
+
+/* Tiles whose transforms take such a part of the cache too, all blocks alike. */
+static int64_t block_tiles(const Model *m, const WinoDwPlan *p)
+{
+    int64_t bytes = wino_planes(m->f) * 4 * m->lanes * (p->xs + p->ys);
+    int64_t most = m->target->l2 / CACHE_PART / bytes;
+    if (most < LEAST_BLOCK) most = LEAST_BLOCK;
+    if (most > MOST_BLOCK) most = MOST_BLOCK;
+    int64_t blocks = (m->tiles + most - 1) / most;
+    return (m->tiles + blocks - 1) / blocks;
+}
+
+static double product_cycles(const Model *m, const WinoDwPlan *p, const WinoDwShape *h)
+{
+    double step = (double)(p->s * p->c), blocks = (double)((m->tiles + p->block - 1) / p->block);
+    if ((double)(p->s + p->c) > step) step = (double)(p->s + p->c);
+    if (step < TAP_CHAINS) step = TAP_CHAINS;
+    double piece = (double)m->tiles * step + blocks * (double)(2 * p->s * p->c + CALL_CYCLES);
+    return wino_planes(m->f) * piece * (double)(h->groups * h->parts);
+}
+
+static double transform_cycles(const Model *m, const WinoDwPlan *p)
+{
+    double of_x = (double)(x_blocks(m) * (y_blocks(m) / p->ys));
+    double of_y = (double)(y_blocks(m) * (x_blocks(m) / p->xs));
+    return (double)m->tiles * (of_x * m->f->data_cycles + of_y * m->f->spread_cycles);
+}
+
+static double cycles(const Model *m, const WinoDwPlan *p)
+{
+    WinoDwShape h = winodw_shape(m->s, p, m->lanes);
+    double results = (double)(x_blocks(m) * m->s->result_ch) * TAPS_CYCLES;
+    double work = product_cycles(m, p, &h) + transform_cycles(m, p) + results;
+    return work / tap_rate(m->target);
+}
+
+static bool in_registers(const Model *m, const WinoDwPlan *p)
+{
+    return p->s * p->c <= tap_registers(m->target, p->c + 1);
+}
+
+/* Two workers want two pieces, which cost one of them next to nothing. */
+static bool can_be_shared(const Model *m, const WinoDwPlan *p)
+{
+    return x_blocks(m) / p->c * (m->s->result_ch / p->s) > 1;
+}
+
+/* The tile of least cost; 0: none fits. */
+static double best_tile(const Model *m, WinoDwPlan *best)
+{
+    WinoDwPlan p = {.form = m->form};
+    double least = 0;
+    for (p.c = 1; p.c <= MOST_VECTORS; p.c++)
+        for (p.s = 1; p.s <= m->lanes; p.s++) {
+            if (x_blocks(m) % p.c || m->lanes % p.s) continue;
+            if (!in_registers(m, &p) || !can_be_shared(m, &p)) continue;
+            choose_slab(m, &p);
+            p.block = block_tiles(m, &p);
+            double cost = cycles(m, &p);
+            if (least && cost >= least) continue;
+            least = cost;
+            *best = p;
+        }
+    return least;
+}
+
+static Model model(const Target *t, const Contract *c, const TapShape *s, int64_t form)
+{
+    int64_t tiles[2];
+    wino_tiles(s, wino_forms[form].out, tiles);
+    return (Model){.target = t,
+                   .s = s,
+                   .f = &wino_forms[form],
+                   .tiles = c->batch * tiles[0] * tiles[1],
+                   .form = form,
+                   .lanes = target_lanes(t, c->dtype)};
+}
+
+/* Of the forms whose error is allowed; 0: none. */
+static double best_plan(const Target *t, const Contract *c, const TapShape *s, WinoDwPlan *best)
+{
+    double least = 0;
+    for (int i = 0; i < WINO_FORMS; i++) {
+        if (t->max_error > 0 && wino_forms[i].error > t->max_error) continue;
+        Model m = model(t, c, s, i);
+        WinoDwPlan p;
+        double cost = best_tile(&m, &p);
+        if (cost <= 0 || (least > 0 && cost >= least)) continue;
+        least = cost;
+        *best = p;
+    }
+    return least;
+}
+
+bool winodw_plan(const Target *t, const Contract *c, const TapShape *s, WinoDwPlan *p, double *cost)
+{
+    DwPlan direct;
+    *cost = best_plan(t, c, s, p);
+    return *cost > 0 && (!dw_plan(t, c, &direct) || *cost < 0.9 * direct.cost);
+}
+
+/* ---- plans of schedules ---- */
+
+static bool known_form(const Target *t, const Contract *c, const TapShape *s, WinoDwPlan *p,
+                       char *why)
+{
+    WinoDwPlan own;
+    if (p->form < 0 && best_plan(t, c, s, &own) > 0) p->form = own.form;
+    if (p->form >= 0 && (t->max_error == 0 || wino_forms[p->form].error <= t->max_error))
+        return true;
+    snprintf(why, PLAN_WHY, "%s errs more than --max-error allows",
+             p->form < 0 ? "winograd" : wino_forms[p->form].name);
+    return false;
+}
+
+static bool known_tile(const Model *m, const WinoDwPlan *p, char *why)
+{
+    int64_t vectors = x_blocks(m);
+    bool parts = p->s > 0 && p->c > 0 && m->lanes % p->s == 0 && vectors % p->c == 0;
+    if (!parts)
+        snprintf(why, PLAN_WHY, "a tile of %lldx%lld does not divide %dx%lld", (long long)p->s,
+                 (long long)p->c, m->lanes, (long long)vectors);
+    else if (!in_registers(m, p))
+        snprintf(why, PLAN_WHY, "the registers do not hold a tile of %lldx%lld", (long long)p->s,
+                 (long long)p->c);
+    return parts && in_registers(m, p);
+}
+
+static bool known_slab(const Model *m, const WinoDwPlan *p, char *why)
+{
+    int64_t x = x_blocks(m), y = y_blocks(m);
+    bool parts = p->xs > 0 && p->ys > 0 && x % p->xs == 0 && y % p->ys == 0;
+    if (parts && p->xs % p->c == 0 && (p->ys == y || p->xs == p->c)) return true;
+    snprintf(why, PLAN_WHY, "a slab of %lldx%lld does not cut %lldx%lld blocks of channels",
+             (long long)p->xs, (long long)p->ys, (long long)x, (long long)y);
+    return false;
+}
+
+static bool known_block(const Model *m, const WinoDwPlan *p, char *why)
+{
+    if (p->block > 0 && p->block <= m->tiles) return true;
+    snprintf(why, PLAN_WHY, "no block of %lld; there are %lld tiles", (long long)p->block,
+             (long long)m->tiles);
+    return false;
+}
+
+bool winodw_plan_fit(const Target *t, const Contract *c, const TapShape *s, WinoDwPlan *p,
+                     double *cost, char *why)
+{
+    WinoDwPlan own;
+    if (!known_form(t, c, s, p, why)) return false;
+    Model m = model(t, c, s, p->form);
+    if (p->s < 0 && best_tile(&m, &own) > 0) p->s = own.s, p->c = own.c;
+    if (!known_tile(&m, p, why)) return false;
+    if (p->xs < 0) choose_slab(&m, p);
+    if (!known_slab(&m, p, why)) return false;
+    if (p->block < 0) p->block = block_tiles(&m, p);
+    if (!known_block(&m, p, why)) return false;
+    *cost = cycles(&m, p);
+    return true;
+}
