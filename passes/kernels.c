@@ -96,7 +96,7 @@ static void bind_claim(Body *b, const Group *gr)
         b->k->scratch_param = body_param(b, scratch_buffer(b->l, gr->offer.scratch_bytes), true);
 }
 
-static void body_stores(Body *b, const Group *gr, const Dests *d)
+static void body_stores(Body *b, const Dests *d)
 {
     for (uint32_t i = 0; i < d->n; i++) {
         Ref r = d->dest[i].node;
@@ -213,7 +213,7 @@ static void lower_group(Lowering *l, int i, const Dests *d)
     open_axes(&b, gr, l->batched[gr->root] || stores_samples(l, d));
     if (gr->claimed) bind_claim(&b, gr);
     if (gr->heavy != NOREF) b.heavy_value = b.k->heavy = body_heavy(&b, gr->heavy);
-    body_stores(&b, gr, d);
+    body_stores(&b, d);
     for (uint32_t s = 0; s < d->n; s++) value[s] = d->dest[s].node;
     Arena *a = l->module->arena;
     Kernel *k = gr->pack ? lower_schedule_pack(a, l->target, b.k, &gr->packed)

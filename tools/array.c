@@ -93,7 +93,7 @@ void array_free(AdjArray *a)
 static int read_next(const char *option, const char *text, Arrays *out)
 {
     char *name = NULL;
-    const char *file;
+    const char *file = NULL;
     int e = named_file(option, text, &name, &file);
     if (!e && arrays_find(out, name)) e = fail_usage("%s: '%s' twice", option, name);
     if (!e) e = array_read(file, name, &out->a[out->n]);
