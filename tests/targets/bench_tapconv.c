@@ -9,60 +9,15 @@
  *
  * net: resnet44 (default), resnet50, or either with -direct: without Winograd. Plans ("" is the
  * heuristic's) take turns with each other; a layer that one does not fit takes its own. */
-#define _POSIX_C_SOURCE 200809L
 #include "tapkernel.h"
 
 #include "ir/schedule.h"
+#include "peak.h"
 #include "targets/llvm/emit.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-/* Of this thread: other programs take time on the clock, not here. */
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* ---- the machine's peak ---- */
-
-#if defined(__AVX512F__)
-enum { LANES = 16 };
-#elif defined(__AVX__)
-enum { LANES = 8 };
-#else
-enum { LANES = 4 };
-#endif
-#if defined(__x86_64__)
-#    define IN_REGISTER "v"
-#else
-#    define IN_REGISTER "w"
-#endif
-typedef float Vec __attribute__((vector_size(4 * LANES)));
-enum { CHAINS = 12, TURNS = 20000 };
-
-/* Flops a second of independent chains; needs the machine's own flags and contraction to fma. */
-static double peak_once(void)
-{
-    Vec a[CHAINS] = {0}, x = {0}, y = {0};
-#pragma GCC unroll 12
-    for (int j = 0; j < CHAINS; j++)
-        __asm__ volatile("" : "+" IN_REGISTER(a[j])); /* else they are one chain */
-    double t = now();
-    for (int i = 0; i < TURNS; i++) {
-        __asm__ volatile("" : "+" IN_REGISTER(x), "+" IN_REGISTER(y));
-#pragma GCC unroll 12
-        for (int j = 0; j < CHAINS; j++) a[j] = a[j] * x + y;
-    }
-    t = now() - t;
-#pragma GCC unroll 12
-    for (int j = 0; j < CHAINS; j++) __asm__ volatile("" : : IN_REGISTER(a[j]));
-    return 2.0 * LANES * CHAINS * TURNS / t;
-}
 
 /* ---- one layer ---- */
 
@@ -122,11 +77,11 @@ static double share(const Ready *r)
     double flops = 2.0 * (double)(f->batch * f->ic * f->oc * f->kh * f->kw * f->oh * f->ow);
     int turns = 1 + (int)(5e7 / flops);
     int64_t pieces = kernel_pieces(r->k);
-    double before = peak_once(), t = now();
+    double before = peak_flops(), t = cpu_seconds();
     for (int i = 0; i < turns; i++)
         case_call(r->k, r->code, NULL, 0, f->batch, 0, pieces, (void **)r->m, 0);
-    t = now() - t;
-    return flops * turns / t / ((before + peak_once()) / 2);
+    t = cpu_seconds() - t;
+    return flops * turns / t / ((before + peak_flops()) / 2);
 }
 
 static Case case_of(const Layer *l, int64_t batch, Op op)
@@ -208,7 +163,7 @@ int main(int argc, char **argv)
     Arena *a = arena_new();
     Target t = *target_find(a, NULL, NULL);
     if (strstr(net, "-direct")) t.winograd = false;
-    printf("%s, batch %lld, peak %.1f Gflop/s\n", t.cpu, (long long)batch, peak_once() / 1e9);
+    printf("%s, batch %lld, peak %.1f Gflop/s\n", t.cpu, (long long)batch, peak_flops() / 1e9);
     char *own = "", **plan = argc > 4 ? argv + 4 : &own;
     int nplan = argc > 4 ? argc - 4 : 1;
     if (nplan > MOST_PLANS) nplan = MOST_PLANS;
