@@ -18,6 +18,7 @@ typedef struct Target {
     bool fma;       /* multiply-adds round once */
     bool gpu;       /* loops over outer axes become the grid */
     int64_t l1, l2; /* bytes a core */
+    double l3_rate, memory_rate; /* bytes a core reads a cycle */
     /* Bids for a contraction; false: generic lowering. */
     bool (*offer)(const struct Target *, const Contract *, Offer *);
     bool winograd;            /* offers may use it */

@@ -248,6 +248,8 @@ const Target *target_find(Arena *a, const char *triple, const char *cpu)
                   .gpu = f->gpu,
                   .l1 = r->l1,
                   .l2 = r->l2,
+                  .l3_rate = r->l3_rate,
+                  .memory_rate = r->memory_rate,
                   .offer = f->offer,
                   .pack = pack_cpu,
                   .transform = transform_cpu,

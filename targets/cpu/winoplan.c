@@ -4,7 +4,8 @@
  *
  *   products   = planes * tiles / t * result blocks / c * (data channels * max(t*c, t + c,
  *                TAP_CHAINS) + t*c stores + CALL_CYCLES) / rate
- *   stream     = bytes of weights / bytes a cycle whence they come * blocks of tiles; 0: the L2
+ *   stream     = bytes of weights / bytes a cycle whence they come, for each block of tiles; 0: the
+ *                L2. A call's first block finds them in memory, the others in the L3 if they fit
  *   transforms = tiles * (data blocks * data_cycles + result blocks * sums_cycles) / rate
  *   cost       = the larger of products and stream, 1/8 of the other, transforms
  *
@@ -20,8 +21,7 @@
 enum { MOST_BLOCKS = 4, CALL_CYCLES = 20 };
 enum { MOST_SUMS = 16 };                  /* more wait for each other when they are stored */
 enum { FEW_TILES = 16, MANY_TILES = 30 }; /* of a block, where weights stay in the L2 or do not */
-enum { USUAL_BATCH = 8 };                 /* that the choice against direct is made for */
-enum { NEAR_RATE = 20, FAR_RATE = 6 };    /* bytes a cycle from the L3 cache and from memory */
+enum { USUAL_BATCH = 8 };                 /* that the choice is made for, see choice_batch */
 static const double l3_share = 16 << 20;
 
 void wino_tiles(const TapShape *s, int64_t out, int64_t tiles[2])
@@ -58,8 +58,9 @@ static double stream_cycles(const Model *m, int64_t block)
 {
     double bytes = weight_bytes(m);
     if (bytes <= (double)m->target->l2) return 0;
-    return bytes / (bytes > l3_share ? FAR_RATE : NEAR_RATE) *
-           (double)((m->tiles + block - 1) / block);
+    double again = (double)((m->tiles + block - 1) / block - 1),
+           rate = bytes > l3_share ? m->target->memory_rate : m->target->l3_rate;
+    return bytes / m->target->memory_rate + again * bytes / rate;
 }
 
 static double transform_cycles(const Model *m)
@@ -119,13 +120,27 @@ static Model model(const Target *t, const Contract *c, const TapShape *s, int64_
                    .lanes = target_lanes(t, c->dtype)};
 }
 
-/* The form of least cost for the usual batch, among those whose error is allowed; -1: none. */
+/* Images that form and claim are chosen for. The usual batch, so that one sample's bits do not
+ * depend on how many come with it; but weights beyond an L3 share (512 channels at 7x7) come from
+ * memory in each call, and a few images do not repay that: their choice is for as many. */
+static int64_t choice_batch(const Target *t, const Contract *c, const TapShape *s)
+{
+    double most = 0;
+    for (int i = 0; i < WINO_FORMS; i++) {
+        Model m = model(t, c, s, 1, &wino_forms[i]);
+        if (weight_bytes(&m) > most) most = weight_bytes(&m);
+    }
+    return most > l3_share && c->batch < USUAL_BATCH ? c->batch : USUAL_BATCH;
+}
+
+/* The form of least cost among those whose error is allowed; -1: none. */
 static int best_form(const Target *t, const Contract *c, const TapShape *s, double *cost)
 {
+    int64_t batch = choice_batch(t, c, s);
     int best = -1;
     for (int i = 0; i < WINO_FORMS; i++) {
         if (t->max_error > 0 && wino_forms[i].error > t->max_error) continue;
-        Model m = model(t, c, s, USUAL_BATCH, &wino_forms[i]);
+        Model m = model(t, c, s, batch, &wino_forms[i]);
         WinoPlan p;
         double own = best_tile(&m, &p);
         if (own <= 0 || (best >= 0 && own >= *cost)) continue;
@@ -137,10 +152,10 @@ static int best_form(const Target *t, const Contract *c, const TapShape *s, doub
 
 static bool beats_direct(const Target *t, const Contract *c, const TapShape *s, double cost)
 {
-    Contract usual = *c;
-    usual.batch = USUAL_BATCH;
+    Contract as_chosen = *c;
+    as_chosen.batch = choice_batch(t, c, s);
     TapPlan direct;
-    return !tap_plan(t, &usual, s, &direct) || cost < 0.9 * direct.cost;
+    return !tap_plan(t, &as_chosen, s, &direct) || cost < 0.9 * direct.cost;
 }
 
 bool wino_plan(const Target *t, const Contract *c, const TapShape *s, WinoPlan *p, double *cost)

@@ -17,6 +17,7 @@ typedef struct CpuRow {
     double rate, dot;
     bool fma, rounds, halves;
     int64_t l1, l2;
+    double l3_rate, memory_rate;
     const char *needs; /* commas between: "avx2,fma" */
 } CpuRow;
 
