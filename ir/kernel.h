@@ -42,6 +42,8 @@ int64_t layout_cells(const Layout *); /* elements with halo and padding */
 int64_t layout_bytes(const Layout *, DType);
 int64_t layout_stride(const Layout *, int digit); /* in elements */
 bool layout_has_halo(const Layout *);
+/* The next coarser div of a digit's dimension; 0 if it is the coarsest. */
+int64_t layout_coarser(const Layout *, int digit);
 int64_t layout_address(const Layout *,
                        const int64_t *index); /* element number of a logical index */
 /* Copies a dense row-major tensor into layout (cells outside are zeroed), and back. */

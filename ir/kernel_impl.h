@@ -46,9 +46,6 @@ KRef kx_affine(Kernel *, Op, int nargs, const KRef *args);
 Arena *scratch_begin(void);
 void scratch_end(Arena *);
 
-/* The next coarser div of a digit's dimension; 0 if it is the coarsest (layout.c). */
-int64_t layout_coarser(const Layout *, int digit);
-
 /* Expressions that stores and `heavy` need, by KRef (kernel_sched.c). */
 bool *kernel_live(Arena *, const Kernel *);
 

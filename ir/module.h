@@ -24,8 +24,9 @@ typedef struct Buffer {
     BufKind kind;
     DType dtype;
     Layout layout;
-    bool sample; /* axis 0 is the sample axis */
-    int index;   /* BUF_IO, BUF_HYPER */
+    int64_t dim[MAX_RANK]; /* BUF_STATE, BUF_TEMP with halo: extents of the tensor */
+    bool sample;           /* axis 0 is the sample axis */
+    int index;             /* BUF_IO, BUF_HYPER */
     int64_t bytes, offset;
     const Const *value; /* BUF_CONST */
     bool definition;    /* BUF_CONST: read by definitions only, NULL in compiled code */

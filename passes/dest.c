@@ -24,6 +24,7 @@ static int temp_buffer(Lowering *l, Ref r)
                 .sample = l->batched[r],
                 .name = arena_strdup(l->arena, name.s ? name.s : "")};
     str_free(&name);
+    memcpy(b.dim, t.dim, sizeof b.dim);
     b.bytes = layout_bytes(&b.layout, b.dtype);
     b.first = b.last = -1;
     return buffer_add(l->module->arena, l->prog, b);
@@ -41,6 +42,7 @@ static void place_packed(Lowering *l, Group *gr)
                 .last = -1,
                 .sample = gr->again && l->batched[gr->root],
                 .name = gr->again ? "computed again" : "packed weights"};
+    memcpy(b.dim, l->g->node[gr->root].type.dim, sizeof b.dim);
     b.bytes = layout_bytes(&b.layout, b.dtype);
     gr->packed_to = buffer_add(l->module->arena, l->prog, b);
 }

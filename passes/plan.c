@@ -120,6 +120,7 @@ static int add_named(Module *m, Program *p, BufKind kind, const char *name, int 
                 .sample = t.rank > 0,
                 .name = arena_strdup(m->arena, name)};
     if (kind != BUF_STATE || t.rank <= 1) b.layout = layout_plain(t);
+    memcpy(b.dim, t.dim, sizeof b.dim);
     b.bytes = type_bytes(t);
     return buffer_add(m->arena, p, b);
 }
@@ -169,7 +170,8 @@ static bool overlap(const Buffer *a, const Buffer *b)
 
 static bool same_geometry(const Buffer *a, const Buffer *b)
 {
-    return a->dtype == b->dtype && layout_eq(&a->layout, &b->layout);
+    return a->dtype == b->dtype && layout_eq(&a->layout, &b->layout) &&
+           !memcmp(a->dim, b->dim, sizeof a->dim);
 }
 
 /* Finds a place in b's pool that is free during b's life, or opens one. Buffers before b are

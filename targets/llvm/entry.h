@@ -157,6 +157,7 @@ int phase_turns(const Phase *); /* kernels and sums over ranks */
 
 /* entry_worker.c */
 LLVMValueRef entry_worker(EntryGen *);
+void entry_zero_halos(EntryGen *, LLVMValueRef run); /* of the machine at RUN_ARENA */
 
 /* entry_loop.c: the slot machine, from the first sample to the last, in the worker's function. */
 void entry_slots(EntryGen *, LLVMValueRef run);

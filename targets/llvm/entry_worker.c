@@ -44,14 +44,6 @@ static void scratch_outputs(EntryGen *g, LLVMValueRef run)
     }
 }
 
-static void zero_halos(EntryGen *g, LLVMValueRef run)
-{
-    Ib *ib = &g->ib;
-    if (!g->p->zero_bytes) return;
-    LLVMValueRef at = ib_at(ib, ib_get(ib, g->run_t, run, RUN_ARENA), g->p->zero_offset);
-    ib_zero(ib, at, g->p->zero_bytes);
-}
-
 LLVMValueRef entry_worker(EntryGen *g)
 {
     LLVMValueRef fn = entry_inner(g, "worker", g->worker_t);
@@ -59,7 +51,7 @@ LLVMValueRef entry_worker(EntryGen *g)
     find_memory(g, run);
     scratch_outputs(g, run);
     IbIf leads = ib_if(&g->ib, team_leads(g, run));
-    zero_halos(g, run);
+    entry_zero_halos(g, run);
     entry_slots(g, run);
     team_dismiss(g, run);
     ib_else(&g->ib, &leads);
