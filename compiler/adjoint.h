@@ -52,6 +52,7 @@ typedef struct AdjOptions {
     bool bf16;   /* --precision bf16: what convolutions and matrix products read */
     bool weights_file; /* --weights file: constants beside the object */
     bool no_winograd;  /* direct convolutions only */
+    bool no_depth;     /* each kernel for all slots before the next */
     double max_error;  /* largest error that a form of Winograd may have, in units of the largest
                           result of its kernel, next to 5e-7 or so of a direct sum; 0: any */
     bool generic;      /* no claims: every kernel by the generic lowering */

@@ -12,6 +12,7 @@ static const Target *find_target(AdjCompiled *c, const char *cpu)
 {
     Target *t = arena_dup(c->arena, target_find(c->arena, c->opt.target, cpu), sizeof *t);
     t->winograd = !c->opt.no_winograd;
+    t->depth_first = !c->opt.no_depth;
     t->max_error = c->opt.max_error;
     t->schedule = &c->schedule;
     if (c->opt.generic) t->offer = NULL;

@@ -54,6 +54,7 @@ static void print_buffer(Str *s, int i, const Buffer *b)
 
 static void print_call(Str *s, const Module *m, int i, const Call *c)
 {
+    if (c->stretch) str_fmt(s, "   %d calls for %d slots at once\n", c->stretch, c->chunk);
     str_fmt(s, "    %d %s(", i, m->kernel[c->kernel]->name);
     for (int j = 0; j < c->nbuf; j++) str_fmt(s, j ? ", b%d" : "b%d", c->buf[j]);
     str_put(s, c->across ? ") over ranks" : ")");

@@ -41,7 +41,10 @@ typedef struct Call { /* one kernel run on buffers, over a range of slots */
     const int *buf;     /* a buffer for each kernel parameter */
     const char *origin; /* ONNX nodes, for people */
     bool across;        /* then its one result is summed over ranks, in its place */
-    int nvalue;         /* graph nodes it stores, in store order: verify compares these */
+    /* This call and those behind it, `stretch` in all, run for `chunk` slots, then for the next, if
+     * both are not 0: of the first one only. */
+    int stretch, chunk;
+    int nvalue; /* graph nodes it stores, in store order: verify compares these */
     const Ref *value;
     double macs;  /* multiply-adds a sample */
     double bytes; /* bytes read and written a sample */

@@ -22,6 +22,7 @@ typedef struct Target {
     /* Bids for a contraction; false: generic lowering. */
     bool (*offer)(const struct Target *, const Contract *, Offer *);
     bool winograd;            /* offers may use it */
+    bool depth_first;         /* calls may run for some slots before the others (passes/depth.c) */
     double max_error;         /* of an offer, in units of the largest result; 0: any */
     const Schedule *schedule; /* lines that bids obey; NULL: none */
     /* Transforms the weights of an offer with packed_bytes, at compile time. dense: row-major. */

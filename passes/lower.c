@@ -137,6 +137,7 @@ int lower_program(Module *m, const Target *t, const ProgramSpec *s)
     int judge = lower_phase(m, p, t, &p->judge, s->judge, 2, s->again);
     int init = lower_phase(m, p, t, &p->init, s->init, 0, s->again);
     int finish = lower_phase(m, p, t, &p->finish, s->finish, 3, s->again);
+    lower_depth(m, p, t);
     lower_plan(m, p);
     int loop = step > judge ? step : judge, ends = init > finish ? init : finish;
     return loop > ends ? loop : ends;

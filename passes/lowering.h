@@ -147,6 +147,7 @@ int buffer_definition(Lowering *, const Const *, const Layout *);
 int buffer_packed(Lowering *, const Const *, const Contract *, const Offer *);
 /* The buffer behind a graph input or output name; -1 if the program has none of that name. */
 int buffer_bind(Module *, Program *, const char *name, Type, bool output);
+void lower_depth(const Module *, Program *, const Target *); /* depth.c; before the plan */
 void lower_plan(Module *, Program *);
 
 /* expand.c: rewrites rows that have no kernel of their own (argsort). */

@@ -254,6 +254,7 @@ const Target *target_find(Arena *a, const char *triple, const char *cpu)
                   .pack = pack_cpu,
                   .transform = transform_cpu,
                   .winograd = true,
+                  .depth_first = true,
                   .row = r};
     return t;
 }

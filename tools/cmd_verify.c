@@ -153,7 +153,7 @@ int cmd_verify(int argc, const char **argv)
         (e = options_model(argument[0], &o)) || (e = options_entries(given.entry)))
         return e;
     o.entries = given.entry ? given.entry : "forward,gradient";
-    o.trace = given.each;
+    o.trace = o.no_depth = given.each; /* it compares all slots of a kernel */
     if ((e = open_inputs(&in, argument[1], o.batch))) return e;
     e = harness_open(&h, &o, 1);
     if (!e) e = take_inputs(&in, &h);

@@ -91,9 +91,10 @@ static void call_kernel(EntryGen *g, LLVMValueRef run, const Call *c, LLVMValueR
 }
 
 /* All of it, or what the team leaves to this worker. */
-static void run_kernel(EntryGen *g, LLVMValueRef run, const Call *c, int number)
+static void run_kernel(EntryGen *g, LLVMValueRef run, const Call *c, int number, LLVMValueRef lo,
+                       LLVMValueRef hi)
 {
-    LLVMValueRef lo = ib_arg(&g->ib, 1), hi = ib_arg(&g->ib, 2), zero = ib_i64(&g->ib, 0);
+    LLVMValueRef zero = ib_i64(&g->ib, 0);
     TeamShare s = team_share(g->m->kernel[c->kernel], c);
     if (!g->teams) {
         call_kernel(g, run, c, (LLVMValueRef[]){lo, hi, zero, ib_i64(&g->ib, s.pieces)});
@@ -104,30 +105,74 @@ static void run_kernel(EntryGen *g, LLVMValueRef run, const Call *c, int number)
     team_end(&t);
 }
 
-static void call_trace(EntryGen *g, LLVMValueRef run, int phase, int index)
+static void call_trace(EntryGen *g, LLVMValueRef run, int phase, int index, LLVMValueRef lo,
+                       LLVMValueRef hi)
 {
     Ib *ib = &g->ib;
     LLVMTypeRef t[] = {ib->ptr, ib->i32, ib->i32, ib->ptr, ib->i64, ib->i64};
     LLVMValueRef trace = ib_get(ib, g->run_t, run, RUN_TRACE);
     IbIf none = ib_if(ib, ib_is_null(ib, trace));
     ib_else(ib, &none);
-    LLVMValueRef arg[] = {
-        ib_get(ib, g->run_t, run, RUN_USER),  ib_i32(ib, phase), ib_i32(ib, index),
-        ib_get(ib, g->run_t, run, RUN_ARENA), ib_arg(ib, 1),     ib_arg(ib, 2)};
+    LLVMValueRef arg[] = {ib_get(ib, g->run_t, run, RUN_USER),
+                          ib_i32(ib, phase),
+                          ib_i32(ib, index),
+                          ib_get(ib, g->run_t, run, RUN_ARENA),
+                          lo,
+                          hi};
     ib_call(ib, ib_fn_type(ib->none, 6, t), trace, 6, arg);
     ib_end_if(ib, &none);
+}
+
+typedef struct Turns { /* calls of a phase, counted as teams do */
+    EntryGen *g;
+    const Phase *phase;
+    LLVMValueRef run;
+    int number, turn;
+} Turns;
+
+static void run_calls(Turns *t, int from, int to, LLVMValueRef lo, LLVMValueRef hi)
+{
+    for (int i = from; i < to; i++) {
+        const Call *c = &t->phase->call[i];
+        run_kernel(t->g, t->run, c, t->turn++, lo, hi);
+        if (c->across) entry_sum_ranks(t->g, t->run, c, t->turn++);
+        if (t->g->m->trace) call_trace(t->g, t->run, t->number, i, lo, hi);
+    }
+}
+
+/* Some slots at once (passes/depth.c); a team takes all, since it shares out each kernel. */
+static void run_stretch(Turns *t, int from, int to, int chunk)
+{
+    EntryGen *g = t->g;
+    Ib *ib = &g->ib;
+    LLVMValueRef hi = ib_arg(ib, 2), step = ib_i64(ib, chunk);
+    if (g->teams) {
+        LLVMValueRef team = ib_get(ib, g->run_t, t->run, RUN_TEAM);
+        LLVMValueRef alone = ib_cmp(ib, LLVMIntEQ, team, ib_i32(ib, 0));
+        step = ib_select(ib, alone, step, ib_i64(ib, g->p->slots));
+    }
+    IbVar lo = ib_var(ib, "lo", ib->i64, ib_arg(ib, 1));
+    IbLoop l = ib_loop(ib);
+    LLVMValueRef first = ib_value(ib, lo), end = ib_add(ib, first, step);
+    ib_leave_if(ib, &l, ib_cmp(ib, LLVMIntSGE, first, hi));
+    run_calls(t, from, to, first, ib_min(ib, end, hi));
+    ib_set(ib, lo, end);
+    ib_end_loop(ib, &l);
 }
 
 static LLVMValueRef phase_function(EntryGen *g, const Phase *phase, int number, const char *name)
 {
     if (!phase->ncall) return NULL;
     Ib *ib = &g->ib;
-    LLVMValueRef fn = entry_inner(g, name, g->phase_t), run = ib_arg(ib, 0);
-    for (int i = 0, turn = 0; i < phase->ncall; i++) {
+    LLVMValueRef fn = entry_inner(g, name, g->phase_t);
+    Turns t = {g, phase, ib_arg(ib, 0), number, 0};
+    for (int i = 0, end; i < phase->ncall; i = end) {
         const Call *c = &phase->call[i];
-        run_kernel(g, run, c, turn++);
-        if (c->across) entry_sum_ranks(g, run, c, turn++);
-        if (g->m->trace) call_trace(g, run, number, i);
+        end = i + (c->stretch ? c->stretch : 1);
+        if (c->stretch)
+            run_stretch(&t, i, end, c->chunk);
+        else
+            run_calls(&t, i, end, ib_arg(ib, 1), ib_arg(ib, 2));
     }
     ib_return(ib, NULL);
     return fn;
