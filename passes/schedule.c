@@ -3,7 +3,10 @@
  * parameter is blocked by channels, the channel axis is split by that block and its inner part
  * becomes the lanes, so that loads and stores of blocked values are whole vectors; else the last
  * axis is split by the widest vector that divides it. Targets without vectors (a GPU's threads)
- * keep scalar code. */
+ * keep scalar code.
+ *
+ * A product of samples with weights that do not stay in the L1 cache (a last layer: 8 MB) reads
+ * them once for all samples: tiles of some vectors of results outside, samples inside. */
 #include "lowering.h"
 
 static Kernel *split_lanes(Arena *a, Kernel *k, int axis, int64_t lanes)
@@ -51,6 +54,50 @@ static int64_t plain_lanes(const Target *t, const Kernel *k)
     return 0;
 }
 
+/* ---- products ---- */
+
+enum { MOST_VECTORS = 8 }; /* of a tile; as many sums in flight as hide the latency */
+
+/* The one reduction of a kernel, over one axis; NOK: there are others or none. */
+static KRef lone_sum(const Kernel *k)
+{
+    KRef sum = NOK;
+    for (KRef r = 0; r < k->nexpr; r++) {
+        if (k->expr[r].kop != K_REDUCE) continue;
+        if (sum != NOK) return NOK;
+        sum = r;
+    }
+    return sum != NOK && k->naxis - loops(k) == 1 ? sum : NOK;
+}
+
+static const KExpr *loaded(const Kernel *k, KRef sum, int operand)
+{
+    const KExpr *product = &k->expr[k->expr[sum].arg[0]];
+    if (product->kop != K_EVAL || product->op != OP_mul) return NULL;
+    const KExpr *e = &k->expr[product->arg[operand]];
+    return e->kop == K_LOAD && e->guard == NOK ? e : NULL;
+}
+
+/* Samples by weights: [n, c] summed over one axis. */
+static bool streams_weights(const Target *t, const Kernel *k)
+{
+    KRef sum = lone_sum(k);
+    if (sum == NOK || loops(k) != 3 || !k->axis[0].sample || k->axis[0].extent < 2) return false;
+    const KExpr *x = loaded(k, sum, 0), *w = loaded(k, sum, 1);
+    if (!x || !w || !k->param[x->param].sample || k->param[w->param].sample) return false;
+    return layout_bytes(&k->param[w->param].layout, k->param[w->param].dtype) > t->l1;
+}
+
+/* [n, c, lanes | sum] to [c, n, c in the tile, lanes | sum] */
+static Kernel *share_weights(Arena *a, Kernel *k)
+{
+    int64_t tile = MOST_VECTORS;
+    while (k->axis[1].extent % tile) tile--;
+    Kernel *s = kernel_split(a, k, 1, tile);
+    s->axis[2].kind = AX_UNROLL;
+    return kernel_reorder(a, s, (int[]){1, 0, 2, 3, 4});
+}
+
 Kernel *lower_schedule_pack(Arena *a, const Target *t, Kernel *k, const Layout *to)
 {
     const Digit *last = &to->digit[to->ndigit - 1];
@@ -66,5 +113,7 @@ Kernel *lower_schedule(Arena *a, const Target *t, Kernel *k)
     int64_t v = blocked_lanes(k);
     if (v) return split_lanes(a, k, 1, v);
     v = plain_lanes(t, k);
-    return v ? split_lanes(a, k, loops(k) - 1, v) : k;
+    if (!v) return k;
+    k = split_lanes(a, k, loops(k) - 1, v);
+    return streams_weights(t, k) ? share_weights(a, k) : k;
 }
