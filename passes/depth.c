@@ -12,9 +12,9 @@
  * a stretch is two or more calls in a row that want fewer than all slots, and has the least of
  * their chunks. No bit depends on it, as none does on how samples are shared among workers.
  *
- * Memory: calls of a stretch follow each other anew for each chunk, so what it finds there, and what it
- * leaves, lives all along; values that live within share their places as ever, for what a chunk
- * left of them is no longer wanted. */
+ * Memory: calls of a stretch follow each other anew for each chunk, so what it finds there, and
+ * what it leaves, lives all along; values that live within share their places as ever, for what a
+ * chunk left of them is no longer wanted. */
 #include "lowering.h"
 
 static const double l2_share = 0.85, most_weights = 0.5;
