@@ -15,6 +15,7 @@ typedef struct Target {
     int vec_regs;
     double rate;    /* multiply-adds of whole vectors a cycle; as many loads */
     double dot;     /* sums of two bf16 products a cycle, of whole vectors of f32; 0: none */
+    double tiles;   /* products of bf16 a cycle by matrix tiles; 0: none */
     bool fma;       /* multiply-adds round once */
     bool gpu;       /* loops over outer axes become the grid */
     int64_t l1, l2; /* bytes a core */
@@ -32,6 +33,12 @@ typedef struct Target {
     void (*transform)(const struct Target *, const Contract *, const Offer *, double *matrix);
     const void *row; /* the target's own row */
 } Target;
+
+/* Has instructions for bf16: operands of contractions are bf16 in memory. */
+static inline bool target_reads_bf16(const Target *t)
+{
+    return t->dot > 0 || t->tiles > 0;
+}
 
 static inline int target_lanes(const Target *t, DType d)
 {

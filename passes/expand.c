@@ -122,7 +122,8 @@ static bool widens_const(const Graph *g, const Node *n)
 static Ref expand(Graph *g, const Target *t, const Graph *src, Ref r, const Ref *map)
 {
     const Node *n = &src->node[r];
-    if (t->dot <= 0 && widens_const(src, n)) return widen_const(g, src->node[n->args[0]].value);
+    if (!target_reads_bf16(t) && widens_const(src, n))
+        return widen_const(g, src->node[n->args[0]].value);
     if (n->op == OP_argsort) return expand_argsort(g, n, map[n->args[0]]);
     if (is_long_sum(src, n)) return expand_sum(g, n, map[n->args[0]]);
     return graph_copy(g, src, r, map);

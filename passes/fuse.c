@@ -19,7 +19,7 @@ static bool is_heavy(const Node *n)
 
 bool fuse_melts(const Lowering *l, Ref r)
 {
-    return l->target->dot > 0 && widens_bf16(l->g, &l->g->node[r]);
+    return target_reads_bf16(l->target) && widens_bf16(l->g, &l->g->node[r]);
 }
 
 static bool is_elementwise(const Lowering *l, Ref r)

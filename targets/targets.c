@@ -222,6 +222,14 @@ bool target_runs_here(const Target *t)
 
 /* ---- targets ---- */
 
+/* Virtual machines may hide the matrix tiles that the CPU has. */
+static bool has_tiles(Arena *a)
+{
+    char *features;
+    copy_message(a, LLVMGetHostCPUFeatures(), &features);
+    return has_all(features, "amx-tile,amx-bf16");
+}
+
 /* "aarch64-linux-gnu" is "aarch64-unknown-linux-gnu"; LLVM takes the parts as they stand. A bare
  * architecture gets the family's triple. */
 static const char *whole_triple(Arena *a, const Family *f, const char *triple)
@@ -236,6 +244,7 @@ const Target *target_find(Arena *a, const char *triple, const char *cpu)
 {
     const Family *f = triple ? family_of(triple) : host_family(a);
     const CpuRow *r = row_of(a, f, cpu);
+    bool named = cpu && strcmp(cpu, "native");
     Target *t = NEW(a, Target);
     *t = (Target){.name = f->name,
                   .triple = whole_triple(a, f, triple),
@@ -244,6 +253,7 @@ const Target *target_find(Arena *a, const char *triple, const char *cpu)
                   .vec_regs = r->vec_regs,
                   .rate = r->rate,
                   .dot = r->dot,
+                  .tiles = named || has_tiles(a) ? r->tiles : 0,
                   .fma = r->fma,
                   .gpu = f->gpu,
                   .l1 = r->l1,

@@ -14,7 +14,7 @@ typedef struct CpuRow {
     const char *name, *llvm_cpu, *features;
     bool any; /* may stand for a machine that LLVM knows by another name */
     int vec_bytes, vec_regs;
-    double rate, dot;
+    double rate, dot, tiles;
     bool fma, rounds, halves;
     int64_t l1, l2;
     double l3_rate, memory_rate;

@@ -202,11 +202,45 @@ void entry_baseline(EntryGen *g, LLVMValueRef fn)
     set_attribute(g, fn, "target-features", "");
 }
 
-/* i1 (): this machine runs the variant; NULL: there is nothing to ask. */
-static LLVMValueRef check_function(EntryGen *g, const Target *t)
+/* Linux lets a process use matrix tiles once it has asked: arch_prctl(ARCH_REQ_XCOMP_PERM,
+ * XFEATURE_XTILEDATA), as often as it likes (Documentation/arch/x86/xstate.rst). */
+static LLVMValueRef tiles_granted(EntryGen *g)
 {
-    const CpuRow *row = t->row;
-    Needs n = is_x86_64(g) ? needs_of(row->needs) : (Needs){0};
+    enum { SYS_ARCH_PRCTL = 158, REQ_XCOMP_PERM = 0x1023, XTILEDATA = 18 };
+    static const char text[] = "syscall";
+    static const char regs[] = "={ax},{ax},{di},{si},~{rcx},~{r11},~{memory},~{dirflag},~{fpsr},"
+                               "~{flags}";
+    Ib *ib = &g->ib;
+    LLVMTypeRef in[] = {ib->i64, ib->i64, ib->i64};
+    LLVMTypeRef type = ib_fn_type(ib->i64, 3, in);
+    LLVMValueRef code = LLVMGetInlineAsm(type, text, sizeof text - 1, regs, sizeof regs - 1, 1, 0,
+                                         LLVMInlineAsmDialectATT, 0);
+    LLVMValueRef arg[] = {ib_i64(ib, SYS_ARCH_PRCTL), ib_i64(ib, REQ_XCOMP_PERM),
+                          ib_i64(ib, XTILEDATA)};
+    return ib_cmp(ib, LLVMIntEQ, ib_call(ib, type, code, 3, arg), ib_i64(ib, 0));
+}
+
+/* What the variant needs: its row's features, and those of claims that it has kernels of. */
+static const char *all_needs(const Variant *v)
+{
+    const CpuRow *row = v->target->row;
+    const char *all = row->needs;
+    bool seen[64] = {false};
+    check(cpu_nclaims <= COUNT(seen));
+    for (int i = 0; i < v->m->nkernel; i++) {
+        int claim = v->m->kernel[i]->offer.claim;
+        if (claim < 0 || seen[claim] || !cpu_claims[claim].needs) continue;
+        seen[claim] = true;
+        all = arena_printf(v->m->arena, "%s,%s", all, cpu_claims[claim].needs);
+    }
+    return all;
+}
+
+/* i1 (): this machine runs the variant; NULL: there is nothing to ask. */
+static LLVMValueRef check_function(EntryGen *g, const Variant *v)
+{
+    const CpuRow *row = v->target->row;
+    Needs n = is_x86_64(g) ? needs_of(all_needs(v)) : (Needs){0};
     bool any = false;
     for (Leaf leaf = 0; leaf < LEAVES; leaf++) any |= wanted(&n, leaf);
     if (!any) return NULL;
@@ -215,6 +249,7 @@ static LLVMValueRef check_function(EntryGen *g, const Target *t)
     LLVMValueRef fn = ib_function(ib, symbol, ib_fn_type(ib->i1, 0, NULL));
     entry_baseline(g, fn);
     check_leaves(g, &n);
+    if ((n.xcr0 & XCR0_TILE) == XCR0_TILE) require(g, tiles_granted(g));
     ib_return(ib, LLVMConstInt(ib->i1, 1, 0));
     return fn;
 }
@@ -238,7 +273,7 @@ LLVMValueRef entry_cpu_pick(EntryGen *g)
 {
     LLVMValueRef ok[MAX_VARIANTS];
     Ib *ib = &g->ib;
-    for (int v = 0; v < g->nvariant; v++) ok[v] = check_function(g, g->variant[v].target);
+    for (int v = 0; v < g->nvariant; v++) ok[v] = check_function(g, &g->variant[v]);
     if (g->nvariant == 1 && !ok[0]) return NULL;
     const char *symbol = arena_printf(g->m->arena, "%s.pick", g->m->prefix);
     LLVMValueRef fn = ib_function(ib, symbol, ib_fn_type(ib->i32, 0, NULL));

@@ -103,6 +103,8 @@ typedef struct ClaimRow {
     bool (*fit)(const Target *, const Contract *, Offer *, char why[PLAN_WHY]);
     const PlanField *field;
     bool dw; /* bids for conv_dw, else for conv and conv_dx */
+    /* Features that its kernels need beyond the CPU row's: asked for where an object has some. */
+    const char *needs;
 } ClaimRow;
 
 #endif

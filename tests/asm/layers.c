@@ -55,7 +55,7 @@ static Case case_of(const Layer *l, Op op)
 static int pairs(Arena *a, const Target *t, const Kernel **kernel)
 {
     int n = 0;
-    for (int i = 0; i < 2 * COUNT(layers) && t->dot > 0; i++) {
+    for (int i = 0; i < 2 * COUNT(layers) && target_reads_bf16(t); i++) {
         const Layer *l = &layers[i / 2];
         Case c = case_of(l, i % 2 ? OP_conv_dx : OP_conv);
         c.bf16 = true;

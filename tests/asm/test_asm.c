@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_asm ALLOW FILE.s...: tile functions keep what they compute with in registers.
  *
- * A tile function is one whose name holds _tap, _dot, _chunk (gradients in weights) or _products,
+ * A tile function is one whose name holds _tap, _dot, _chunk (gradients in weights), _amx (matrix
+ * tiles, whose loops with vectors are epilogues) or _products,
  * the products of Winograd (its transforms have 36 values at once, more than there are registers). A loop is what lies between a
  * label and a jump back to it. An instruction in a loop that names a vector register and the stack
  * is a spill or its reload, and fails the function, unless ALLOW lists it:
@@ -156,7 +157,7 @@ static int function_end(int at, int n)
 static bool is_tile(const char *name)
 {
     return strstr(name, "_tap") || strstr(name, "_dot") || strstr(name, "_chunk") ||
-           strstr(name, "_products");
+           strstr(name, "_products") || strstr(name, "_amx");
 }
 
 static void check_file(const char *path)

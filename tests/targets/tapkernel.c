@@ -80,15 +80,15 @@ static Layout mask_layout(const Case *c, const Target *t)
 /* What the offer wants beside operands and results. */
 static void add_own_params(Kernel *k, const Offer *o)
 {
-    int64_t bytes[] = {o->scratch_bytes, o->packed_bytes};
-    if (!o->packed_bytes) return;
+    int64_t bytes[] = {o->scratch_bytes, o->packed_bytes ? o->packed_bytes : 1};
+    if (!o->scratch_bytes) return;
     for (int i = 0; i < 2; i++)
         kernel_param(k, (KParam){.dtype = DT_U8,
                                  .layout = layout_plain(type_of(DT_U8, 1, &bytes[i])),
                                  .in = true,
                                  .out = i == 0});
     k->scratch_param = P_SCRATCH;
-    k->packed_param = P_PACKED;
+    if (o->packed_bytes) k->packed_param = P_PACKED;
 }
 
 static void add_params(Kernel *k, const Case *c, const Target *t, const Offer *o)
@@ -232,15 +232,15 @@ void case_call(const Kernel *k, void *code, const int64_t *table, int64_t lo, in
                int64_t from, int64_t to, void *const mem[ALL_PARAMS], int64_t stride)
 {
     void *const *m = mem;
-    bool io = k->param[P_OUT].io, own = k->packed_param >= 0;
+    bool io = k->param[P_OUT].io, own = k->scratch_param >= 0;
+    void *w = k->packed_param >= 0 ? NULL : m[1];
     if (io && own)
-        ((IoOwnFn *)code)(table, lo, hi, from, to, m[0], NULL, m[2], m[3], m[4], stride, m[5], m[6],
+        ((IoOwnFn *)code)(table, lo, hi, from, to, m[0], w, m[2], m[3], m[4], stride, m[5], m[6],
                           m[7]);
     else if (io)
         ((IoFn *)code)(table, lo, hi, from, to, m[0], m[1], m[2], m[3], m[4], stride, m[5]);
     else if (own)
-        ((PlainOwnFn *)code)(table, lo, hi, from, to, m[0], NULL, m[2], m[3], m[4], m[5], m[6],
-                             m[7]);
+        ((PlainOwnFn *)code)(table, lo, hi, from, to, m[0], w, m[2], m[3], m[4], m[5], m[6], m[7]);
     else
         ((PlainFn *)code)(table, lo, hi, from, to, m[0], m[1], m[2], m[3], m[4], m[5]);
 }

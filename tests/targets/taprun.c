@@ -51,7 +51,7 @@ static void fill_operand(Run *r, int p)
 /* Scratch holds NaN: nothing may depend on it. */
 static void fill_own(Run *r)
 {
-    if (r->k->packed_param < 0) return;
+    if (r->k->scratch_param < 0) return;
     r->mem[P_SCRATCH] = run_buffer(r, (size_t)r->k->offer.scratch_bytes);
     r->mem[P_PACKED] = run_buffer(r, (size_t)r->k->offer.packed_bytes);
     memset(r->mem[P_SCRATCH], 0xff, (size_t)r->k->offer.scratch_bytes);

@@ -11,6 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__linux__) && defined(__x86_64__)
+#    include <sys/syscall.h>
+#    include <unistd.h>
+#endif
 
 /* ---- what the results should be ---- */
 
@@ -257,13 +261,42 @@ static int forms(Case c, const Target *t, bool all, int *count)
     return bad + one(c, t, count);
 }
 
-/* By vdpbf16ps, which is emitted for any machine and run where there is one. */
+/* Kernels alone do not ask for the matrix tiles that they use, as entries do. */
+static bool tiles_granted(void)
+{
+#if defined(__linux__) && defined(__x86_64__)
+    return !syscall(SYS_arch_prctl, 0x1023, 18);
+#else
+    return false;
+#endif
+}
+
+/* By other numbers than the plan's own, so that blocks, registers and waiting samples vary. */
+static int by_plan(Case c, const Target *t, const char *plan, int *count)
+{
+    Target own = *t;
+    if (!c.dilation) c.dilation = 1;
+    ScheduleLine line = {.cpu = t->cpu, .contract = case_contract(&c), .plan = plan};
+    own.schedule = &(Schedule){.n = 1, .line = &line};
+    return one(c, &own, count);
+}
+
+static int by_plans(Case c, const Target *t, int *count)
+{
+    c.n = 5;
+    c.epilogue = true;
+    return by_plan(c, t, "amxconv tile=3x1 rows=2", count) +
+           by_plan(c, t, "amxconv tile=6x1 samples=2", count) +
+           by_plan(c, t, "amxconv tile=1x1 rows=1 samples=3", count);
+}
+
+/* In bf16, by vdpbf16ps or by matrix tiles: emitted for any machine, run where there are some. */
 static int pairs(Arena *a, const char *cpu, int *count)
 {
     Target direct = *target_find(a, NULL, cpu);
     int bad = 0, before = *count;
     direct.winograd = false;
-    if (!target_runs_here(&direct)) {
+    if (!target_runs_here(&direct) || (direct.tiles > 0 && !tiles_granted())) {
         printf("%s does not run here\n", cpu);
         return 0;
     }
@@ -272,7 +305,8 @@ static int pairs(Arena *a, const char *cpu, int *count)
         c.dtype = DT_F32;
         c.bf16 = true;
         c.op = j % 2 ? OP_conv_dx : OP_conv;
-        bad += forms(c, &direct, j % 5 == 0, count);
+        bad += forms(c, &direct, j % 5 == 0 && direct.dot > 0, count);
+        if (direct.tiles > 0 && j % 3 == 0) bad += by_plans(c, &direct, count);
     }
     return bad + (*count == before);
 }
@@ -297,6 +331,7 @@ int main(int argc, char **argv)
     }
 #if defined(__x86_64__)
     bad += pairs(a, "znver4", &count);
+    bad += pairs(a, "sapphirerapids", &count);
 #endif
     printf("%d claims, %d wrong\n", count, bad);
     arena_free(a);

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files that emit amxconv know of each other: the loops (amxconv.c) and the functions they
+ * call (amxtile.c). */
+#ifndef ADJ_TARGETS_CPU_AMXEMIT_H
+#define ADJ_TARGETS_CPU_AMXEMIT_H
+
+#include "amxconv.h"
+#include "amxplan.h"
+#include "tile.h"
+
+enum { A_SAMPLE, A_BLOCK, A_ROW, A_COL, A_LANE }; /* kernel axes */
+/* Tile.scalar of a call (which block and which call of it: unit), and of a copy. A slot is an
+ * element of the scratch, where a sample's copy begins. */
+enum { S_SAMPLE, S_GROUP, S_UNIT, S_SLOT, S_BLOCK = S_UNIT };
+
+typedef struct AmxEmit {
+    Walk *w; /* the kernel's function; tiles have their own */
+    TapShape s;
+    AmxPlan p;
+    AmxClass c; /* the class at hand */
+    int axis[MAX_CLAIM_AXES];
+    int64_t depth;
+    LLVMTypeRef elem;                            /* bf16 in memory */
+    int64_t in_block, in_row, in_col, in_low[2]; /* of the data, in elements */
+    int64_t wt_tile, wt_tap, wt_channels, wt_group;
+    /* loops around the tiles */
+    LLVMValueRef from, to; /* samples whose copies wait together */
+    LLVMValueRef n, block, group;
+    Slice pieces, groups;
+    Tile copy, wide, narrow; /* calls of p.t tiles of points, and of the rest */
+    const Tile *tile;
+} AmxEmit;
+
+Tile amx_copy(const AmxEmit *);
+Tile amx_call(const AmxEmit *, int64_t tiles);
+void amx_configure(const AmxEmit *); /* the tile registers, for the class at hand */
+void amx_release(Walk *);
+/* Scratch: sums of a call, then copies. */
+int64_t amx_sum_bytes(void);
+LLVMValueRef amx_at_least_0(Walk *, LLVMValueRef); /* the index, or 0 */
+
+#endif

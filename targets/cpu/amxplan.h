@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How a convolution of bf16 is cut for matrix tiles (amxconv.c). A tile register has 16 rows of 64
+ * bytes, and one instruction adds to 16 points x 16 results the products of 32 data channels.
+ *
+ * Blocks in memory are of 16 channels, half a row. So data are copied first, those of some rows of
+ * results at a time, into planes of `depth` = 32 channels a point (16 where they are no multiple of
+ * 32), in which points that a stride puts apart lie side by side:
+ *
+ *   [data channel / depth] [row phase] [column phase] [row] [column] [depth]
+ *
+ * With stride s a plane holds every s-th row and column; phases are those that some tap meets. All
+ * rows of a block of results are one run of points there, a plane's width apart: a tile may run
+ * over the end of a row, and what it finds between two rows is computed and thrown away. */
+#ifndef ADJ_TARGETS_CPU_AMXPLAN_H
+#define ADJ_TARGETS_CPU_AMXPLAN_H
+
+#include "ir/target.h"
+#include "tapgeom.h"
+
+enum {
+    AMX_ROWS = 16,  /* of a tile register */
+    AMX_LANES = 16, /* f32 of a row */
+    AMX_TILES = 8,  /* registers */
+    AMX_TILE_BYTES = 1024,
+    AMX_MOST_TAPS = 16,  /* along an axis */
+    AMX_MOST_UNROLL = 64 /* in all: they are written out */
+};
+
+typedef struct AmxPlan {
+    int64_t t, c;    /* tiles of points x blocks of 16 result channels, in registers at once */
+    int64_t rows;    /* most rows of results whose data are copied at once */
+    int64_t samples; /* samples whose data wait together, where a block is a whole map */
+    double cost;     /* cycles for the whole batch */
+} AmxPlan;
+
+typedef struct AmxAxis { /* a class of results along an axis, tapgeom.h */
+    TapAxis a;
+    int64_t phases;
+    int64_t
+        phase[AMX_MOST_TAPS]; /* data coordinate of a phase's first cell, from that of point 0 */
+    int64_t cells[AMX_MOST_TAPS];                       /* beyond one a point */
+    int64_t reach;                                      /* the most of these */
+    int64_t plane[AMX_MOST_TAPS], shift[AMX_MOST_TAPS]; /* where a tap looks */
+} AmxAxis;
+
+typedef struct AmxClass {
+    AmxAxis y, x;
+    int64_t rows, blocks;                   /* of results in a block; blocks of a sample */
+    int64_t width, height, plane, channels; /* cells of a plane's row; rows; points; a step's */
+    int64_t slot;                           /* elements of a sample's copy */
+    int64_t run, points;                    /* points of a block; of a tile */
+    int64_t tiles, calls;                   /* tiles of a run; calls that share them */
+} AmxClass;
+
+/* Data channels of one product. */
+int64_t amx_depth(const TapShape *);
+AmxClass amx_class(const TapShape *, const AmxPlan *, int64_t row_class, int64_t col_class);
+int64_t amx_slot(const TapShape *, const AmxPlan *); /* of the class that needs most */
+bool amx_fits(const Target *, const Contract *, const TapShape *);
+void amx_plan(const Target *, const Contract *, const TapShape *, AmxPlan *);
+/* Completes a plan of which some numbers are below 0; false: why it cannot be. */
+bool amx_plan_fit(const Target *, const Contract *, const TapShape *, AmxPlan *, char *why);
+
+#endif

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The stages of amxconv.c: copies of data, products and sums, the epilogue. Tile registers are
+ * named by number: first the sums, points by blocks of results, then weights, then data. */
+#include "amxemit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { LINE = 64, CELLS = 4 }; /* bytes; cells of a copy in one basic block */
+
+int64_t amx_sum_bytes(void)
+{
+    return AMX_TILES * AMX_TILE_BYTES;
+}
+
+/* ---- instructions ---- */
+static void instruction(Walk *w, const char *name, unsigned n, LLVMValueRef *arg)
+{
+    unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
+    LLVMValueRef fn = LLVMGetIntrinsicDeclaration(w->mod, id, NULL, 0);
+    LLVMBuildCall2(w->b, LLVMIntrinsicGetType(w->ctx, id, NULL, 0), fn, arg, n, "");
+}
+
+static LLVMValueRef tile_number(const Walk *w, int64_t i)
+{
+    check(i < AMX_TILES);
+    return LLVMConstInt(LLVMInt8TypeInContext(w->ctx), (uint64_t)i, false);
+}
+
+static void tile_zero(Walk *w, int64_t i)
+{
+    LLVMValueRef arg[] = {tile_number(w, i)};
+    instruction(w, "llvm.x86.tilezero", 1, arg);
+}
+
+static void tile_move(Walk *w, const char *name, int64_t i, LLVMValueRef at, int64_t stride)
+{
+    LLVMValueRef arg[] = {tile_number(w, i), at, walk_i64(w, stride)};
+    instruction(w, name, 3, arg);
+}
+
+static void tile_product(Walk *w, int64_t sum, int64_t data, int64_t weights)
+{
+    LLVMValueRef arg[] = {tile_number(w, sum), tile_number(w, data), tile_number(w, weights)};
+    instruction(w, "llvm.x86.tdpbf16ps", 3, arg);
+}
+
+/* ---- registers ---- */
+static int64_t sum_tile(const AmxEmit *e, int64_t t, int64_t j)
+{
+    return t * e->p.c + j;
+}
+
+static int64_t weight_tile(const AmxEmit *e, int64_t j)
+{
+    return e->p.t * e->p.c + j;
+}
+
+/* As many as are left take turns. */
+static int64_t data_tile(const AmxEmit *e, int64_t t)
+{
+    int64_t first = weight_tile(e, e->p.c);
+    return first + t % (AMX_TILES - first);
+}
+
+/* What ldtilecfg reads: the palette, then bytes of a row and rows of each tile. */
+static void fill_shapes(const AmxEmit *e, unsigned char shape[LINE])
+{
+    int64_t weights = weight_tile(e, 0), data = weight_tile(e, e->p.c);
+    memset(shape, 0, LINE);
+    shape[0] = 1;
+    for (int64_t i = 0; i < AMX_TILES; i++) {
+        bool is_weight = i >= weights && i < data;
+        shape[16 + 2 * i] = (unsigned char)(i < data ? LINE : 2 * e->depth);
+        shape[48 + i] = (unsigned char)(is_weight ? e->depth / 2 : e->c.points);
+    }
+}
+
+void amx_configure(const AmxEmit *e)
+{
+    unsigned char shape[LINE];
+    Walk *w = e->w;
+    fill_shapes(e, shape);
+    LLVMValueRef text = LLVMConstStringInContext2(w->ctx, (const char *)shape, LINE, true);
+    LLVMValueRef g = LLVMAddGlobal(w->mod, LLVMTypeOf(text), "tiles");
+    LLVMSetInitializer(g, text);
+    LLVMSetGlobalConstant(g, true);
+    LLVMSetLinkage(g, LLVMPrivateLinkage);
+    LLVMSetAlignment(g, LINE);
+    instruction(w, "llvm.x86.ldtilecfg", 1, &g);
+}
+
+void amx_release(Walk *w)
+{
+    instruction(w, "llvm.x86.tilerelease", 0, NULL);
+}
+
+/* ---- copies ---- */
+typedef struct Copy {
+    const AmxEmit *e;
+    Tile *t;
+    int64_t y, x;          /* phases */
+    LLVMValueRef from, to; /* the block of channels; then the row at hand */
+} Copy;
+
+static void copy_cell(const Copy *c, Walk *w, LLVMValueRef from, LLVMValueRef to)
+{
+    const AmxEmit *e = c->e;
+    LLVMTypeRef vec = LLVMVectorType(e->elem, AMX_LANES);
+    for (int64_t h = 0; h < e->depth / AMX_LANES; h++) {
+        LLVMValueRef v = tile_load(w, vec, tile_at_const(w, e->elem, from, h * e->in_block), 32);
+        LLVMValueRef at = tile_at_const(w, e->elem, to, h * AMX_LANES);
+        LLVMSetAlignment(LLVMBuildStore(w->b, v, at), 32);
+    }
+}
+
+static void copy_cells(const Copy *c, Walk *w, LLVMValueRef col, int64_t n)
+{
+    const AmxEmit *e = c->e;
+    int64_t step = e->c.x.a.in_point * e->in_col;
+    LLVMValueRef from = tile_at(w, e->elem, c->from, col, step);
+    LLVMValueRef to = tile_at(w, e->elem, c->to, col, e->depth);
+    for (int64_t i = 0; i < n; i++)
+        copy_cell(c, w, tile_at_const(w, e->elem, from, i * step),
+                  tile_at_const(w, e->elem, to, i * e->depth));
+}
+
+static void copy_some(Walk *w, void *user, LLVMValueRef col)
+{
+    copy_cells(user, w, col, CELLS);
+}
+
+static void copy_row(Walk *w, void *user, LLVMValueRef row)
+{
+    Copy c = *(const Copy *)user;
+    const AmxEmit *e = c.e;
+    int64_t cells = e->c.x.a.points + e->c.x.cells[c.x], whole = cells / CELLS;
+    c.from = tile_at(w, e->elem, c.from, row, e->c.y.a.in_point * e->in_row);
+    c.to = tile_at(w, e->elem, c.to, row, e->c.width * e->depth);
+    tile_for(w, "cell", 0, whole, CELLS, copy_some, &c);
+    copy_cells(&c, w, walk_i64(w, whole * CELLS), cells % CELLS);
+}
+
+static void copy_phases(Copy *c, Walk *w, LLVMValueRef from, LLVMValueRef to)
+{
+    const AmxEmit *e = c->e;
+    for (c->y = 0; c->y < e->c.y.phases; c->y++)
+        for (c->x = 0; c->x < e->c.x.phases; c->x++) {
+            int64_t row = e->c.y.phase[c->y] + e->in_low[0];
+            int64_t col = e->c.x.phase[c->x] + e->in_low[1];
+            int64_t plane = c->y * e->c.x.phases + c->x;
+            c->from = tile_at_const(w, e->elem, from, row * e->in_row + col * e->in_col);
+            c->to = tile_at_const(w, e->elem, to, plane * e->c.plane * e->depth);
+            tile_for(w, "row", 0, e->c.rows + e->c.y.cells[c->y], 1, copy_row, c);
+        }
+}
+
+static void copy_channels(Walk *w, void *user, LLVMValueRef block)
+{
+    Copy c = *(const Copy *)user;
+    const AmxEmit *e = c.e;
+    copy_phases(&c, w, tile_at(w, e->elem, c.from, block, e->in_block * (e->depth / AMX_LANES)),
+                tile_at(w, e->elem, c.to, block, e->c.channels));
+}
+
+static LLVMValueRef slot_at(const AmxEmit *e, Tile *t)
+{
+    Walk *w = &t->w;
+    LLVMValueRef at = tile_at_const(w, e->elem, w->base[w->k->scratch_param], amx_sum_bytes() / 2);
+    return tile_at(w, e->elem, at, t->scalar[S_SLOT], 1);
+}
+
+Tile amx_copy(const AmxEmit *e)
+{
+    Tile t = tile_begin(e->w, "copy");
+    Walk *w = &t.w;
+    Copy c = {.e = e, .t = &t};
+    LLVMValueRef at = tile_sample(w, w->k->data_param, t.scalar[S_SAMPLE]);
+    c.from = tile_at(w, e->elem, at, t.scalar[S_BLOCK], e->c.rows * e->c.y.a.in_point * e->in_row);
+    c.to = slot_at(e, &t);
+    tile_for(w, "channels", 0, e->s.data_ch / e->depth, 1, copy_channels, &c);
+    tile_end(&t);
+    return t;
+}
+
+/* ---- products ---- */
+typedef struct Call {
+    const AmxEmit *e;
+    Tile *t;
+    int64_t tiles;             /* of points */
+    LLVMValueRef block, start; /* first point of the run that is computed */
+    LLVMValueRef first, end;   /* of its results, counted row by row, those to store */
+} Call;
+
+static void tap_products(const Call *c, Walk *w, LLVMValueRef in, LLVMValueRef wt)
+{
+    const AmxEmit *e = c->e;
+    for (int64_t t = 0; t < c->tiles; t++) {
+        int64_t at = t * e->c.points * e->depth;
+        tile_move(w, "llvm.x86.tileloadd64", data_tile(e, t), tile_at_const(w, e->elem, in, at),
+                  2 * e->depth);
+        for (int64_t j = 0; j < e->p.c; j++) {
+            if (t == 0)
+                tile_move(w, "llvm.x86.tileloadd64", weight_tile(e, j),
+                          tile_at_const(w, e->elem, wt, j * e->wt_tile), LINE);
+            tile_product(w, sum_tile(e, t, j), data_tile(e, t), weight_tile(e, j));
+        }
+    }
+}
+
+/* All taps over a block of data channels. */
+static void channel_products(Walk *w, void *user, LLVMValueRef in, LLVMValueRef wt,
+                             LLVMValueRef *acc)
+{
+    const Call *c = user;
+    const AmxClass *k = &c->e->c;
+    (void)acc;
+    for (int64_t y = 0; y < k->y.a.taps; y++)
+        for (int64_t x = 0; x < k->x.a.taps; x++) {
+            int64_t plane = k->y.plane[y] * k->x.phases + k->x.plane[x];
+            int64_t cell = plane * k->plane + k->y.shift[y] * k->width + k->x.shift[x];
+            int64_t ky = k->y.a.k0 + y * k->y.a.k_tap, kx = k->x.a.k0 + x * k->x.a.k_tap;
+            int64_t tap = ky * c->e->s.kernel[1] + kx;
+            tap_products(c, w, tile_at_const(w, c->e->elem, in, cell * c->e->depth),
+                         tile_at_const(w, c->e->elem, wt, tap * c->e->wt_tap));
+        }
+}
+
+static void call_sums(Call *c, Walk *w)
+{
+    const AmxEmit *e = c->e;
+    LLVMValueRef acc[MAX_ACC];
+    LLVMValueRef in = tile_at(w, e->elem, slot_at(e, c->t), c->start, e->depth);
+    LLVMValueRef wt =
+        tile_at(w, e->elem, w->base[w->k->weight_param], c->t->scalar[S_GROUP], e->wt_group);
+    Nest n = {.elem = e->elem,
+              .nlevel = 1,
+              .body = channel_products,
+              .user = c,
+              .level = {{"channels", e->s.data_ch / e->depth, 1, e->c.channels, e->wt_channels}}};
+    for (int64_t i = 0; i < c->tiles * e->p.c; i++) tile_zero(w, i);
+    if (e->c.slot) nest_emit(w, &n, in, wt, acc);
+}
+
+/* ---- results ---- */
+/* Sums of a block of results, all tiles of points one behind the other. */
+static LLVMValueRef sums_at(const Call *c, Walk *w, int64_t j, int64_t point)
+{
+    int64_t at = (j * c->tiles * c->e->c.points + point) * AMX_LANES;
+    return tile_at_const(w, walk_type(w, DT_F32), w->base[w->k->scratch_param], at);
+}
+
+static void keep_sums(const Call *c, Walk *w)
+{
+    for (int64_t t = 0; t < c->tiles; t++)
+        for (int64_t j = 0; j < c->e->p.c; j++)
+            tile_move(w, "llvm.x86.tilestored64", sum_tile(c->e, t, j),
+                      sums_at(c, w, j, t * c->e->c.points), LINE);
+}
+
+typedef struct Row {
+    const Call *c;
+    LLVMValueRef index, point; /* of the row in its block; its first among the sums */
+} Row;
+
+static void store_point(Walk *w, void *user, LLVMValueRef col)
+{
+    const Row *r = user;
+    const AmxEmit *e = r->c->e;
+    LLVMTypeRef f32 = walk_type(w, DT_F32), vec = walk_vec(w, DT_F32, AMX_LANES);
+    LLVMValueRef point = LLVMBuildAdd(w->b, r->point, col, "");
+    walk_bind(w, e->axis[A_COL], tile_affine(w, col, e->c.x.a.step, e->c.x.a.first));
+    for (int64_t j = 0; j < e->p.c; j++) {
+        LLVMValueRef at = tile_at(w, f32, sums_at(r->c, w, j, 0), point, AMX_LANES);
+        walk_bind(w, e->axis[A_BLOCK], tile_affine(w, r->c->t->scalar[S_GROUP], e->p.c, j));
+        walk_set(w, w->k->heavy, tile_load(w, vec, at, LINE));
+        walk_stores(w);
+    }
+}
+
+static LLVMValueRef least(Walk *w, LLVMValueRef a, LLVMValueRef b)
+{
+    return LLVMBuildSelect(w->b, LLVMBuildICmp(w->b, LLVMIntSLT, a, b, ""), a, b, "");
+}
+
+LLVMValueRef amx_at_least_0(Walk *w, LLVMValueRef a)
+{
+    LLVMValueRef zero = walk_i64(w, 0);
+    return LLVMBuildSelect(w->b, LLVMBuildICmp(w->b, LLVMIntSGT, a, zero, ""), a, zero, "");
+}
+
+/* Row i of the block: columns of it that are among the results at hand. */
+static void store_row(Walk *w, void *user, LLVMValueRef i)
+{
+    const Call *c = user;
+    const AmxEmit *e = c->e;
+    int64_t cols = e->c.x.a.points;
+    LLVMValueRef before = tile_affine(w, i, cols, 0);
+    LLVMValueRef from = amx_at_least_0(w, LLVMBuildSub(w->b, c->first, before, ""));
+    LLVMValueRef to = least(w, LLVMBuildSub(w->b, c->end, before, ""), walk_i64(w, cols));
+    LLVMValueRef point = LLVMBuildSub(w->b, tile_affine(w, i, e->c.width, 0), c->start, "");
+    Row r = {.c = c, .index = i, .point = point};
+    LLVMValueRef row = LLVMBuildAdd(w->b, tile_affine(w, c->block, e->c.rows, 0), i, "");
+    walk_bind(w, e->axis[A_ROW], tile_affine(w, row, e->c.y.a.step, e->c.y.a.first));
+    tile_range(w, "col", from, to, store_point, &r);
+}
+
+static void call_stores(Call *c, Walk *w)
+{
+    const AmxEmit *e = c->e;
+    int64_t cols = e->c.x.a.points;
+    LLVMValueRef last = tile_affine(w, c->end, 1, -1);
+    walk_bind(w, e->axis[A_SAMPLE], c->t->scalar[S_SAMPLE]);
+    walk_bind(w, e->axis[A_LANE], walk_i64(w, 0));
+    tile_range(w, "row", walk_quotient(w, c->first, cols),
+               tile_affine(w, walk_quotient(w, last, cols), 1, 1), store_row, c);
+}
+
+/* Results before a point of the run, row by row. */
+static LLVMValueRef results_before(const AmxEmit *e, Walk *w, LLVMValueRef point)
+{
+    LLVMValueRef row = walk_quotient(w, point, e->c.width);
+    LLVMValueRef col = LLVMBuildSub(w->b, point, tile_affine(w, row, e->c.width, 0), "");
+    col = least(w, col, walk_i64(w, e->c.x.a.points));
+    return LLVMBuildAdd(w->b, tile_affine(w, row, e->c.x.a.points, 0), col, "");
+}
+
+/* The last call of a run begins early enough to end with it, and stores only what is new. */
+static void place(Call *c, Walk *w)
+{
+    const AmxEmit *e = c->e;
+    int64_t points = c->tiles * e->c.points;
+    LLVMValueRef unit = c->t->scalar[S_UNIT];
+    c->block = walk_quotient(w, unit, e->c.calls);
+    LLVMValueRef i = LLVMBuildSub(w->b, unit, tile_affine(w, c->block, e->c.calls, 0), "");
+    LLVMValueRef from = tile_affine(w, i, e->p.t * e->c.points, 0);
+    c->start = least(w, from, walk_i64(w, e->c.run - points));
+    LLVMValueRef to = least(w, tile_affine(w, from, 1, points), walk_i64(w, e->c.run));
+    c->first = results_before(e, w, from);
+    c->end = results_before(e, w, to);
+}
+
+Tile amx_call(const AmxEmit *e, int64_t tiles)
+{
+    char suffix[64];
+    snprintf(suffix, sizeof suffix, "amx%lldx%lld", (long long)tiles, (long long)e->p.c);
+    Tile t = tile_begin(e->w, suffix);
+    Call c = {.e = e, .t = &t, .tiles = tiles};
+    place(&c, &t.w);
+    call_sums(&c, &t.w);
+    keep_sums(&c, &t.w);
+    call_stores(&c, &t.w);
+    tile_end(&t);
+    return t;
+}
