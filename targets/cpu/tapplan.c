@@ -2,14 +2,15 @@
 /* Choosing tiles. For every tile of t points by c blocks whose t*c sums, c weights and one datum
  * fit the registers, with rate = multiply-adds a cycle, and as many loads:
  *
- *   step  = max(t*c, t + c, TAP_CHAINS) / rate   multiply-adds, loads, results in flight that hide
- *                                                latency; without fused ones t/2 more, see below
+ *   step  = max(t*c, t + c, chains) / rate   multiply-adds, loads, results in flight that hide
+ *                                            latency (5 * rate, at least 8); without fused ones
+ *                                            t/2 more, see below
  *   step  = max(step, bytes of c vectors / 32)   where a group's weights do not stay in the L1
  *   tile  = steps of the sum * step + CALL_CYCLES
  *   a step is one data channel, or two of bf16, whose products take t*c / dot cycles
  *   cost  = tiles of a row, column and group, cut evenly, of size and one smaller, * tile
  *
- * the least cost wins, then the larger t*c.
+ * the least cost wins, then the larger t*c. Parts of several rows are taken to cost 3% more.
  *
  * Order, with W = bytes of all weights, D = bytes of data that a sample's results read:
  *
@@ -32,6 +33,8 @@
 
 enum { SHUFFLE_SPARE = 7 }; /* what LLVM shuffles ahead of its use */
 enum { CALL_CYCLES = 40, MOST_BLOCKS = 8, MOST_STEPS = 4 };
+enum { CHAINS_A_RATE = 5 };           /* sums in flight for each multiply-add a cycle */
+static const double PART_ROWS = 1.03; /* tiles of several rows, none of them whole */
 
 Cut cut_evenly(int64_t length, int64_t most)
 {
@@ -78,12 +81,19 @@ static double tile_cycles(const Model *m, int64_t t, int64_t c)
 {
     double step = t * c, loads = (double)(t + c) / tap_rate(m->target);
     if (!m->target->fma) step += (double)t / 2;
-    if (step < TAP_CHAINS) step = TAP_CHAINS;
+    double chains = CHAINS_A_RATE * tap_rate(m->target);
+    if (chains < TAP_CHAINS) chains = TAP_CHAINS;
+    if (step < chains) step = chains;
     step /= m->products;
     if (loads > step) step = loads;
     double stream = (double)c * m->target->vec_bytes / 32; /* L2 bytes a cycle */
     if (m->far && stream > step) step = stream;
     return m->steps * step + CALL_CYCLES;
+}
+
+static bool parts_of_rows(const Model *m, int64_t th, int64_t tw)
+{
+    return th > 1 && tw < m->cols;
 }
 
 /* Cycles of all tiles of one group of c blocks. */
@@ -96,13 +106,14 @@ static double group_cycles(const Model *m, int64_t th, int64_t tw, int64_t c)
         int64_t t = (y.size + (i & 1)) * (x.size + ((i >> 1) & 1));
         if (ny * nx > 0) sum += (double)(ny * nx) * tile_cycles(m, t, c);
     }
-    return sum;
+    return parts_of_rows(m, th, tw) ? PART_ROWS * sum : sum;
 }
 
 static void consider(const Model *m, int64_t th, int64_t tw, int64_t c, int64_t groups,
                      TapPlan *best)
 {
     if (th * tw * (c + m->beside) > tap_registers(m->target, c + 1 + m->aside)) return;
+    if (c == 1 && m->target->vec_regs < 32 && parts_of_rows(m, th, tw)) return; /* they spill */
     double cost = group_cycles(m, th, tw, c) * (double)groups;
     bool larger = th * tw * c > best->th * best->tw * best->c;
     bool tie = best->c && cost <= best->cost * 1.000001 && larger;
@@ -110,12 +121,18 @@ static void consider(const Model *m, int64_t th, int64_t tw, int64_t c, int64_t 
         *best = (TapPlan){.th = th, .tw = tw, .c = c, .cost = cost};
 }
 
-/* Widths that cut a row evenly; several rows only where a whole row is one tile. */
+/* Heights and widths that cut columns and rows evenly. */
 static void consider_blocks(const Model *m, int64_t c, int64_t groups, TapPlan *best)
 {
-    for (int64_t n = 1; n <= m->cols; n++) consider(m, 1, (m->cols + n - 1) / n, c, groups, best);
-    for (int64_t n = 1; n < m->rows && m->cols < m->target->vec_regs; n++)
-        consider(m, (m->rows + n - 1) / n, m->cols, c, groups, best);
+    int64_t most = m->target->vec_regs;
+    for (int64_t y = m->rows; y >= 1; y--) {
+        int64_t th = (m->rows + y - 1) / y;
+        if (th > most || (y < m->rows && th == (m->rows + y) / (y + 1))) continue;
+        for (int64_t x = 1; x <= m->cols; x++) {
+            int64_t tw = (m->cols + x - 1) / x;
+            if (th * tw <= most) consider(m, th, tw, c, groups, best);
+        }
+    }
 }
 
 static double mean_steps(const TapShape *s)
