@@ -105,17 +105,24 @@ static Ref rounded_const(Graph *g, const Const *c)
     return b_cast(g, r, DT_F32);
 }
 
-/* An operand as a rounded contraction reads it: views of a rounded value are rounded, and what
- * cannot be rounded where it is made is rounded here. */
-static Ref operand(Bf16 *p, Ref r)
+/* An operand as a rounded contraction reads it, before it is widened: what cannot be rounded where
+ * it is made is rounded here. Views stand between the two casts, so that what is read is bf16. */
+static Ref narrow(Bf16 *p, Ref r)
 {
     const Node *n = &p->src->node[r];
-    Ref from = through_views(p->src, r);
-    if (p->rounds[from]) return p->read[r];
-    if (r == from)
-        return n->op == OP_const ? rounded_const(p->g, n->value) : rounded(p->g, p->map[r]);
-    Ref base = operand(p, n->args[0]);
-    return graph_node(p->g, n->op, 1, &base, n->attr);
+    if (r != through_views(p->src, r)) {
+        Ref base = narrow(p, n->args[0]);
+        return graph_node(p->g, n->op, 1, &base, n->attr);
+    }
+    Ref wide = p->rounds[r]        ? p->read[r]
+               : n->op == OP_const ? rounded_const(p->g, n->value)
+                                   : rounded(p->g, p->map[r]);
+    return p->g->node[wide].args[0];
+}
+
+static Ref operand(Bf16 *p, Ref r)
+{
+    return b_cast(p->g, narrow(p, r), DT_F32);
 }
 
 static Ref remake(Bf16 *p, Ref r)

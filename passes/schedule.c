@@ -56,7 +56,12 @@ static int64_t plain_lanes(const Target *t, const Kernel *k)
 
 /* ---- products ---- */
 
-enum { MOST_VECTORS = 8 }; /* of a tile; as many sums in flight as hide the latency */
+/* Vectors of a tile: as many sums in flight as hide the latency, or, where registers allow, long
+ * stretches of each row of weights, which come from memory. */
+static int64_t most_vectors(const Target *t)
+{
+    return t->vec_regs >= 32 ? 26 : 8;
+}
 
 /* The one reduction of a kernel, over one axis; NOK: there are others or none. */
 static KRef lone_sum(const Kernel *k)
@@ -75,6 +80,7 @@ static const KExpr *loaded(const Kernel *k, KRef sum, int operand)
     const KExpr *product = &k->expr[k->expr[sum].arg[0]];
     if (product->kop != K_EVAL || product->op != OP_mul) return NULL;
     const KExpr *e = &k->expr[product->arg[operand]];
+    if (e->kop == K_EVAL && e->op == OP_cast) e = &k->expr[e->arg[0]]; /* of bf16 */
     return e->kop == K_LOAD && e->guard == NOK ? e : NULL;
 }
 
@@ -82,16 +88,16 @@ static const KExpr *loaded(const Kernel *k, KRef sum, int operand)
 static bool streams_weights(const Target *t, const Kernel *k)
 {
     KRef sum = lone_sum(k);
-    if (sum == NOK || loops(k) != 3 || !k->axis[0].sample || k->axis[0].extent < 2) return false;
+    if (sum == NOK || loops(k) != 3 || !k->axis[0].sample) return false;
     const KExpr *x = loaded(k, sum, 0), *w = loaded(k, sum, 1);
     if (!x || !w || !k->param[x->param].sample || k->param[w->param].sample) return false;
     return layout_bytes(&k->param[w->param].layout, k->param[w->param].dtype) > t->l1;
 }
 
 /* [n, c, lanes | sum] to [c, n, c in the tile, lanes | sum] */
-static Kernel *share_weights(Arena *a, Kernel *k)
+static Kernel *share_weights(Arena *a, const Target *t, Kernel *k)
 {
-    int64_t tile = MOST_VECTORS;
+    int64_t tile = most_vectors(t);
     while (k->axis[1].extent % tile) tile--;
     Kernel *s = kernel_split(a, k, 1, tile);
     s->axis[2].kind = AX_UNROLL;
@@ -115,5 +121,5 @@ Kernel *lower_schedule(Arena *a, const Target *t, Kernel *k)
     v = plain_lanes(t, k);
     if (!v) return k;
     k = split_lanes(a, k, loops(k) - 1, v);
-    return streams_weights(t, k) ? share_weights(a, k) : k;
+    return streams_weights(t, k) ? share_weights(a, t, k) : k;
 }

@@ -211,6 +211,7 @@ static void over_classes(AmxEmit *e)
         for (int64_t b = 0; b < tap_classes(&e->s, 1); b++) {
             e->c = amx_class(&e->s, &e->p, a, b);
             if (e->c.blocks == 0) continue;
+            e->fetches = amx_fetches(&e->s, &e->c);
             if (!one_class(&e->s)) amx_configure(e);
             make_functions(e);
             over_class(e, first);

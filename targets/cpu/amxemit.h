@@ -20,6 +20,7 @@ typedef struct AmxEmit {
     AmxClass c; /* the class at hand */
     int axis[MAX_CLAIM_AXES];
     int64_t depth;
+    bool fetches;                                /* weights of the next group of results */
     LLVMTypeRef elem;                            /* bf16 in memory */
     int64_t in_block, in_row, in_col, in_low[2]; /* of the data, in elements */
     int64_t wt_tile, wt_tap, wt_channels, wt_group;

@@ -5,17 +5,17 @@
  *   a product of m points           m, whatever its depth
  *   copying a cell                  COPY_CYCLES a vector of 16 channels
  *   a vector of results             STORE_CYCLES: out of the tile, and a usual epilogue
+ *   tiles' loads                    beside products, L2_RATE bytes a cycle from the L2 cache
  *   a call                          CALL_CYCLES
- *
- * A block has as many rows as keep its data in the L1 cache; where weights do not stay in the L2,
- * they are read once a block, so it is the whole map then, and several samples'. */
+ */
 #include "amxplan.h"
 
 #include <stdio.h>
 
 #include "targets/llvm/walk.h"
 
-enum { COPY_CYCLES = 2, STORE_CYCLES = 4, CALL_CYCLES = 60, MOST_SAMPLES = 16 };
+enum { COPY_CYCLES = 2, STORE_CYCLES = 4, CALL_CYCLES = 60, L2_RATE = 32 };
+enum { MOST_SAMPLES = 16, FETCH_BYTES = 64 << 10 };
 
 /* ---- geometry ---- */
 int64_t amx_depth(const TapShape *s)
@@ -107,24 +107,55 @@ bool amx_fits(const Target *t, const Contract *c, const TapShape *s)
 }
 
 /* ---- costs ---- */
-static double class_cycles(const TapShape *s, const AmxPlan *p, const AmxClass *c)
+static double weight_bytes(const TapShape *s)
+{
+    return 2.0 * (double)(s->data_ch * s->result_ch * s->kernel[0] * s->kernel[1]);
+}
+
+bool amx_fetches(const TapShape *s, const AmxClass *c)
+{
+    return c->blocks == 1 && weight_bytes(s) >= FETCH_BYTES;
+}
+
+/* Bytes that the calls of a block read from the L2 cache: data, where they do not stay in the L1,
+ * once a group of results; a group's weights once, or, where they do not stay beside data, in each
+ * call. */
+static double block_traffic(const Target *t, const TapShape *s, const AmxPlan *p, const AmxClass *c)
+{
+    double groups = (double)(s->result_ch / AMX_LANES) / (double)p->c;
+    double weights = weight_bytes(s), data = 2.0 * (double)c->slot;
+    bool data_stay = data <= (double)t->l1 * 3 / 4;
+    double beside = data_stay ? data : data / (double)c->calls;
+    bool weights_stay = weights / groups + beside <= (double)t->l1;
+    return weights * (weights_stay ? 1 : (double)c->calls) + (data_stay ? 0 : data * groups);
+}
+
+/* Once a block weights come from an outer cache, if they are too many for the L2. */
+static double block_loads(const Target *t, const TapShape *s, const AmxPlan *p, const AmxClass *c)
+{
+    double far = weight_bytes(s) > (double)t->l2 / 2 ? weight_bytes(s) / t->l3_rate : 0;
+    return block_traffic(t, s, p, c) / L2_RATE + far / (double)p->samples;
+}
+
+static double class_cycles(const Target *t, const TapShape *s, const AmxPlan *p, const AmxClass *c)
 {
     double steps = (double)(c->y.a.taps * c->x.a.taps * s->data_ch / amx_depth(s));
     double blocks = (double)(s->result_ch / AMX_LANES), tiles = (double)c->tiles;
     double products = tiles * blocks * steps * (double)c->points;
+    double loads = block_loads(t, s, p, c);
     double stores = (double)(c->rows * c->x.a.points) * blocks * STORE_CYCLES;
     double calls = (double)c->calls * blocks / (double)p->c * CALL_CYCLES;
-    return (double)c->blocks *
-           (products + stores + calls + (double)c->slot / AMX_LANES * COPY_CYCLES);
+    return (double)c->blocks * ((products > loads ? products : loads) + stores + calls +
+                                (double)c->slot / AMX_LANES * COPY_CYCLES);
 }
 
-static double plan_cycles(const Contract *k, const TapShape *s, const AmxPlan *p)
+static double plan_cycles(const Target *t, const Contract *k, const TapShape *s, const AmxPlan *p)
 {
     double sum = 0;
     for (int64_t a = 0; a < tap_classes(s, 0); a++)
         for (int64_t b = 0; b < tap_classes(s, 1); b++) {
             AmxClass c = amx_class(s, p, a, b);
-            if (c.blocks > 0) sum += class_cycles(s, p, &c);
+            if (c.blocks > 0) sum += class_cycles(t, s, p, &c);
         }
     return sum * (double)k->batch;
 }
@@ -138,15 +169,7 @@ static bool registers_hold(int64_t t, int64_t c)
 
 static bool weights_stay(const Target *t, const TapShape *s)
 {
-    return s->data_ch * s->result_ch * s->kernel[0] * s->kernel[1] * 2 <= t->l2 / 2;
-}
-
-static int64_t usual_rows(const Target *t, const TapShape *s, AmxPlan p)
-{
-    int64_t room = weights_stay(t, s) ? t->l1 * 3 / 4 : t->l2 / 4;
-    p.rows = tap_axis(s, 0, 0).points;
-    while (p.rows > 1 && amx_slot(s, &p) * 2 > room) p.rows--;
-    return p.rows > 1 ? p.rows : 1;
+    return weight_bytes(s) <= (double)t->l2 / 2;
 }
 
 static int64_t usual_samples(const Target *t, const Contract *c, const TapShape *s,
@@ -159,13 +182,25 @@ static int64_t usual_samples(const Target *t, const Contract *c, const TapShape 
     return n > 1 ? n : 1;
 }
 
+/* As many rows as leave most of the L2 cache to what they are copied from and to results: each
+ * block reads all weights again, and a lone one fetches them ahead. */
+static int64_t usual_rows(const Target *t, const TapShape *s, AmxPlan p)
+{
+    int64_t all = tap_axis(s, 0, 0).points;
+    p.rows = all;
+    while (p.rows > 1 && amx_slot(s, &p) * 2 > t->l2 / 4) p.rows--;
+    return divisor_up_to(all, p.rows > 1 ? p.rows : 1);
+}
+
 static void complete(const Target *t, const Contract *c, const TapShape *s, AmxPlan *p)
 {
     if (p->c < 0) p->c = s->result_ch / AMX_LANES % 2 == 0 ? 2 : 1;
     if (p->t < 0) p->t = p->c == 2 ? 2 : 4;
     if (p->rows < 0) p->rows = usual_rows(t, s, *p);
+    p->rows = divisor_up_to(tap_axis(s, 0, 0).points, p->rows);
     if (p->samples < 0) p->samples = usual_samples(t, c, s, p);
-    p->cost = plan_cycles(c, s, p);
+    if (p->samples > c->batch) p->samples = c->batch;
+    p->cost = plan_cycles(t, c, s, p);
 }
 
 void amx_plan(const Target *t, const Contract *c, const TapShape *s, AmxPlan *p)

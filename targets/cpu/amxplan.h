@@ -56,6 +56,8 @@ typedef struct AmxClass {
 int64_t amx_depth(const TapShape *);
 AmxClass amx_class(const TapShape *, const AmxPlan *, int64_t row_class, int64_t col_class);
 int64_t amx_slot(const TapShape *, const AmxPlan *); /* of the class that needs most */
+/* Are weights to be fetched ahead? Where they are read once a sample they may come from memory. */
+bool amx_fetches(const TapShape *, const AmxClass *);
 bool amx_fits(const Target *, const Contract *, const TapShape *);
 void amx_plan(const Target *, const Contract *, const TapShape *, AmxPlan *);
 /* Completes a plan of which some numbers are below 0; false: why it cannot be. */

@@ -189,6 +189,7 @@ typedef struct Call {
     Tile *t;
     int64_t tiles;             /* of points */
     LLVMValueRef block, start; /* first point of the run that is computed */
+    LLVMValueRef ahead;        /* elements from the weights at hand to those to be fetched */
     LLVMValueRef first, end;   /* of its results, counted row by row, those to store */
 } Call;
 
@@ -208,6 +209,21 @@ static void tap_products(const Call *c, Walk *w, LLVMValueRef in, LLVMValueRef w
     }
 }
 
+/* While a group of results is computed, its calls together fetch the next one's weights. */
+static int64_t lines_ahead(const AmxEmit *e)
+{
+    int64_t lines = e->wt_tap * 2 / LINE;
+    return e->fetches ? (lines + e->c.calls - 1) / e->c.calls : 0;
+}
+
+static void fetch_ahead(const Call *c, Walk *w, LLVMValueRef wt)
+{
+    LLVMTypeRef elem = c->e->elem;
+    for (int64_t i = 0; i < lines_ahead(c->e); i++)
+        tile_prefetch_far(w,
+                          tile_at_const(w, elem, tile_at(w, elem, wt, c->ahead, 1), i * LINE / 2));
+}
+
 /* All taps over a block of data channels. */
 static void channel_products(Walk *w, void *user, LLVMValueRef in, LLVMValueRef wt,
                              LLVMValueRef *acc)
@@ -221,8 +237,9 @@ static void channel_products(Walk *w, void *user, LLVMValueRef in, LLVMValueRef 
             int64_t cell = plane * k->plane + k->y.shift[y] * k->width + k->x.shift[x];
             int64_t ky = k->y.a.k0 + y * k->y.a.k_tap, kx = k->x.a.k0 + x * k->x.a.k_tap;
             int64_t tap = ky * c->e->s.kernel[1] + kx;
-            tap_products(c, w, tile_at_const(w, c->e->elem, in, cell * c->e->depth),
-                         tile_at_const(w, c->e->elem, wt, tap * c->e->wt_tap));
+            LLVMValueRef at = tile_at_const(w, c->e->elem, wt, tap * c->e->wt_tap);
+            fetch_ahead(c, w, at);
+            tap_products(c, w, tile_at_const(w, c->e->elem, in, cell * c->e->depth), at);
         }
 }
 
@@ -334,6 +351,7 @@ static void place(Call *c, Walk *w)
     c->block = walk_quotient(w, unit, e->c.calls);
     LLVMValueRef i = LLVMBuildSub(w->b, unit, tile_affine(w, c->block, e->c.calls, 0), "");
     LLVMValueRef from = tile_affine(w, i, e->p.t * e->c.points, 0);
+    c->ahead = tile_affine(w, i, lines_ahead(e) * LINE / 2, e->wt_group);
     c->start = least(w, from, walk_i64(w, e->c.run - points));
     LLVMValueRef to = least(w, tile_affine(w, from, 1, points), walk_i64(w, e->c.run));
     c->first = results_before(e, w, from);

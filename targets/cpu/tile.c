@@ -187,14 +187,25 @@ LLVMValueRef tile_data(Walk *w, LLVMValueRef at)
     return walk_widen(w, d, tile_load(w, vec, at, w->lanes * dtype_bytes(d)));
 }
 
-void tile_prefetch(Walk *w, LLVMValueRef at)
+/* level: 3 is the nearest cache */
+static void prefetch(Walk *w, LLVMValueRef at, unsigned long long level)
 {
     LLVMTypeRef ptr = LLVMTypeOf(at), i32 = LLVMInt32TypeInContext(w->ctx);
     unsigned id = LLVMLookupIntrinsicID("llvm.prefetch", 13);
     LLVMValueRef fn = LLVMGetIntrinsicDeclaration(w->mod, id, &ptr, 1);
-    LLVMValueRef read = LLVMConstInt(i32, 0, 0), near = LLVMConstInt(i32, 3, 0);
+    LLVMValueRef read = LLVMConstInt(i32, 0, 0), near = LLVMConstInt(i32, level, 0);
     LLVMValueRef arg[] = {at, read, near, LLVMConstInt(i32, 1, 0)}; /* 1: data */
     LLVMBuildCall2(w->b, LLVMIntrinsicGetType(w->ctx, id, &ptr, 1), fn, arg, 4, "");
+}
+
+void tile_prefetch(Walk *w, LLVMValueRef at)
+{
+    prefetch(w, at, 3);
+}
+
+void tile_prefetch_far(Walk *w, LLVMValueRef at)
+{
+    prefetch(w, at, 2);
 }
 
 void tile_prefetch_page(Walk *w, LLVMValueRef at, int64_t bytes)
