@@ -342,7 +342,8 @@ static LLVMValueRef results_before(const AmxEmit *e, Walk *w, LLVMValueRef point
     return LLVMBuildAdd(w->b, tile_affine(w, row, e->c.x.a.points, 0), col, "");
 }
 
-/* The last call of a run begins early enough to end with it, and stores only what is new. */
+/* The last call of a run begins early enough to end with it, and stores only what is new. A lone
+ * call may begin some points before the run: what lies there is the scratch's, and not stored. */
 static void place(Call *c, Walk *w)
 {
     const AmxEmit *e = c->e;
