@@ -93,11 +93,21 @@ static const char *gradient_of(const char *origin)
     return strncmp(origin, mark, sizeof mark - 1) ? NULL : origin + sizeof mark - 1;
 }
 
+/* The last call that is of the file's nodes: what the gradient needs and is found before it (where a
+ * maximum is) belongs to the forward pass. */
+static int last_forward(const Phase *s)
+{
+    int i = s->ncall - 1;
+    while (i >= 0 && (!*s->call[i].origin || gradient_of(s->call[i].origin))) i--;
+    return i;
+}
+
 static bool is_saved(const Program *p, const Buffer *b)
 {
     const Phase *s = &p->step;
-    return b->kind == BUF_TEMP && b->phase == 1 && b->last < s->ncall &&
-           !gradient_of(s->call[b->first].origin) && gradient_of(s->call[b->last].origin);
+    if (b->kind != BUF_TEMP || b->phase != 1 || b->last >= s->ncall) return false;
+    bool forward = b->first < last_forward(s) || !gradient_of(s->call[b->first].origin);
+    return forward && b->last > last_forward(s) && gradient_of(s->call[b->last].origin);
 }
 
 static json_t *saved_json(const Program *p, double *bytes)

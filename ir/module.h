@@ -32,7 +32,8 @@ typedef struct Buffer {
     bool definition;    /* BUF_CONST: read by definitions only, NULL in compiled code */
     const char *name;   /* for people: "Conv_12 (Conv)" or the state's name */
     int phase;          /* BUF_TEMP: 0 init, 1 step, 2 judge, 3 finish */
-    int first, last;    /* BUF_TEMP: calls of its phase between which it is alive */
+    int first, last;    /* BUF_TEMP: calls of its phase that write it first and use it last */
+    int from, to;       /* BUF_TEMP: calls between which it keeps its place, these at least */
 } Buffer;
 
 typedef struct Call { /* one kernel run on buffers, over a range of slots */

@@ -80,8 +80,8 @@ static void keep_alive(Program *p, int phase, int from, int to)
         Buffer *b = &p->buffer[i];
         if (!lives_in(b, phase) || b->first >= to || b->last < from) continue;
         bool before = b->first < from, after = b->last >= to;
-        if (before && !after) b->last = to - 1;
-        if (after && !before) b->first = from;
+        if (before && !after) b->to = to - 1;
+        if (after && !before) b->from = from;
     }
 }
 
@@ -110,6 +110,10 @@ static void stretches(const Module *m, Program *p, const Target *t, Phase *phase
 
 void lower_depth(const Module *m, Program *p, const Target *t)
 {
+    for (int i = 0; i < p->nbuffer; i++) {
+        p->buffer[i].from = p->buffer[i].first;
+        p->buffer[i].to = p->buffer[i].last;
+    }
     if (!t->depth_first || t->gpu || p->whole || p->slots < 2) return;
     stretches(m, p, t, &p->init, 0);
     stretches(m, p, t, &p->step, 1);

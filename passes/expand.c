@@ -7,7 +7,10 @@
  * the number of terms that are added one after the other, which are so few instead of their
  * product (Higham 1993, "The accuracy of floating point summation").
  *
- * And weights of bf16 into such of f32, where the target is no faster with bf16. */
+ * And weights of bf16 into such of f32, where the target is no faster with bf16.
+ *
+ * And the argmax of pooling windows to where their maximum is: the backward pass, which asks for it,
+ * then finds a byte a window in memory, not the map itself. */
 #include "ir/build.h"
 #include "lowering.h"
 
@@ -129,14 +132,31 @@ static Ref expand(Graph *g, const Target *t, const Graph *src, Ref r, const Ref 
     return graph_copy(g, src, r, map);
 }
 
+/* Windows -> the argmax over them, if there is one, and that -> its cast to bytes. */
+static Ref *pooled(Arena *a, const Graph *g)
+{
+    Ref *of = NEW_N(a, Ref, g->n + 1);
+    for (Ref r = 0; r < g->n; r++) {
+        const Node *n = &g->node[r];
+        Ref x = n->nargs == 1 ? n->args[0] : NOREF;
+        of[r] = NOREF;
+        if (n->op == OP_argmax && g->node[x].op == OP_window) of[x] = r;
+        if (n->op == OP_cast && n->type.dtype == DT_U8 && g->node[x].op == OP_argmax) of[x] = r;
+    }
+    return of;
+}
+
 Graph *pass_expand(Arena *arena, const Target *t, const Graph *src)
 {
     Graph *g = graph_new(arena, src->name);
-    Ref *map = NEW_N(arena, Ref, src->n + 1);
-    for (Ref r = 0; r < src->n; r++) {
-        graph_take_origin(g, src, r);
-        map[r] = expand(g, t, src, r, map);
-    }
+    Ref *map = NEW_N(arena, Ref, src->n + 1), *argmax = pooled(arena, src);
+    bool *done = NEW_N(arena, bool, src->n + 1);
+    for (Ref next = 0; next < src->n; next++)
+        for (Ref r = next; r != NOREF && !done[r]; r = argmax[r]) {
+            graph_take_origin(g, src, r);
+            map[r] = expand(g, t, src, r, map);
+            done[r] = true;
+        }
     for (uint32_t i = 0; i < src->nout; i++)
         graph_output(g, src->out[i].name, map[src->out[i].ref]);
     return g;

@@ -165,7 +165,7 @@ static int64_t place_states(Program *p, bool halo, int64_t at)
 
 static bool overlap(const Buffer *a, const Buffer *b)
 {
-    return a->phase == b->phase && a->first <= b->last && b->first <= a->last;
+    return a->phase == b->phase && a->from <= b->to && b->from <= a->to;
 }
 
 static bool same_geometry(const Buffer *a, const Buffer *b)

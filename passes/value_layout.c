@@ -152,7 +152,8 @@ static bool is_image(Type t)
 /* Of integers only places of maxima are worth it. */
 static bool blocks_dtype(Type t)
 {
-    return dtype_is_float(t.dtype) || t.dtype == DT_BOOL || (t.dtype == DT_I64 && t.rank == 6);
+    bool place = t.rank == 6 && (t.dtype == DT_I64 || t.dtype == DT_U8);
+    return dtype_is_float(t.dtype) || t.dtype == DT_BOOL || place;
 }
 
 static bool blocked_by(const Lowering *l, Ref r, int lanes)

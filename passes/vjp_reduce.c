@@ -15,8 +15,11 @@ void vjp_sum(Vjp *v)
     accumulate(v, 0, spread(v, v->cot));
 }
 
-/* Row-major position of each element of x within the reduced axes, as i64 of x's shape. */
-static Ref positions(Vjp *v, const Attr *axes)
+enum { BYTE_POSITIONS = 256 };
+
+/* Row-major position of each element of x within the reduced axes, of x's shape; bytes if they hold
+ * it. */
+static Ref positions(Vjp *v, const Attr *axes, DType *as)
 {
     Type x = type_of_arg(v, 0);
     int64_t dim[MAX_RANK], count = 1;
@@ -24,7 +27,9 @@ static Ref positions(Vjp *v, const Attr *axes)
         dim[i] = has_axis(axes, i) ? x.dim[i] : 1;
         count *= dim[i];
     }
+    *as = count <= BYTE_POSITIONS ? DT_U8 : DT_I64;
     Ref flat = b_iota(v->g, type_of(DT_I64, 1, &count), 0);
+    if (*as == DT_U8) flat = b_cast(v->g, flat, DT_U8);
     return spread(v, b_reshape(v->g, flat, x.rank, dim));
 }
 
@@ -32,7 +37,9 @@ static void extremum(Vjp *v, Ref ranked)
 {
     const Attr *axes = node_attr(&v->node, "axes");
     Ref best = graph_node(v->g, OP_argmax, 1, &ranked, v->node.attr);
-    Ref where = positions(v, axes); /* one builder a statement: C leaves argument order open */
+    DType as;
+    Ref where = positions(v, axes, &as); /* one builder a statement: C leaves argument order open */
+    if (as == DT_U8) best = b_cast(v->g, best, DT_U8);
     Ref here = b_binary(v->g, OP_eq, where, spread(v, best));
     Ref x = arg_of(v, 0);
     Ref cot = spread(v, v->cot), zero = b_like(v->g, x, 0);

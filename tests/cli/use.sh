@@ -33,13 +33,25 @@ says "json: gradient against forward" '      "of_forward": 2.0,' json
 
 # The example's seven ReLUs keep a bit an element for the backward pass, the loss its 10 scores.
 saved() {
-    "$adjoint" inspect "$example" --entry gradient | awk '
+    "$adjoint" inspect "$example" --entry gradient "$@" | awk '
         $1 == "saved_bytes" { bytes = $2 }
         $2 == "(Relu)" && $3 == "bits" { masks += $4; n++ }
         $1 == "of_forward" { ratio = $2 }
         END { print n " masks, " masks " bytes, " bytes - masks " others, " ratio " x forward" }'
 }
 says "saved: a bit an element" "7 masks, 7056 bytes, 40 others, 2 x forward" saved
+says "saved: the same of a batch" "7 masks, 7056 bytes, 40 others, 2 x forward" saved --batch 8
+
+# Where the maximum of a window is takes a byte, and is found in the forward pass.
+pooling() {
+    "$adjoint" inspect "$ADJ_SHARED/models/misc/mnist_8.onnx" --entry gradient |
+        awk '$2 == "(MaxPool)" && $3 == "u8" { print $1, $4 }'
+}
+if [ -n "${ADJ_SHARED:-}" ]; then
+    says "saved: a byte a window" "Pooling66 1568" pooling
+else
+    skip "saved: a byte a window" "ADJ_SHARED is not set"
+fi
 
 # F(4,3) has 36 planes of weights and errs by up to 3e-6, F(2,3) has 16.
 bounded() {
