@@ -93,8 +93,8 @@ static const char *gradient_of(const char *origin)
     return strncmp(origin, mark, sizeof mark - 1) ? NULL : origin + sizeof mark - 1;
 }
 
-/* The last call that is of the file's nodes: what the gradient needs and is found before it (where a
- * maximum is) belongs to the forward pass. */
+/* The last call that is of the file's nodes: what the gradient needs and is found before it (where
+ * a maximum is) belongs to the forward pass. */
 static int last_forward(const Phase *s)
 {
     int i = s->ncall - 1;

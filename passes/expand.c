@@ -9,8 +9,8 @@
  *
  * And weights of bf16 into such of f32, where the target is no faster with bf16.
  *
- * And the argmax of pooling windows to where their maximum is: the backward pass, which asks for it,
- * then finds a byte a window in memory, not the map itself. */
+ * And the argmax of pooling windows to where their maximum is: the backward pass, which asks for
+ * it, then finds a byte a window in memory, not the map itself. */
 #include "ir/build.h"
 #include "lowering.h"
 
