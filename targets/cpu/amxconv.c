@@ -126,6 +126,19 @@ static AmxEmit read_kernel(Walk *w)
     return e;
 }
 
+static AmxClass class_of(const AmxEmit *e, int64_t a, int64_t b)
+{
+    AmxClass c = amx_class(&e->s, &e->p, a, b);
+    if (c.slot && e->in_col == AMX_LANES && e->in_row % AMX_LANES == 0)
+        amx_read_direct(&c, &e->s, &e->p, e->in_row / AMX_LANES, e->in_block);
+    return c;
+}
+
+static bool amx_copies(const AmxEmit *e)
+{
+    return e->c.slot && !e->c.direct;
+}
+
 static int64_t groups_of(const TapShape *s, const AmxPlan *p)
 {
     return s->result_ch / (AMX_LANES * p->c);
@@ -176,7 +189,7 @@ static void over_block(Walk *w, void *user, LLVMValueRef block)
     AmxEmit *e = user;
     int64_t groups = groups_of(&e->s, &e->p);
     e->block = block;
-    if (e->c.slot) tile_range(w, "n", e->from, e->to, copy_sample, e);
+    if (amx_copies(e)) tile_range(w, "n", e->from, e->to, copy_sample, e);
     Slice some = slice_part(w, e->pieces, tile_affine(w, block, groups, 0), groups);
     tile_steps(w, "group", some, 1, over_group, e);
 }
@@ -184,7 +197,7 @@ static void over_block(Walk *w, void *user, LLVMValueRef block)
 static void make_functions(AmxEmit *e)
 {
     int64_t rest = e->c.tiles % e->p.t;
-    if (e->c.slot) e->copy = amx_copy(e);
+    if (amx_copies(e)) e->copy = amx_copy(e);
     if (e->c.tiles >= e->p.t) e->wide = amx_call(e, e->p.t);
     if (rest) e->narrow = amx_call(e, rest);
 }
@@ -209,7 +222,7 @@ static void over_classes(AmxEmit *e)
     int64_t first = 0;
     for (int64_t a = 0; a < tap_classes(&e->s, 0); a++)
         for (int64_t b = 0; b < tap_classes(&e->s, 1); b++) {
-            e->c = amx_class(&e->s, &e->p, a, b);
+            e->c = class_of(e, a, b);
             if (e->c.blocks == 0) continue;
             e->fetches = amx_fetches(&e->s, &e->c);
             if (!one_class(&e->s)) amx_configure(e);
@@ -246,7 +259,7 @@ void amxconv_emit(Walk *w)
     LLVMValueRef from;
     claim_samples(w, e.axis[A_SAMPLE], &from, &e.to);
     LLVMBasicBlockRef end = claim_begin(w, from, e.to);
-    e.c = amx_class(&e.s, &e.p, 0, 0);
+    e.c = class_of(&e, 0, 0);
     if (one_class(&e.s)) amx_configure(&e);
     tile_steps(w, "samples", (Slice){from, e.to}, e.p.samples, over_samples, &e);
     amx_release(w);

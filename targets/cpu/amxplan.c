@@ -53,6 +53,14 @@ static int64_t divisor_up_to(int64_t n, int64_t most)
     return d;
 }
 
+static void cut_run(AmxClass *c, const AmxPlan *p)
+{
+    c->run = (c->rows - 1) * c->width + c->x.a.points;
+    c->tiles = (c->run + AMX_ROWS - 1) / AMX_ROWS;
+    c->points = (c->run + c->tiles - 1) / c->tiles;
+    c->calls = (c->tiles + p->t - 1) / p->t;
+}
+
 AmxClass amx_class(const TapShape *s, const AmxPlan *p, int64_t row_class, int64_t col_class)
 {
     AmxClass c = {.y = amx_axis(s, 0, row_class), .x = amx_axis(s, 1, col_class)};
@@ -64,11 +72,23 @@ AmxClass amx_class(const TapShape *s, const AmxPlan *p, int64_t row_class, int64
     c.plane = c.width * c.height;
     c.channels = c.plane * c.y.phases * c.x.phases * amx_depth(s);
     c.slot = c.channels * (s->data_ch / amx_depth(s));
-    c.run = (c.rows - 1) * c.width + c.x.a.points;
-    c.tiles = (c.run + AMX_ROWS - 1) / AMX_ROWS;
-    c.points = (c.run + c.tiles - 1) / c.tiles;
-    c.calls = (c.tiles + p->t - 1) / p->t;
+    cut_run(&c, p);
     return c;
+}
+
+/* A lone call may begin before its run, which only copies allow. */
+void amx_read_direct(AmxClass *c, const TapShape *s, const AmxPlan *p, int64_t width,
+                     int64_t channels)
+{
+    AmxClass d = *c;
+    bool dense = c->y.phases == 1 && c->x.phases == 1 && c->y.a.in_point == 1;
+    if (!dense || c->x.a.in_point != 1 || amx_depth(s) != AMX_LANES) return;
+    d.direct = true;
+    d.width = width;
+    d.channels = channels;
+    cut_run(&d, p);
+    bool inside = d.calls > 1 || d.tiles * d.points == d.run;
+    if (inside && width - c->x.a.points < AMX_ROWS / 2) *c = d;
 }
 
 int64_t amx_slot(const TapShape *s, const AmxPlan *p)

@@ -50,11 +50,16 @@ typedef struct AmxClass {
     int64_t slot;                           /* elements of a sample's copy */
     int64_t run, points;                    /* points of a block; of a tile */
     int64_t tiles, calls;                   /* tiles of a run; calls that share them */
+    bool direct;                            /* data are read where they are */
 } AmxClass;
 
 /* Data channels of one product. */
 int64_t amx_depth(const TapShape *);
 AmxClass amx_class(const TapShape *, const AmxPlan *, int64_t row_class, int64_t col_class);
+/* Data of 16 channels a point that lie in memory as copies would, with rows of `width` cells and
+ * blocks of channels `channels` elements apart, need no copy. */
+void amx_read_direct(AmxClass *, const TapShape *, const AmxPlan *, int64_t width,
+                     int64_t channels);
 int64_t amx_slot(const TapShape *, const AmxPlan *); /* of the class that needs most */
 /* Are weights to be fetched ahead? Where they are read once a sample they may come from memory. */
 bool amx_fetches(const TapShape *, const AmxClass *);

@@ -170,13 +170,20 @@ static LLVMValueRef slot_at(const AmxEmit *e, Tile *t)
     return tile_at(w, e->elem, at, t->scalar[S_SLOT], 1);
 }
 
+/* Row 0 and column 0 of what a block of results reads, without halo. */
+static LLVMValueRef block_data(const AmxEmit *e, Tile *t, LLVMValueRef block)
+{
+    Walk *w = &t->w;
+    LLVMValueRef at = tile_sample(w, w->k->data_param, t->scalar[S_SAMPLE]);
+    return tile_at(w, e->elem, at, block, e->c.rows * e->c.y.a.in_point * e->in_row);
+}
+
 Tile amx_copy(const AmxEmit *e)
 {
     Tile t = tile_begin(e->w, "copy");
     Walk *w = &t.w;
     Copy c = {.e = e, .t = &t};
-    LLVMValueRef at = tile_sample(w, w->k->data_param, t.scalar[S_SAMPLE]);
-    c.from = tile_at(w, e->elem, at, t.scalar[S_BLOCK], e->c.rows * e->c.y.a.in_point * e->in_row);
+    c.from = block_data(e, &t, t.scalar[S_BLOCK]);
     c.to = slot_at(e, &t);
     tile_for(w, "channels", 0, e->s.data_ch / e->depth, 1, copy_channels, &c);
     tile_end(&t);
@@ -243,11 +250,21 @@ static void channel_products(Walk *w, void *user, LLVMValueRef in, LLVMValueRef 
         }
 }
 
+/* Of the run. */
+static LLVMValueRef first_cell(const Call *c, Walk *w)
+{
+    const AmxEmit *e = c->e;
+    if (!e->c.direct) return slot_at(e, c->t);
+    int64_t row = e->c.y.phase[0] + e->in_low[0], col = e->c.x.phase[0] + e->in_low[1];
+    return tile_at_const(w, e->elem, block_data(e, c->t, c->block),
+                         row * e->in_row + col * e->in_col);
+}
+
 static void call_sums(Call *c, Walk *w)
 {
     const AmxEmit *e = c->e;
     LLVMValueRef acc[MAX_ACC];
-    LLVMValueRef in = tile_at(w, e->elem, slot_at(e, c->t), c->start, e->depth);
+    LLVMValueRef in = tile_at(w, e->elem, first_cell(c, w), c->start, e->depth);
     LLVMValueRef wt =
         tile_at(w, e->elem, w->base[w->k->weight_param], c->t->scalar[S_GROUP], e->wt_group);
     Nest n = {.elem = e->elem,
