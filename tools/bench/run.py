@@ -76,15 +76,18 @@ def onnxruntime_forward(spec):
     return lambda: session.run(None, {name: x})[0]
 
 
-def openvino_forward(spec):
-    import openvino as ov
+def openvino_forward(precision):
+    def peer(spec):
+        import openvino as ov
 
-    core = ov.Core()
-    model = core.compile_model(core.read_model(spec["model"]), "CPU", {
-        "INFERENCE_NUM_THREADS": spec["threads"], "NUM_STREAMS": 1,
-        "INFERENCE_PRECISION_HINT": "f32"})
-    request, (x, _) = model.create_infer_request(), data(spec)
-    return lambda: request.infer([x])[model.output(0)]
+        core = ov.Core()
+        model = core.compile_model(core.read_model(spec["model"]), "CPU", {
+            "INFERENCE_NUM_THREADS": spec["threads"], "NUM_STREAMS": 1,
+            "INFERENCE_PRECISION_HINT": precision})
+        request, (x, _) = model.create_infer_request(), data(spec)
+        return lambda: request.infer([x])[model.output(0)]
+
+    return peer
 
 
 def torch_setup(spec, compiled):
@@ -236,7 +239,8 @@ ALL = ("forward", "gradient", "pgd-linf")
 STEPS = ("train-step", "train-lipschitz-step")
 PEERS = {  # name: (tasks, maker, distribution)
     "onnxruntime": (("forward",), onnxruntime_forward, "onnxruntime"),
-    "openvino f32": (("forward",), openvino_forward, "openvino"),
+    "openvino f32": (("forward",), openvino_forward("f32"), "openvino"),
+    "openvino bf16": (("forward",), openvino_forward("bf16"), "openvino"),
     "ncnn": (("forward",), ncnn_forward, "ncnn"),
     "torch eager": (ALL, torch_peer(False), "torch"),
     "torch.compile": (ALL, torch_peer(True), "torch"),
@@ -246,6 +250,13 @@ PEERS = {  # name: (tasks, maker, distribution)
     "torch step": (STEPS, torch_step, "torch"),
     "jax step": (STEPS, jax_step, "jax"),
 }
+
+
+def measured(name, tasks, args, task):
+    """Is the peer one to measure? Of those that are not named, the ones of the same precision."""
+    if args.peers:
+        return task in tasks and name in args.peers.split(",")
+    return task in tasks and name.endswith(" bf16") == (args.precision == "bf16")
 
 
 ALIASES = {"torch": "torch eager", "openvino": "openvino f32"}
@@ -377,7 +388,8 @@ def adjoint_result(args, task, folder, x_file, y_file):
     command = {"forward": ["run"], "gradient": ["gradient"],
                "pgd-linf": ["attack", "--no-random-start", "--steps", str(args.steps)]}[task]
     subprocess.run([args.adjoint, command[0], str(folder / "model.onnx"), x_file, "--labels",
-                    y_file, "-o", str(out), *command[1:]], check=True, stdout=subprocess.DEVNULL)
+                    y_file, "-o", str(out), "--precision", args.precision, *command[1:]],
+                   check=True, stdout=subprocess.DEVNULL)
     return np.load(out)
 
 
@@ -393,10 +405,10 @@ def measure(args, task, threads, folder):
     slots, calls = (args.n, 1) if task in STEPS else (min(args.slots, args.n), args.n)
     contenders.append(Contender("adjoint", [
         args.adjoint, "bench", str(folder / "model.onnx"), "--serve", "--entry", task, "--batch",
-        str(slots), "--threads", str(threads), "--n", str(calls), "--steps", str(args.steps)],
-        cpus, env))
+        str(slots), "--threads", str(threads), "--n", str(calls), "--steps", str(args.steps),
+        "--precision", args.precision], cpus, env))
     for name, (tasks, _, dist) in PEERS.items():
-        if task not in tasks or (args.peers and name not in args.peers.split(",")):
+        if not measured(name, tasks, args, task):
             continue
         if importlib.util.find_spec(dist) is None:
             rows.append({"peer": name, "error": "not installed"})
@@ -510,6 +522,8 @@ def main():
     p.add_argument("--steps", type=int, default=10)
     p.add_argument("--classes", type=int, default=10)
     p.add_argument("--rounds", type=int, default=7)
+    p.add_argument("--precision", default="f32", choices=("f32", "bf16"),
+                   help="Adjoint's, and that of the peers, if --peers does not say which")
     p.add_argument("--peers", help="only these, with commas")
     p.add_argument("--json", help="write every figure here")
     p.add_argument("--out", help="write the tables here instead of to standard output")
@@ -530,6 +544,7 @@ def main():
                         continue
                     rows = measure(args, task, threads, Path(name))
                     steps = f", {args.steps} steps" if task == "pgd-linf" else ""
+                    steps += ", bf16" if args.precision == "bf16" else ""
                     print(f"\n**{Path(path).name}, {task}, {args.n} images{steps}, {threads} "
                           f"thread{'s' * (threads > 1)}**\n\n{table(rows)}", file=out, flush=True)
                     report["tables"].append({"model": Path(path).name, "task": task, "n": args.n,
