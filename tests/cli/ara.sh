@@ -57,7 +57,7 @@ while [ "$i" -lt "$kills" ]; do
     random "$whole"
     signal=$([ $((i % 2)) = 0 ] && echo INT || echo KILL)
     after=$(seconds $((whole / 4 + number * 3 / 4 + 1)))
-    timeout -s "$signal" "$after" "$adjoint" ara net.onnx images.idx --labels labels.txt \
+    timeout --foreground -s "$signal" "$after" "$adjoint" ara net.onnx images.idx --labels labels.txt \
         --indices order.txt --steps 24 --guard warn -o part.csv --resume >stdout 2>stderr
     status=$?
     i=$((i + 1))
@@ -76,7 +76,7 @@ same "same bytes after $kills kills" part.csv
 
 # ---- a stop for certain: the first chunk is written, then SIGINT ----
 rm -f part.csv
-timeout -s INT 300 "$adjoint" ara net.onnx images.idx --labels labels.txt --indices order.txt \
+timeout --foreground -s INT 300 "$adjoint" ara net.onnx images.idx --labels labels.txt --indices order.txt \
     --steps 200 --guard warn -o part.csv --threads 1 >stdout 2>stderr &
 watched=$!
 while [ ! -e part.csv.part ] && kill -0 "$watched" 2>/dev/null; do sleep 0.05; done

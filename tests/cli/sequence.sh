@@ -77,9 +77,10 @@ grep -q "random.onnx: its outputs are random; autoattack-rand" stderr
 verdict "random outputs are warned of" $?
 
 # ---- stopped, killed ----
+# In the foreground `timeout` passes a signal on once; else it sends two, and the second stops at once.
 stop_at_checkpoint() { # SIGNAL
     rm -f part.csv part.npy
-    timeout -s INT 300 "$adjoint" attack net.onnx images.idx --labels labels.txt --limit 12 \
+    timeout --foreground -s INT 300 "$adjoint" attack net.onnx images.idx --labels labels.txt --limit 12 \
         --attack autoattack --eps 3/255 --seed 5 --threads 1 --batch 2 --checkpoint part \
         --resume --csv part.csv -o part.npy >stdout 2>stderr &
     watched=$!

@@ -36,7 +36,7 @@ verdict "it computes the same bits" $?
 interrupted() {
     for after in 1 2 4 8; do
         rm -f i.sched
-        timeout -s INT $after "$adjoint" tune "$example" --seconds 600 -o i.sched >out 2>err
+        timeout --foreground -s INT $after "$adjoint" tune "$example" --seconds 600 -o i.sched >out 2>err
         grep -q 'interrupted after [0-9]* rounds; i.sched has the best so far' err && return
     done
     false

@@ -22,7 +22,7 @@ enum { QUICK_MACS = 200000 };
 
 static void interpret(Run *r)
 {
-    KMem mem[NPARAM];
+    KMem mem[ALL_PARAMS] = {0}; /* scratch and packed weights: not read */
     for (int p = 0; p < NPARAM; p++)
         mem[p] = (KMem){p < P_OUT ? r->mem[p] : r->want[p], p == P_OUT ? run_stride(r) : 0};
     kernel_eval(r->k, mem, r->table, 0, r->c.n);
