@@ -102,20 +102,20 @@ static int last_forward(const Phase *s)
     return i;
 }
 
-static bool is_saved(const Program *p, const Buffer *b)
+static bool is_saved(const Phase *s, const Buffer *b, int forward)
 {
-    const Phase *s = &p->step;
     if (b->kind != BUF_TEMP || b->phase != 1 || b->last >= s->ncall) return false;
-    bool forward = b->first < last_forward(s) || !gradient_of(s->call[b->first].origin);
-    return forward && b->last > last_forward(s) && gradient_of(s->call[b->last].origin);
+    bool before = b->first < forward || !gradient_of(s->call[b->first].origin);
+    return before && b->last > forward && gradient_of(s->call[b->last].origin);
 }
 
 static json_t *saved_json(const Program *p, double *bytes)
 {
     json_t *a = json_array();
+    int forward = last_forward(&p->step);
     for (int i = 0; i < p->nbuffer; i++) {
         const Buffer *b = &p->buffer[i];
-        if (!is_saved(p, b)) continue;
+        if (!is_saved(&p->step, b, forward)) continue;
         double each = (double)b->bytes / p->slots;
         const char *mask = gradient_of(b->name); /* which the forward pass stores all the same */
         json_array_append_new(

@@ -100,7 +100,7 @@ typedef struct Program {
      * together when they share its kernels; the own_bytes behind are each worker's. */
     int64_t main_bytes, own_bytes;
     int64_t shared_bytes, worker_bytes; /* arena = shared + workers * worker; see program_arena */
-    int64_t zero_offset, zero_bytes;    /* halo pools, zeroed once a call */
+    int64_t zero_offset, zero_bytes;    /* what has halos: zeroed once a call, or they alone */
     int64_t scratch_offset; /* where outputs nobody asked for go, of own_bytes: one sample's */
     /* the slot machine's own: i32[B] phase of each slot; behind it, if the program loops and has no
      * buf_t, i32[B] steps taken */

@@ -59,8 +59,8 @@ typedef struct WinoPlan {
     int64_t unroll; /* k-steps in a basic block */
     int64_t form;   /* of wino_forms */
 } WinoPlan;
-/* false: no tile fits, or direct convolution is better. The answer does not depend on the batch:
- * a sample's bits must not. */
+/* false: no tile fits, or direct convolution is better. The answer, and so a sample's bits, depends
+ * on the batch only below 8 and where weights exceed an L3 share (choice_batch). */
 bool wino_plan(const Target *, const Contract *, const TapShape *, WinoPlan *, double *cost);
 /* Completes a plan of which some numbers are given, others below 0; false: why it cannot be. */
 bool wino_plan_fit(const Target *, const Contract *, const TapShape *, WinoPlan *, double *cost,
