@@ -113,6 +113,10 @@ static void sum_tile(Walk *w, void *user, LLVMValueRef i)
     s->rows = in_reach(e, w, 0, s->row);
     s->cols = in_reach(e, w, 1, s->col);
     s->from = tile_at(w, e->elem, wino_result_planes(e, w), i, e->lanes);
+    if (e->s.result_ch == e->lanes) { /* from a loop LLVM would hoist, then spill, what it reads */
+        sum_block(w, s, walk_i64(w, 0));
+        return;
+    }
     tile_range(w, "block", tile_affine(w, s->t->scalar[S_GROUP], e->p.c, 0),
                tile_affine(w, s->t->scalar[S_GROUPS], e->p.c, 0), sum_block, s);
 }
