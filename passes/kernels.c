@@ -200,7 +200,8 @@ static double slot_macs(const Lowering *l, const Group *gr)
 {
     if (gr->heavy == NOREF || op_info[l->g->node[gr->heavy].op].cls != CL_CONTRACT) return 0;
     const Node *n = &l->g->node[gr->heavy];
-    double each = node_macs(l->g, gr->heavy);
+    bool filled = l->macs && l->macs[gr->heavy] > 0;
+    double each = filled ? l->macs[gr->heavy] : node_macs(l->g, gr->heavy);
     return l->batched[gr->heavy] ? each : each * (double)l->g->node[n->args[0]].type.dim[0];
 }
 

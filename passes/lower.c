@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lowering.h"
+#include "passes.h"
 
 Module *module_new(Arena *a, const char *prefix)
 {
@@ -87,9 +88,12 @@ static int lower_phase(Module *m, Program *p, const Target *t, Phase *phase, con
                        int again)
 {
     if (!g) return 0;
+    int first = p->nbuffer, lanes = target_lanes(t, m->precision);
+    double *macs = NULL;
     phase->graph = pass_expand(m->arena, t, g);
-    int first = p->nbuffer;
+    if (t->offer && lanes > 1) phase->graph = pass_channels(m->arena, phase->graph, lanes, &macs);
     Lowering l = lowering_new(m, p, t, phase);
+    l.macs = macs;
     l.again_most = again;
     bind_inputs(&l);
     lower_fuse(&l);

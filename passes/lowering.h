@@ -55,6 +55,7 @@ typedef struct Lowering {
     int *buffer_of;     /* stored node -> buffer, or -1 */
     const Const **wide; /* cast of a constant of bf16 -> it as f32, once made */
     int64_t (*halo)[6]; /* node -> least halo: low of 3 spatial axes, high of 3 */
+    const double *macs; /* node -> multiply-adds a sample; 0: as node_macs says */
 } Lowering;
 
 /* fuse_fit.c: true if a group is too large for a kernel, and limits it for fusing anew. */

@@ -23,6 +23,10 @@ Graph *pass_retype(Arena *a, const Graph *, DType from, DType to);
 /* What contractions of f32 read becomes bf16, which the graph says with casts; the head of bf16.c
  * lists what is left out. The last of the passes: folding would take the casts of weights away. */
 Graph *pass_bf16(Arena *a, const Graph *);
+/* Channels of convolutions become multiples of `lanes`, if more than half of them were there.
+ * macs[r]: multiply-adds a sample of such a convolution without the empty channels; 0 for other
+ * nodes. Comes after bf16, before the lowering. */
+Graph *pass_channels(Arena *a, const Graph *, int64_t lanes, double **macs);
 /* Leading extent 1 of every input becomes b. Proves on the way, op by op, that sample i of
  * every result depends on sample i of the inputs only; err()s with the origin of the node where
  * it does not. Inputs of rank 0 are shared by all samples. */

@@ -31,12 +31,25 @@ static Graph *run_verify(Arena *a, const Graph *g, const char *arg)
     return pass_dce(a, g);
 }
 
-static Graph *run_batch(Arena *a, const Graph *g, const char *arg)
+static long long number(const char *name, const char *arg)
 {
     char *end;
-    long long b = strtoll(arg, &end, 10);
-    if (*end || end == arg) err(NULL, "batch=%s: not a number", arg);
-    return pass_batch(a, g, b);
+    long long n = strtoll(arg, &end, 10);
+    if (*end || end == arg) err(NULL, "%s=%s: not a number", name, arg);
+    return n;
+}
+
+static Graph *run_batch(Arena *a, const Graph *g, const char *arg)
+{
+    return pass_batch(a, g, number("batch", arg));
+}
+
+static Graph *run_channels(Arena *a, const Graph *g, const char *arg)
+{
+    double *macs;
+    long long lanes = number("channels", arg);
+    if (lanes < 1 || lanes > 64) err(NULL, "channels=%s: 1 to 64 lanes", arg);
+    return pass_channels(a, g, lanes, &macs);
 }
 
 /* "f64" retypes f32; "i64:i32" says both. */
@@ -80,6 +93,7 @@ const PassRow pass_rows[] = {
     {"batch", "B", run_batch, "batch extent 1 becomes B, if samples are independent"},
     {"retype", "[FROM:]TO", run_retype, "one dtype becomes another; FROM is f32 if not given"},
     {"bf16", NULL, run_bf16, "what contractions read is rounded to bf16"},
+    {"channels", "LANES", run_channels, "channels that do not fill vectors get empty ones beside"},
     {"grad", "OUT:IN", run_grad, "adds the output grad = d sum(OUT) / d IN"},
     {"verify", NULL, run_verify, "checks the graph, changes nothing"},
 };

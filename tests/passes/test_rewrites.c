@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* simplify and fold change no value: for every row, its gradient and its second derivative, and for
+/* simplify, fold and channels change no value: for every row, its gradient and its second derivative, and for
  * convolutions with batch normalisation in all its forms, evaluated before and after. */
 #define _POSIX_C_SOURCE 200809L
 #include "tests/passes/harness.h"
 
 #include <string.h>
 
-static const char *const specs[] = {"dce", "simplify", "fold", "simplify fold simplify fold",
-                                    "retype=f64:f64"};
+static const char *const specs[] = {
+    "dce",        "simplify",  "fold", "simplify fold simplify fold", "retype=f64:f64",
+    "channels=4", "channels=8"};
 
 static Graph *run(Arena *a, const Graph *g, const char *spec)
 {

@@ -51,6 +51,7 @@ static void check_passes(Check *c, const Graph *g, Env *want)
     c->tol = 1e-12 * c->scale + 1e-6 * c->drift;
     check_pass(c, "simplify", pass_simplify(c->a, g), want);
     check_pass(c, "fold", pass_fold(c->a, g), want);
+    check_pass(c, "channels", pass_channels(c->a, g, 4, &(double *){NULL}), want);
     check_pass(c, "simplify and fold", settle(c, g), want);
 }
 
