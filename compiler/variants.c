@@ -14,6 +14,7 @@ static const Target *find_target(AdjCompiled *c, const char *cpu)
     t->winograd = !c->opt.no_winograd;
     t->depth_first = !c->opt.no_depth;
     t->max_error = c->opt.max_error;
+    t->bf16_parts = c->opt.bf16;
     t->schedule = &c->schedule;
     if (c->opt.generic) t->offer = NULL;
     return t;

@@ -23,6 +23,7 @@ typedef struct Target {
     /* Bids for a contraction; false: generic lowering. */
     bool (*offer)(const struct Target *, const Contract *, Offer *);
     bool winograd;            /* offers may use it */
+    bool bf16_parts;          /* f32 may be multiplied as the sum of two numbers of bf16 */
     bool depth_first;         /* calls may run for some slots before the others (passes/depth.c) */
     double max_error;         /* of an offer, in units of the largest result; 0: any */
     const Schedule *schedule; /* lines that bids obey; NULL: none */

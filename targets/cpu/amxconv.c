@@ -7,8 +7,11 @@
  *
  * An element's sum starts at 0 and adds data block by block (of 32 channels, or 16), then ky, kx:
  * of each block the even channels and the odd ones are summed apart, in rising order, and added to
- * it. Subnormal numbers count as 0. Neither plan nor batch nor neighbours change a bit. */
+ * it. In parts (first layers, amxplan.h) an element's sum adds kernel row by row lo*hi, hi*hi and
+ * hi*lo of data and weights. Subnormal numbers count as 0. Neither plan nor batch nor neighbours
+ * change a bit. */
 #include "amxemit.h"
+#include "tapplan.h"
 
 #include <stdio.h>
 
@@ -22,6 +25,7 @@ static Layout weight_layout(const TapShape *s, int64_t c)
 {
     Layout l = {.rank = 4};
     int64_t depth = amx_depth(s);
+    if (amx_parts(s)) return amx_part_weights(s, c);
     layout_push(&l, s->result_dim, AMX_LANES * c, s->result_ch / (AMX_LANES * c));
     layout_push(&l, s->data_dim, depth, s->data_ch / depth);
     layout_push(&l, 2, 1, s->kernel[0]);
@@ -37,12 +41,17 @@ static void amx_bid(const Contract *c, const TapShape *s, const AmxPlan *p, Offe
 {
     int64_t low[2], high[2];
     tap_halo(s, low, high);
-    o->in = layout_blocked(tap_data(c, s), AMX_LANES, low, high);
+    if (amx_parts(s)) {
+        amx_part_halo(s, high);
+        o->in = layout_halo(tap_data(c, s), low, high);
+    } else {
+        o->in = layout_blocked(tap_data(c, s), AMX_LANES, low, high);
+    }
     o->out = layout_blocked(tap_result(c, s), AMX_LANES, NULL, NULL);
     o->w = weight_layout(s, p->c);
     o->vec_dim = 1;
     o->lanes = AMX_LANES;
-    o->scratch_bytes = amx_sum_bytes() + 2 * p->samples * amx_slot(s, p);
+    o->scratch_bytes = amx_sum_bytes() + amx_part_bytes(s) + 2 * p->samples * amx_slot(s, p);
     o->number[N_TILES] = p->t;
     o->number[N_BLOCKS] = p->c;
     o->number[N_ROWS] = p->rows;
@@ -62,8 +71,10 @@ bool amxconv_offer(const Target *t, const Contract *c, Offer *o)
 {
     TapShape s;
     AmxPlan p;
+    TapPlan direct;
     if (!tap_shape(c, &s) || !amx_fits(t, c, &s)) return false;
     amx_plan(t, c, &s, &p);
+    if (amx_parts(&s) && tap_plan(t, c, &s, &direct) && p.cost > 0.9 * direct.cost) return false;
     amx_bid(c, &s, &p, o);
     return true;
 }
@@ -78,9 +89,10 @@ bool amxconv_fit(const Target *t, const Contract *c, Offer *o, char *why)
     TapShape s;
     AmxPlan p = plan_of(o->number);
     if (!tap_shape(c, &s) || !amx_fits(t, c, &s)) {
-        snprintf(why, PLAN_WHY,
-                 "amxconv wants matrix tiles, bf16, no groups, channels in blocks of 16 and a "
-                 "small kernel");
+        snprintf(
+            why, PLAN_WHY,
+            "amxconv wants matrix tiles, bf16, no groups, channels in blocks of 16 (or up to 4 "
+            "of data, in f32) and a small kernel");
         return false;
     }
     if (!amx_plan_fit(t, c, &s, &p, why)) return false;
@@ -93,8 +105,9 @@ static void read_data_layout(AmxEmit *e)
 {
     const Layout *l = &e->w->k->param[e->w->k->data_param].layout;
     int row = layout_digit(l, 2, 1), col = layout_digit(l, 3, 1);
-    check(layout_stride(l, layout_digit(l, 1, 1)) == 1);
-    e->in_block = layout_stride(l, layout_digit(l, 1, AMX_LANES));
+    bool planar = amx_parts(&e->s);
+    check(planar || layout_stride(l, layout_digit(l, 1, 1)) == 1);
+    e->in_block = layout_stride(l, layout_digit(l, 1, planar ? 1 : AMX_LANES));
     e->in_row = layout_stride(l, row);
     e->in_col = layout_stride(l, col);
     e->in_low[0] = l->digit[row].low;
@@ -106,6 +119,10 @@ static void read_weight_layout(AmxEmit *e)
     const Layout *l = &e->w->k->param[e->w->k->weight_param].layout;
     Layout want = weight_layout(&e->s, e->p.c);
     check(layout_eq(l, &want));
+    if (amx_parts(&e->s)) {
+        amx_part_places(e);
+        return;
+    }
     e->wt_tile = e->depth * AMX_LANES;
     e->wt_tap = e->wt_tile * e->p.c;
     e->wt_channels = e->wt_tap * e->s.kernel[0] * e->s.kernel[1];
@@ -120,7 +137,7 @@ static AmxEmit read_kernel(Walk *w)
     check(w->lanes == AMX_LANES && k->scratch_param >= 0);
     claim_axes(k, e.axis);
     e.depth = amx_depth(&e.s);
-    e.elem = tile_elem(w, k->data_param);
+    e.elem = walk_storage(w, DT_BF16);
     read_data_layout(&e);
     read_weight_layout(&e);
     return e;
@@ -197,7 +214,7 @@ static void over_block(Walk *w, void *user, LLVMValueRef block)
 static void make_functions(AmxEmit *e)
 {
     int64_t rest = e->c.tiles % e->p.t;
-    if (amx_copies(e)) e->copy = amx_copy(e);
+    if (amx_copies(e)) e->copy = amx_parts(&e->s) ? amx_split(e) : amx_copy(e);
     if (e->c.tiles >= e->p.t) e->wide = amx_call(e, e->p.t);
     if (rest) e->narrow = amx_call(e, rest);
 }
@@ -261,6 +278,7 @@ void amxconv_emit(Walk *w)
     LLVMBasicBlockRef end = claim_begin(w, from, e.to);
     e.c = class_of(&e, 0, 0);
     if (one_class(&e.s)) amx_configure(&e);
+    if (amx_parts(&e.s)) amx_split_weights(&e);
     tile_steps(w, "samples", (Slice){from, e.to}, e.p.samples, over_samples, &e);
     amx_release(w);
     claim_end(w, end);

@@ -32,12 +32,32 @@ typedef struct AmxEmit {
     const Tile *tile;
 } AmxEmit;
 
+/* Tile registers by number: the sums, points by blocks of results, then weights, then data. */
+void amx_load(Walk *, int64_t tile, LLVMValueRef at, int64_t bytes); /* from row to row */
+void amx_product(Walk *, int64_t sum, int64_t data, int64_t weights);
+int64_t amx_sum_tile(const AmxEmit *, int64_t t, int64_t j);
+int64_t amx_weight_tile(const AmxEmit *, int64_t j);
+int64_t amx_data_tile(const AmxEmit *, int64_t t); /* as many as are left take turns */
+
 Tile amx_copy(const AmxEmit *);
 Tile amx_call(const AmxEmit *, int64_t tiles);
 void amx_configure(const AmxEmit *); /* the tile registers, for the class at hand */
 void amx_release(Walk *);
-/* Scratch: sums of a call, then copies. */
+/* Scratch: sums of a call, weights in parts, then copies. */
 int64_t amx_sum_bytes(void);
+LLVMValueRef amx_slot_at(const AmxEmit *, Tile *);
+/* Row 0 and column 0 of what a block of results reads, without halo. */
+LLVMValueRef amx_block_data(const AmxEmit *, Tile *, LLVMValueRef block);
+
+/* In parts: amxparts.c. */
+Layout amx_part_weights(const TapShape *, int64_t c);
+void amx_part_halo(const TapShape *, int64_t high[2]); /* raises it to the pixels of a copy */
+void amx_part_places(AmxEmit *);
+void amx_split_weights(const AmxEmit *);
+Tile amx_split(const AmxEmit *);                    /* copies a sample's data */
+LLVMValueRef amx_parts_at(const AmxEmit *, Walk *); /* the weights' */
+/* The products of some tiles of points with a group's weights. */
+void amx_part_products(const AmxEmit *, Walk *, int64_t tiles, LLVMValueRef in, LLVMValueRef wt);
 LLVMValueRef amx_at_least_0(Walk *, LLVMValueRef); /* the index, or 0 */
 
 #endif

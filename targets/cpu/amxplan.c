@@ -16,11 +16,23 @@
 
 enum { COPY_CYCLES = 2, STORE_CYCLES = 4, CALL_CYCLES = 60, L2_RATE = 32 };
 enum { MOST_SAMPLES = 16, FETCH_BYTES = 64 << 10 };
+#define PARTS_ERROR 8e-6 /* at most, of the largest result (test_parts) */
 
 /* ---- geometry ---- */
 int64_t amx_depth(const TapShape *s)
 {
+    if (amx_parts(s)) return AMX_PIXEL * s->stride[1];
     return s->data_ch % (2 * AMX_LANES) == 0 ? 2 * AMX_LANES : AMX_LANES;
+}
+
+int64_t amx_row_bytes(const TapShape *s)
+{
+    return 2 * (amx_parts(s) ? AMX_PIXEL * AMX_PIXELS : amx_depth(s));
+}
+
+int64_t amx_part_bytes(const TapShape *s)
+{
+    return amx_parts(s) ? 2 * s->kernel[0] * (s->result_ch / AMX_LANES) * AMX_TILE_BYTES : 0;
 }
 
 static int64_t phase_of(AmxAxis *x, int64_t offset)
@@ -46,6 +58,32 @@ static AmxAxis amx_axis(const TapShape *s, int axis, int64_t class)
     return x;
 }
 
+/* All columns of the kernel are one tap: of as many cells as 8 pixels begin. */
+static AmxAxis part_columns(const TapShape *s)
+{
+    AmxAxis x = {.a = tap_axis(s, 1, 0), .phases = 1};
+    x.a.taps = 1;
+    x.phase[0] = x.a.in0;
+    x.reach = x.cells[0] = (AMX_PIXELS - 1) / s->stride[1];
+    return x;
+}
+
+static AmxAxis amx_columns(const TapShape *s, int64_t class)
+{
+    return amx_parts(s) ? part_columns(s) : amx_axis(s, 1, class);
+}
+
+int64_t amx_row_pixels(const TapShape *s)
+{
+    return (s->result[1] + part_columns(s).reach) * s->stride[1];
+}
+
+/* Steps of depth that a copy holds. */
+static int64_t copy_steps(const TapShape *s)
+{
+    return amx_parts(s) ? 2 : s->data_ch / amx_depth(s);
+}
+
 static int64_t divisor_up_to(int64_t n, int64_t most)
 {
     int64_t d = most < n ? most : n;
@@ -63,7 +101,7 @@ static void cut_run(AmxClass *c, const AmxPlan *p)
 
 AmxClass amx_class(const TapShape *s, const AmxPlan *p, int64_t row_class, int64_t col_class)
 {
-    AmxClass c = {.y = amx_axis(s, 0, row_class), .x = amx_axis(s, 1, col_class)};
+    AmxClass c = {.y = amx_axis(s, 0, row_class), .x = amx_columns(s, col_class)};
     if (c.y.a.points == 0 || c.x.a.points == 0) return c;
     c.rows = divisor_up_to(c.y.a.points, p->rows);
     c.blocks = c.y.a.points / c.rows;
@@ -71,7 +109,7 @@ AmxClass amx_class(const TapShape *s, const AmxPlan *p, int64_t row_class, int64
     c.height = c.rows + c.y.reach;
     c.plane = c.width * c.height;
     c.channels = c.plane * c.y.phases * c.x.phases * amx_depth(s);
-    c.slot = c.channels * (s->data_ch / amx_depth(s));
+    c.slot = c.channels * copy_steps(s);
     cut_run(&c, p);
     return c;
 }
@@ -117,11 +155,25 @@ static bool rows_meet(const TapShape *s)
     return true;
 }
 
+/* Rows of pixels are split 16 at a time. */
+static bool parts_fit(const Target *t, const Contract *c, const TapShape *s)
+{
+    if (!t->bf16_parts || c->bf16 || s->dx) return false;
+    if (t->max_error > 0 && t->max_error < PARTS_ERROR) return false;
+    if (s->kernel[1] > AMX_PIXELS || s->dilation[1] != 1) return false;
+    return amx_row_pixels(s) >= AMX_ROWS;
+}
+
+static bool data_fit(const Target *t, const Contract *c, const TapShape *s)
+{
+    return amx_parts(s) ? parts_fit(t, c, s) : c->bf16 && s->data_ch % AMX_LANES == 0;
+}
+
 bool amx_fits(const Target *t, const Contract *c, const TapShape *s)
 {
-    if (t->tiles <= 0 || !c->bf16 || c->dtype != DT_F32 || s->groups != 1) return false;
+    if (t->tiles <= 0 || c->dtype != DT_F32 || s->groups != 1) return false;
     if (target_lanes(t, c->dtype) != AMX_LANES) return false;
-    if (s->data_ch % AMX_LANES != 0 || s->result_ch % AMX_LANES != 0) return false;
+    if (s->result_ch % AMX_LANES != 0 || !data_fit(t, c, s)) return false;
     if (s->kernel[0] * s->kernel[1] > AMX_MOST_UNROLL) return false;
     return axis_fits(s, 0) && axis_fits(s, 1) && rows_meet(s);
 }
@@ -129,12 +181,13 @@ bool amx_fits(const Target *t, const Contract *c, const TapShape *s)
 /* ---- costs ---- */
 static double weight_bytes(const TapShape *s)
 {
+    if (amx_parts(s)) return (double)amx_part_bytes(s);
     return 2.0 * (double)(s->data_ch * s->result_ch * s->kernel[0] * s->kernel[1]);
 }
 
 bool amx_fetches(const TapShape *s, const AmxClass *c)
 {
-    return c->blocks == 1 && weight_bytes(s) >= FETCH_BYTES;
+    return !amx_parts(s) && c->blocks == 1 && weight_bytes(s) >= FETCH_BYTES;
 }
 
 /* Bytes that the calls of a block read from the L2 cache: data, where they do not stay in the L1,
@@ -159,7 +212,8 @@ static double block_loads(const Target *t, const TapShape *s, const AmxPlan *p, 
 
 static double class_cycles(const Target *t, const TapShape *s, const AmxPlan *p, const AmxClass *c)
 {
-    double steps = (double)(c->y.a.taps * c->x.a.taps * s->data_ch / amx_depth(s));
+    int64_t channels = amx_parts(s) ? 3 : s->data_ch / amx_depth(s);
+    double steps = (double)(c->y.a.taps * c->x.a.taps * channels);
     double blocks = (double)(s->result_ch / AMX_LANES), tiles = (double)c->tiles;
     double products = tiles * blocks * steps * (double)c->points;
     double loads = block_loads(t, s, p, c);
@@ -206,9 +260,9 @@ static int64_t usual_samples(const Target *t, const Contract *c, const TapShape 
  * block reads all weights again, and a lone one fetches them ahead. */
 static int64_t usual_rows(const Target *t, const TapShape *s, AmxPlan p)
 {
-    int64_t all = tap_axis(s, 0, 0).points;
+    int64_t all = tap_axis(s, 0, 0).points, most = t->l2 / (amx_parts(s) ? 16 : 4);
     p.rows = all;
-    while (p.rows > 1 && amx_slot(s, &p) * 2 > t->l2 / 4) p.rows--;
+    while (p.rows > 1 && amx_slot(s, &p) * 2 > most) p.rows--;
     return divisor_up_to(all, p.rows > 1 ? p.rows : 1);
 }
 

@@ -10,7 +10,15 @@
  *
  * With stride s a plane holds every s-th row and column; phases are those that some tap meets. All
  * rows of a block of results are one run of points there, a plane's width apart: a tile may run
- * over the end of a row, and what it finds between two rows is computed and thrown away. */
+ * over the end of a row, and what it finds between two rows is computed and thrown away.
+ *
+ * First layers, of at most 4 channels in f32, are multiplied in parts: x = hi + lo, both of bf16,
+ * and w likewise; hi*hi + lo*hi + hi*lo has 16 bits of each. There a pixel is 4 elements, a cell as
+ * many pixels as the columns' stride, and all columns of a kernel row are one product of 8 pixels,
+ * so that rows of a tile overlap in memory. The copy has two halves, hi and lo:
+ *
+ *   [part] [row phase] [row] [column] [pixel of the stride] [channel]
+ */
 #ifndef ADJ_TARGETS_CPU_AMXPLAN_H
 #define ADJ_TARGETS_CPU_AMXPLAN_H
 
@@ -22,8 +30,10 @@ enum {
     AMX_LANES = 16, /* f32 of a row */
     AMX_TILES = 8,  /* registers */
     AMX_TILE_BYTES = 1024,
-    AMX_MOST_TAPS = 16,  /* along an axis */
-    AMX_MOST_UNROLL = 64 /* in all: they are written out */
+    AMX_MOST_TAPS = 16,   /* along an axis */
+    AMX_MOST_UNROLL = 64, /* in all: they are written out */
+    AMX_PIXEL = 4,        /* elements of one, in parts */
+    AMX_PIXELS = 8        /* of one product */
 };
 
 typedef struct AmxPlan {
@@ -53,8 +63,16 @@ typedef struct AmxClass {
     bool direct;                            /* data are read where they are */
 } AmxClass;
 
-/* Data channels of one product. */
+/* Are data and weights multiplied in parts? */
+static inline bool amx_parts(const TapShape *s)
+{
+    return s->data_ch <= AMX_PIXEL;
+}
+/* Elements from a point's data to the next one's: the data channels of one product. */
 int64_t amx_depth(const TapShape *);
+int64_t amx_row_pixels(const TapShape *); /* of a row that is copied in parts */
+int64_t amx_row_bytes(const TapShape *);  /* of a point's data in a tile */
+int64_t amx_part_bytes(const TapShape *); /* of weights in parts; 0: they are not */
 AmxClass amx_class(const TapShape *, const AmxPlan *, int64_t row_class, int64_t col_class);
 /* Data of 16 channels a point that lie in memory as copies would, with rows of `width` cells and
  * blocks of channels `channels` elements apart, need no copy. */

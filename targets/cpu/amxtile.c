@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The stages of amxconv.c: copies of data, products and sums, the epilogue. Tile registers are
- * named by number: first the sums, points by blocks of results, then weights, then data. */
+/* The stages of amxconv.c: copies of data, products and sums, the epilogue. amxparts.c
+ * has what first layers do otherwise. */
 #include "amxemit.h"
 
 #include <stdio.h>
@@ -39,40 +39,45 @@ static void tile_move(Walk *w, const char *name, int64_t i, LLVMValueRef at, int
     instruction(w, name, 3, arg);
 }
 
-static void tile_product(Walk *w, int64_t sum, int64_t data, int64_t weights)
+void amx_load(Walk *w, int64_t tile, LLVMValueRef at, int64_t bytes)
+{
+    tile_move(w, "llvm.x86.tileloadd64", tile, at, bytes);
+}
+
+void amx_product(Walk *w, int64_t sum, int64_t data, int64_t weights)
 {
     LLVMValueRef arg[] = {tile_number(w, sum), tile_number(w, data), tile_number(w, weights)};
     instruction(w, "llvm.x86.tdpbf16ps", 3, arg);
 }
 
 /* ---- registers ---- */
-static int64_t sum_tile(const AmxEmit *e, int64_t t, int64_t j)
+int64_t amx_sum_tile(const AmxEmit *e, int64_t t, int64_t j)
 {
     return t * e->p.c + j;
 }
 
-static int64_t weight_tile(const AmxEmit *e, int64_t j)
+int64_t amx_weight_tile(const AmxEmit *e, int64_t j)
 {
     return e->p.t * e->p.c + j;
 }
 
-/* As many as are left take turns. */
-static int64_t data_tile(const AmxEmit *e, int64_t t)
+int64_t amx_data_tile(const AmxEmit *e, int64_t t)
 {
-    int64_t first = weight_tile(e, e->p.c);
+    int64_t first = amx_weight_tile(e, e->p.c);
     return first + t % (AMX_TILES - first);
 }
 
 /* What ldtilecfg reads: the palette, then bytes of a row and rows of each tile. */
 static void fill_shapes(const AmxEmit *e, unsigned char shape[LINE])
 {
-    int64_t weights = weight_tile(e, 0), data = weight_tile(e, e->p.c);
+    int64_t weights = amx_weight_tile(e, 0), data = amx_weight_tile(e, e->p.c);
     memset(shape, 0, LINE);
     shape[0] = 1;
     for (int64_t i = 0; i < AMX_TILES; i++) {
         bool is_weight = i >= weights && i < data;
-        shape[16 + 2 * i] = (unsigned char)(i < data ? LINE : 2 * e->depth);
-        shape[48 + i] = (unsigned char)(is_weight ? e->depth / 2 : e->c.points);
+        int64_t row = amx_row_bytes(&e->s);
+        shape[16 + 2 * i] = (unsigned char)(i < data ? LINE : row);
+        shape[48 + i] = (unsigned char)(is_weight ? row / 4 : e->c.points);
     }
 }
 
@@ -163,19 +168,20 @@ static void copy_channels(Walk *w, void *user, LLVMValueRef block)
                 tile_at(w, e->elem, c.to, block, e->c.channels));
 }
 
-static LLVMValueRef slot_at(const AmxEmit *e, Tile *t)
+LLVMValueRef amx_slot_at(const AmxEmit *e, Tile *t)
 {
     Walk *w = &t->w;
-    LLVMValueRef at = tile_at_const(w, e->elem, w->base[w->k->scratch_param], amx_sum_bytes() / 2);
+    LLVMValueRef at = tile_at_const(w, e->elem, w->base[w->k->scratch_param],
+                                    (amx_sum_bytes() + amx_part_bytes(&e->s)) / 2);
     return tile_at(w, e->elem, at, t->scalar[S_SLOT], 1);
 }
 
-/* Row 0 and column 0 of what a block of results reads, without halo. */
-static LLVMValueRef block_data(const AmxEmit *e, Tile *t, LLVMValueRef block)
+LLVMValueRef amx_block_data(const AmxEmit *e, Tile *t, LLVMValueRef block)
 {
     Walk *w = &t->w;
     LLVMValueRef at = tile_sample(w, w->k->data_param, t->scalar[S_SAMPLE]);
-    return tile_at(w, e->elem, at, block, e->c.rows * e->c.y.a.in_point * e->in_row);
+    return tile_at(w, tile_elem(w, w->k->data_param), at, block,
+                   e->c.rows * e->c.y.a.in_point * e->in_row);
 }
 
 Tile amx_copy(const AmxEmit *e)
@@ -183,8 +189,8 @@ Tile amx_copy(const AmxEmit *e)
     Tile t = tile_begin(e->w, "copy");
     Walk *w = &t.w;
     Copy c = {.e = e, .t = &t};
-    c.from = block_data(e, &t, t.scalar[S_BLOCK]);
-    c.to = slot_at(e, &t);
+    c.from = amx_block_data(e, &t, t.scalar[S_BLOCK]);
+    c.to = amx_slot_at(e, &t);
     tile_for(w, "channels", 0, e->s.data_ch / e->depth, 1, copy_channels, &c);
     tile_end(&t);
     return t;
@@ -205,13 +211,12 @@ static void tap_products(const Call *c, Walk *w, LLVMValueRef in, LLVMValueRef w
     const AmxEmit *e = c->e;
     for (int64_t t = 0; t < c->tiles; t++) {
         int64_t at = t * e->c.points * e->depth;
-        tile_move(w, "llvm.x86.tileloadd64", data_tile(e, t), tile_at_const(w, e->elem, in, at),
-                  2 * e->depth);
+        amx_load(w, amx_data_tile(e, t), tile_at_const(w, e->elem, in, at), 2 * e->depth);
         for (int64_t j = 0; j < e->p.c; j++) {
             if (t == 0)
-                tile_move(w, "llvm.x86.tileloadd64", weight_tile(e, j),
-                          tile_at_const(w, e->elem, wt, j * e->wt_tile), LINE);
-            tile_product(w, sum_tile(e, t, j), data_tile(e, t), weight_tile(e, j));
+                amx_load(w, amx_weight_tile(e, j), tile_at_const(w, e->elem, wt, j * e->wt_tile),
+                         LINE);
+            amx_product(w, amx_sum_tile(e, t, j), amx_data_tile(e, t), amx_weight_tile(e, j));
         }
     }
 }
@@ -254,10 +259,17 @@ static void channel_products(Walk *w, void *user, LLVMValueRef in, LLVMValueRef 
 static LLVMValueRef first_cell(const Call *c, Walk *w)
 {
     const AmxEmit *e = c->e;
-    if (!e->c.direct) return slot_at(e, c->t);
+    if (!e->c.direct) return amx_slot_at(e, c->t);
     int64_t row = e->c.y.phase[0] + e->in_low[0], col = e->c.x.phase[0] + e->in_low[1];
-    return tile_at_const(w, e->elem, block_data(e, c->t, c->block),
+    return tile_at_const(w, e->elem, amx_block_data(e, c->t, c->block),
                          row * e->in_row + col * e->in_col);
+}
+
+static LLVMValueRef group_weights(const Call *c, Walk *w)
+{
+    const AmxEmit *e = c->e;
+    LLVMValueRef all = amx_parts(&e->s) ? amx_parts_at(e, w) : w->base[w->k->weight_param];
+    return tile_at(w, e->elem, all, c->t->scalar[S_GROUP], e->wt_group);
 }
 
 static void call_sums(Call *c, Walk *w)
@@ -265,15 +277,17 @@ static void call_sums(Call *c, Walk *w)
     const AmxEmit *e = c->e;
     LLVMValueRef acc[MAX_ACC];
     LLVMValueRef in = tile_at(w, e->elem, first_cell(c, w), c->start, e->depth);
-    LLVMValueRef wt =
-        tile_at(w, e->elem, w->base[w->k->weight_param], c->t->scalar[S_GROUP], e->wt_group);
+    LLVMValueRef wt = group_weights(c, w);
     Nest n = {.elem = e->elem,
               .nlevel = 1,
               .body = channel_products,
               .user = c,
               .level = {{"channels", e->s.data_ch / e->depth, 1, e->c.channels, e->wt_channels}}};
     for (int64_t i = 0; i < c->tiles * e->p.c; i++) tile_zero(w, i);
-    if (e->c.slot) nest_emit(w, &n, in, wt, acc);
+    if (amx_parts(&e->s))
+        amx_part_products(e, w, c->tiles, in, wt);
+    else if (e->c.slot)
+        nest_emit(w, &n, in, wt, acc);
 }
 
 /* ---- results ---- */
@@ -288,7 +302,7 @@ static void keep_sums(const Call *c, Walk *w)
 {
     for (int64_t t = 0; t < c->tiles; t++)
         for (int64_t j = 0; j < c->e->p.c; j++)
-            tile_move(w, "llvm.x86.tilestored64", sum_tile(c->e, t, j),
+            tile_move(w, "llvm.x86.tilestored64", amx_sum_tile(c->e, t, j),
                       sums_at(c, w, j, t * c->e->c.points), LINE);
 }
 

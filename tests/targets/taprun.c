@@ -15,6 +15,11 @@ static double random_unit(void)
     return (double)(int64_t)random_state / 9223372036854775808.0;
 }
 
+void run_same_again(void)
+{
+    random_state = 1;
+}
+
 /* ---- memory ---- */
 
 void *run_buffer(Run *r, size_t bytes)

@@ -19,6 +19,7 @@ typedef struct Run {
     int bad;
 } Run;
 
+void run_same_again(void);           /* operands from here on: those of the first runs */
 void *run_buffer(Run *, size_t bytes); /* aligned */
 /* Operands, packed; results are filled with a pattern that shows what nobody wrote. */
 void run_fill(Run *);
