@@ -18,6 +18,8 @@ const ClaimRow cpu_claims[] = {
      true, NULL},
     {"tapconv", tapconv_offer, tapconv_emit, NULL, NULL, tapconv_pieces, tapconv_fit,
      tapconv_fields, false, NULL},
+    {"depthwise", depthwise_offer, depthwise_emit, NULL, NULL, depthwise_pieces, depthwise_fit,
+     depthwise_fields, false, NULL},
     {"dxplanar", dxplanar_offer, dxplanar_emit, NULL, NULL, dxplanar_pieces, dxplanar_fit,
      dxplanar_fields, false, NULL},
     {"dwconv", dwconv_offer, dwconv_emit, NULL, NULL, dwconv_pieces, dwconv_fit, dwconv_fields,

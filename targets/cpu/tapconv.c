@@ -23,9 +23,7 @@ enum { A_SAMPLE, A_BLOCK, A_ROW, A_COL, A_LANE };       /* kernel axes */
 enum { MOST_CLASSES = 16, MOST_LANES = 64, LINE = 64 }; /* bytes of a cache line */
 
 /* ---- the bid ---- */
-/* Whole vectors of channels a group, or whole groups a vector. Depthwise (one channel) is left to
- * the generic lowering, which goes along channels too and wants no halo: on a MobileNet at batch 1
- * the zeroing of halos cost more than tiles saved. */
+/* Whole vectors of channels a group, or whole groups a vector; one channel a group: depthwise.c. */
 static bool groups_fit(const TapShape *s, int lanes)
 {
     int64_t depth = tap_depth(s), width = tap_width(s);

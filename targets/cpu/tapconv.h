@@ -13,6 +13,13 @@ extern const PlanField tapconv_fields[];
 void tapconv_emit(Walk *);
 int64_t tapconv_pieces(const Kernel *);
 
+/* conv and conv_dx of one channel a group, whole vectors of them. */
+bool depthwise_offer(const Target *, const Contract *, Offer *);
+bool depthwise_fit(const Target *, const Contract *, Offer *, char *why);
+extern const PlanField depthwise_fields[];
+void depthwise_emit(Walk *);
+int64_t depthwise_pieces(const Kernel *);
+
 /* conv_dx with fewer result channels than a vector has lanes: the first layer's. */
 bool dxplanar_offer(const Target *, const Contract *, Offer *);
 bool dxplanar_fit(const Target *, const Contract *, Offer *, char *why);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* layers CPU OUT.s: one convolution of each class of shape that ResNet-50 and ResNeXt-50 have, and
- * its input gradient, with a full epilogue (bias, residual, ReLU, mask), and some gradients in
- * weights, as assembly: what test_asm looks at where no such network is at hand. */
+/* layers CPU OUT.s: one convolution of each class of shape that ResNet-50, ResNeXt-50 and MobileNets
+ * have, and its input gradient, with a full epilogue (bias, residual, ReLU, mask), and some
+ * gradients in weights, as assembly: what test_asm looks at where no such network is at hand. */
 #include "tests/targets/dwrun.h"
 
 #include "targets/llvm/emit.h"
@@ -22,6 +22,8 @@ static const Layer layers[] = {
     {"wino14", 3, 1, 256, 256, 14, 8, 1},       {"direct7", 3, 1, 512, 512, 7, 1, 1},
     {"groups4", 3, 1, 128, 128, 56, 1, 32},     {"groups8", 3, 1, 256, 256, 28, 1, 32},
     {"groups8down", 3, 2, 256, 256, 56, 1, 32}, {"groups16", 3, 1, 512, 512, 14, 1, 32},
+    {"depth112", 3, 1, 32, 32, 112, 1, 32},     {"depth112down", 3, 2, 96, 96, 112, 1, 96},
+    {"depth28", 5, 1, 96, 96, 28, 1, 96},       {"depth28down", 5, 2, 96, 96, 28, 1, 96},
 };
 
 /* Of which weights have a gradient. */

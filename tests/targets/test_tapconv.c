@@ -127,6 +127,11 @@ static void run_case(void *user)
     {                                                                                              \
         n, n, n, n                                                                                 \
     }
+#define DEPTHWISE(channels, height, width, size, by, pads)                                         \
+    {                                                                                              \
+        .ic = channels, .oc = channels, .ih = height, .iw = width, .kh = size, .kw = size,         \
+        .stride = by, .pad = SAME(pads), .groups = channels                                        \
+    }
 static const Case cases[] = {
     {.ic = 16, .oc = 16, .ih = 6, .iw = 32, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
     {.ic = 32, .oc = 32, .ih = 5, .iw = 16, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
@@ -213,6 +218,36 @@ static const Case cases[] = {
      .groups = 2},
     {.ic = 128, .oc = 64, .ih = 5, .iw = 9, .kh = 1, .kw = 1, .stride = 1, .groups = 2},
     {.ic = 3, .oc = 16, .ih = 9, .iw = 10, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
+    /* one channel a group */
+    DEPTHWISE(32, 9, 56, 3, 1, 1),
+    DEPTHWISE(16, 7, 7, 3, 1, 1),
+    DEPTHWISE(48, 12, 33, 3, 2, 1),
+    DEPTHWISE(16, 8, 28, 5, 1, 2),
+    DEPTHWISE(16, 13, 29, 5, 2, 2),
+    DEPTHWISE(32, 1, 1, 3, 1, 1),
+    DEPTHWISE(16, 11, 20, 7, 3, 3),
+    DEPTHWISE(16, 5, 6, 1, 1, 0),
+    DEPTHWISE(32, 9, 50, 3, 1, 0),
+    {.ic = 16,
+     .oc = 16,
+     .ih = 12,
+     .iw = 37,
+     .kh = 3,
+     .kw = 5,
+     .stride = 1,
+     .pad = {2, 3, 1, 4},
+     .dilation = 2,
+     .groups = 16},
+    {.ic = 16,
+     .oc = 16,
+     .ih = 13,
+     .iw = 21,
+     .kh = 4,
+     .kw = 2,
+     .stride = 2,
+     .pad = {1, 0, 0, 1},
+     .dilation = 3,
+     .groups = 16},
 };
 
 static int one(Case c, const Target *t, int *count)
