@@ -66,19 +66,36 @@ static KRef unstride(Body *b, KRef e, int64_t stride, int64_t extent, KRef *guar
     return o;
 }
 
+/* Along axis i of the k folded: the tap and window of which position p of the result is the image.
+ * Those are p mod stride, and each stride further, of windows p / stride and before; with dilation
+ * any tap may be. */
+static void fold_axis(Body *b, const Node *n, int i, int k, KRef *window, KRef *tap, KRef *guard)
+{
+    int64_t stride = node_attr(n, "strides")->i[i], dilation = node_attr(n, "dilations")->i[i];
+    Type from = node_of(b, n->args[0])->type;
+    int lead = n->type.rank - k;
+    int64_t windows = from.dim[lead + i], taps = from.dim[lead + k + i];
+    const char *name = kernel_names[3 - k + i];
+    KRef p = b->axis[lead + i];
+    if (dilation > 1) {
+        *tap = red_axis(b, name, taps);
+        KRef e = kx_add(b->k, p, kx_mulc(b->k, *tap, -dilation));
+        *window = unstride(b, e, stride, windows, guard);
+        return;
+    }
+    KRef before = red_axis(b, name, (taps + stride - 1) / stride);
+    *tap = kx_add(b->k, kx_mod(b->k, p, stride), kx_mulc(b->k, before, stride));
+    *window = kx_add(b->k, kx_div(b->k, p, stride), kx_mulc(b->k, before, -1));
+    *guard = kx_and(b->k, *guard, kx_in_range(b->k, *tap, 0, taps));
+    *guard = kx_and(b->k, *guard, kx_in_range(b->k, *window, 0, windows));
+}
+
 static KRef heavy_fold(Body *b, const Node *n)
 {
-    const Attr *st = node_attr(n, "strides"), *dil = node_attr(n, "dilations");
-    Type from = node_of(b, n->args[0])->type;
-    int k = st->n, lead = n->type.rank - k;
+    int k = node_attr(n, "strides")->n, lead = n->type.rank - k;
     KRef at[MAX_RANK], guard = NOK;
     memcpy(at, b->axis, sizeof at);
-    for (int i = 0; i < k; i++) {
-        KRef tap = red_axis(b, kernel_names[3 - k + i], from.dim[lead + k + i]);
-        at[lead + k + i] = tap;
-        KRef e = kx_add(b->k, b->axis[lead + i], kx_mulc(b->k, tap, -dil->i[i]));
-        at[lead + i] = unstride(b, e, st->i[i], from.dim[lead + i], &guard);
-    }
+    for (int i = 0; i < k; i++) fold_axis(b, n, i, k, &at[lead + i], &at[lead + k + i], &guard);
     return reduce_sum(b, n->type.dtype, guard, operand(b, n, 0, at, guard));
 }
 

@@ -315,6 +315,29 @@ static LLVMValueRef first_weight(const Emit *e, Tile *t)
     return tile_at_const(w, e->elem, at, e->y.k0 * e->wt_row + e->x.k0 * e->wt_col);
 }
 
+/* The rows of taps that tap_met has, for a tile of any place: taps one data row apart begin and end
+ * where the tile's last and first points say. */
+static Slice met_rows(const Shape *s, Tile *t)
+{
+    const Emit *e = s->e;
+    const TapAxis *y = &e->y;
+    Walk *w = &t->w;
+    int64_t below = (s->th - 1) * y->in_point, extent = e->s.data[0], taps = y->taps;
+    LLVMValueRef at = tile_affine(w, t->scalar[S_ROW], y->in_point, y->in0), from, to;
+    if (y->in_tap > 0) {
+        from = LLVMBuildSub(w->b, walk_i64(w, -below), at, "");
+        to = LLVMBuildSub(w->b, walk_i64(w, extent), at, "");
+    } else {
+        from = tile_affine(w, at, 1, 1 - extent);
+        to = tile_affine(w, at, 1, 1 + below);
+    }
+    LLVMValueRef none = walk_i64(w, 0), all = walk_i64(w, taps);
+    LLVMValueRef later = LLVMBuildICmp(w->b, LLVMIntSGT, from, none, "");
+    LLVMValueRef sooner = LLVMBuildICmp(w->b, LLVMIntSLT, to, all, "");
+    return (Slice){LLVMBuildSelect(w->b, later, from, none, ""),
+                   LLVMBuildSelect(w->b, sooner, to, all, "")};
+}
+
 static void tap_sums(Tile *t, const Shape *s, LLVMValueRef *acc)
 {
     const Emit *e = s->e;
@@ -331,6 +354,11 @@ static void tap_sums(Tile *t, const Shape *s, LLVMValueRef *acc)
                   {"kx", e->x.taps, 1, e->x.in_tap * e->in_col, e->x.k_tap * e->wt_col},
                   {"channel", e->channels / e->step, e->p.unroll, e->step * e->in_channel, step}}};
     check(n.nacc <= MAX_ACC);
+    if (tap_skips(&e->y, e->s.data[0], s->th)) {
+        Slice rows = met_rows(s, t);
+        n.level[1].from = rows.from;
+        n.level[1].to = rows.to;
+    }
     for (int i = 0; i < n.nacc; i++) acc[i] = LLVMConstNull(e->vec);
     nest_emit(&t->w, &n, first_data(e, t), first_weight(e, t), acc);
 }

@@ -95,6 +95,34 @@ void tap_halo(const TapShape *s, int64_t low[2], int64_t high[2])
     }
 }
 
+static bool meets(const TapAxis *a, int64_t extent, int64_t first, int64_t tall, int64_t tap)
+{
+    int64_t from = a->in0 + first * a->in_point + tap * a->in_tap;
+    return from + (tall - 1) * a->in_point >= 0 && from < extent;
+}
+
+void tap_met(const TapAxis *a, int64_t extent, int64_t first, int64_t tall, int64_t *from,
+             int64_t *to)
+{
+    *from = 0;
+    *to = a->taps;
+    while (*from < *to && !meets(a, extent, first, tall, *from)) ++*from;
+    while (*from < *to && !meets(a, extent, first, tall, *to - 1)) --*to;
+}
+
+bool tap_skips(const TapAxis *a, int64_t extent, int64_t tall)
+{
+    bool some = false;
+    if (a->in_tap != 1 && a->in_tap != -1) return false;
+    for (int64_t first = 0; first + tall <= a->points; first++) {
+        int64_t from, to;
+        tap_met(a, extent, first, tall, &from, &to);
+        if (from == to) return false;
+        some |= to - from < a->taps;
+    }
+    return some;
+}
+
 int layout_find(const Layout *l, int dim, int64_t div)
 {
     for (int i = 0; i < l->ndigit; i++)

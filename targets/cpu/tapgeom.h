@@ -6,7 +6,8 @@
  *
  * A forward convolution has one such class of results an axis; the gradient of one with stride s
  * has s classes (results of equal remainder modulo s), each a dense convolution of the taps that
- * meet it. Data coordinates outside the value read a zero halo, so no tap is ever left out. */
+ * meet it. Data coordinates outside the value read a zero halo, so no tap need be left out; tiles
+ * of one row leave out those of which they read nothing else. */
 #ifndef ADJ_TARGETS_CPU_TAPGEOM_H
 #define ADJ_TARGETS_CPU_TAPGEOM_H
 
@@ -25,7 +26,7 @@ typedef struct TapShape { /* a contract by roles: data and result instead of x a
     int data_dim, result_dim; /* dimensions of the weight that hold these channels */
 } TapShape;
 
-bool tap_shape(const Contract *, TapShape *); /* false: another op */
+bool tap_shape(const Contract *, TapShape *);      /* false: another op */
 static inline int64_t tap_depth(const TapShape *s) /* data channels that a result sums over */
 {
     return s->data_ch / s->groups;
@@ -38,6 +39,12 @@ Type tap_data(const Contract *, const TapShape *);
 Type tap_result(const Contract *, const TapShape *);
 int64_t tap_classes(const TapShape *, int axis);
 TapAxis tap_axis(const TapShape *, int axis, int64_t class);
+/* Of the taps of an axis along `extent` data those that find some at one of `tall` points from
+ * `first` on; the others find but halo there. */
+void tap_met(const TapAxis *, int64_t extent, int64_t first, int64_t tall, int64_t *from,
+             int64_t *to);
+/* Whether tiles of so many points may leave out taps: some have less to do, each has something. */
+bool tap_skips(const TapAxis *, int64_t extent, int64_t tall);
 /* Least halo of the data: rows, then columns. */
 void tap_halo(const TapShape *, int64_t low[2], int64_t high[2]);
 

@@ -7,7 +7,8 @@
  *                                            t/2 more, see below
  *   step  = max(step, bytes of c vectors / 32)   where a group's weights do not stay in the L1
  *   tile  = steps of the sum * step + CALL_CYCLES
- *   a step is one data channel, or two of bf16, whose products take t*c / dot cycles
+ *   a step is one data channel, or two of bf16, whose products take t*c / dot cycles; tiles of one
+ *   row leave out rows of taps that find but halo: of 3x3 over 8 rows a twelfth
  *   cost  = tiles of a row, column and group, cut evenly, of size and one smaller, * tile
  *
  * the least cost wins, then the larger t*c. Parts of several rows are taken to cost 3% more.
@@ -68,6 +69,7 @@ int64_t tap_unroll(int64_t steps)
 typedef struct Model {
     const Target *target;
     double steps;       /* k-steps of an element's sum, mean over classes */
+    double met;         /* of those, the share that tiles of one row have */
     double products;    /* vectors of them a cycle */
     int64_t rows, cols; /* points of the largest class */
     int64_t beside;     /* vectors of data that wait beside the sums of each point */
@@ -77,7 +79,7 @@ typedef struct Model {
 
 /* Without fused multiply-adds two instructions make one, and a broadcast, which is a shuffle then,
  * takes the place of another. */
-static double tile_cycles(const Model *m, int64_t t, int64_t c)
+static double tile_cycles(const Model *m, double steps, int64_t t, int64_t c)
 {
     double step = t * c, loads = (double)(t + c) / tap_rate(m->target);
     if (!m->target->fma) step += (double)t / 2;
@@ -88,7 +90,7 @@ static double tile_cycles(const Model *m, int64_t t, int64_t c)
     if (loads > step) step = loads;
     double stream = (double)c * m->target->vec_bytes / 32; /* L2 bytes a cycle */
     if (m->far && stream > step) step = stream;
-    return m->steps * step + CALL_CYCLES;
+    return steps * step + CALL_CYCLES;
 }
 
 static bool parts_of_rows(const Model *m, int64_t th, int64_t tw)
@@ -100,11 +102,11 @@ static bool parts_of_rows(const Model *m, int64_t th, int64_t tw)
 static double group_cycles(const Model *m, int64_t th, int64_t tw, int64_t c)
 {
     Cut y = cut_evenly(m->rows, th), x = cut_evenly(m->cols, tw);
-    double sum = 0;
+    double sum = 0, steps = th == 1 ? m->steps * m->met : m->steps;
     for (int i = 0; i < 4; i++) {
         int64_t ny = i & 1 ? y.longer : y.rest, nx = i & 2 ? x.longer : x.rest;
         int64_t t = (y.size + (i & 1)) * (x.size + ((i >> 1) & 1));
-        if (ny * nx > 0) sum += (double)(ny * nx) * tile_cycles(m, t, c);
+        if (ny * nx > 0) sum += (double)(ny * nx) * tile_cycles(m, steps, t, c);
     }
     return parts_of_rows(m, th, tw) ? PART_ROWS * sum : sum;
 }
@@ -141,6 +143,23 @@ static double mean_steps(const TapShape *s)
     return taps * (double)tap_depth(s) / (double)(tap_classes(s, 0) * tap_classes(s, 1));
 }
 
+/* The share of taps that tiles of one row do not leave out, mean over all rows. */
+static double met_share(const TapShape *s)
+{
+    int64_t met = 0, all = 0;
+    for (int64_t class = 0; class < tap_classes(s, 0); class ++) {
+        TapAxis y = tap_axis(s, 0, class);
+        bool skips = tap_skips(&y, s->data[0], 1);
+        for (int64_t row = 0; row < y.points; row++) {
+            int64_t from = 0, to = y.taps;
+            if (skips) tap_met(&y, s->data[0], row, 1, &from, &to);
+            met += to - from;
+            all += y.taps;
+        }
+    }
+    return all ? (double)met / (double)all : 1;
+}
+
 /* Shuffles beyond 16 bytes take their lanes from a register, each k-step another. */
 static int64_t shuffle_registers(const Target *t, const TapShape *s, int lanes)
 {
@@ -154,6 +173,7 @@ static Model model(const Target *t, const Contract *k, const TapShape *s, int la
     TapAxis y = tap_axis(s, 0, 0), x = tap_axis(s, 1, 0);
     return (Model){.target = t,
                    .steps = mean_steps(s) / (double)tap_step(k),
+                   .met = met_share(s),
                    .products = k->bf16 ? t->dot : tap_rate(t),
                    .rows = y.points,
                    .cols = x.points,

@@ -325,8 +325,9 @@ static void nest_level(Walk *w, const Nest *n, int level, LLVMValueRef in, LLVMV
         nest_level(w, n, level + 1, in, wt, acc);
         return;
     }
-    LLVMValueRef next[MAX_ACC];
-    Loop l = loop_begin(w, v->name, walk_i64(w, 0), walk_i64(w, v->extent), v->step, n->nacc, acc);
+    LLVMValueRef next[MAX_ACC], from = v->from ? v->from : walk_i64(w, 0),
+                                to = v->to ? v->to : walk_i64(w, v->extent);
+    Loop l = loop_begin(w, v->name, from, to, v->step, n->nacc, acc);
     memcpy(next, l.acc, sizeof(LLVMValueRef) * (size_t)n->nacc);
     in = tile_at(w, n->elem, in, l.index, v->in);
     wt = tile_at(w, n->elem, wt, l.index, v->wt);

@@ -72,8 +72,9 @@ void tile_sum(Walk *, const char *name, LLVMValueRef count, int nacc, LLVMValueR
 /* Nested loops that move two pointers and carry accumulators. */
 typedef struct Level {
     const char *name;
-    int64_t extent, step; /* index runs over 0, step, ... */
-    int64_t in, wt;       /* elements the pointers move for one index */
+    int64_t extent, step;  /* index runs over 0, step, ... */
+    int64_t in, wt;        /* elements the pointers move for one index */
+    LLVMValueRef from, to; /* less than that, but something; NULL: all */
 } Level;
 typedef struct Nest {
     LLVMTypeRef elem;
