@@ -16,8 +16,8 @@
 
 #include <stdio.h>
 
-/* Offer.number; the last two follow from the others */
-enum { N_TILE_ROWS, N_TILE_COLS, N_BLOCKS, N_UNROLL, N_ORDER, N_BLOCK_ROWS, N_FETCH };
+/* Offer.number; the last three follow from the others */
+enum { N_TILE_ROWS, N_TILE_COLS, N_BLOCKS, N_UNROLL, N_ORDER, N_BLOCK_ROWS, N_FETCH, N_NEXT };
 enum { S_SAMPLE, S_GROUP, S_ROW, S_COL };               /* Tile.scalar, in points */
 enum { A_SAMPLE, A_BLOCK, A_ROW, A_COL, A_LANE };       /* kernel axes */
 enum { MOST_CLASSES = 16, MOST_LANES = 64, LINE = 64 }; /* bytes of a cache line */
@@ -100,6 +100,7 @@ static void tap_bid(const Target *t, const Contract *c, const TapShape *s, const
     o->number[N_ORDER] = p->order;
     o->number[N_BLOCK_ROWS] = tap_block_rows(t, c, s, p);
     o->number[N_FETCH] = tap_fetches(t, c, s, p);
+    o->number[N_NEXT] = tap_fetches_next(t, c, s, p);
     o->cost = p->cost;
 }
 
@@ -148,6 +149,7 @@ typedef struct Emit {
     TapPlan p;
     int axis[MAX_CLAIM_AXES], lanes;
     LLVMTypeRef elem, vec;                        /* of an operand in memory; of sums */
+    DType dtype;                                  /* of the weights in memory */
     LLVMTypeRef scalar;                           /* the data of a step */
     int64_t step;                                 /* data channels of a step */
     int64_t blocks, channels;                     /* of the data: how many, and channels in each */
@@ -202,6 +204,7 @@ static Emit read_kernel(Walk *w)
     claim_axes(k, e.axis);
     check(w->lanes == e.lanes);
     e.elem = tile_elem(w, k->data_param);
+    e.dtype = k->param[k->weight_param].dtype;
     e.vec = walk_vec(w, k->contract.dtype, e.lanes);
     e.step = tap_step(&k->contract);
     e.scalar = k->contract.bf16 ? LLVMInt32TypeInContext(w->ctx) : e.elem;
@@ -214,6 +217,7 @@ static Emit read_kernel(Walk *w)
 typedef struct Shape {
     const Emit *e;
     int64_t th, tw;
+    LLVMValueRef next; /* next_part, or NULL */
 } Shape;
 
 /* A point's data for k-step u: one channel for all lanes, or for the lanes of each group its own.
@@ -239,6 +243,30 @@ static LLVMValueRef tap_product(const Emit *e, Walk *w, LLVMValueRef x, LLVMValu
     return e->step > 1 ? tile_dot(w, x, weight, acc) : tile_fma(w, x, weight, acc);
 }
 
+/* The next group's weights, a part in each row of tiles: where this row's is, counted from what it
+ * reads itself. A part is some lines of each basic block's. */
+static int64_t block_lines(const Emit *e)
+{
+    int64_t bytes = e->p.unroll * e->p.c * e->lanes * e->step * dtype_bytes(e->dtype);
+    return (bytes + LINE - 1) / LINE;
+}
+
+static LLVMValueRef next_part(const Emit *e, Tile *t)
+{
+    Walk *w = &t->w;
+    LLVMValueRef at = tile_affine(w, t->scalar[S_ROW], block_lines(e), 0);
+    return tile_affine(w, walk_quotient(w, at, e->y.points), LINE / dtype_bytes(e->dtype),
+                       e->wt_group);
+}
+
+static void fetch_next(const Emit *e, Walk *w, LLVMValueRef wt, LLVMValueRef part, int64_t th)
+{
+    int64_t lines = (block_lines(e) * th + e->y.points - 1) / e->y.points;
+    wt = tile_at(w, e->elem, wt, part, 1);
+    for (int64_t i = 0; i < lines; i++)
+        tile_prefetch_far(w, tile_at_const(w, e->elem, wt, i * LINE / dtype_bytes(e->dtype)));
+}
+
 /* `unroll` k-steps: each broadcasts the points' data against c vectors of weights. */
 static void tap_steps(Walk *w, void *user, LLVMValueRef in, LLVMValueRef wt, LLVMValueRef *acc)
 {
@@ -248,6 +276,7 @@ static void tap_steps(Walk *w, void *user, LLVMValueRef in, LLVMValueRef wt, LLV
     int bytes = dtype_bytes(w->k->contract.dtype);
     LLVMTypeRef vec = LLVMVectorType(e->scalar, (unsigned)e->lanes);
     LLVMValueRef weight[MAX_ACC];
+    if (s->next) fetch_next(e, w, wt, s->next, s->th);
     for (int64_t u = 0; u < e->p.unroll; u++) {
         if (w->k->offer.number[N_FETCH])
             tile_prefetch_page(w, tile_at_const(w, e->elem, wt, u * c * e->lanes * e->step),
@@ -394,9 +423,10 @@ static Tile tap_tile(const Emit *e, int64_t th, int64_t tw)
     char suffix[64];
     snprintf(suffix, sizeof suffix, "tap%lldx%lldx%lld", (long long)th, (long long)tw,
              (long long)e->p.c);
-    Shape s = {e, th, tw};
+    Shape s = {e, th, tw, NULL};
     LLVMValueRef acc[MAX_ACC];
     Tile t = tile_begin(e->w, suffix);
+    if (e->w->k->offer.number[N_NEXT]) s.next = next_part(e, &t);
     tap_sums(&t, &s, acc);
     tap_stores(&t, &s, acc);
     tile_end(&t);

@@ -23,6 +23,10 @@
  * Weights that do not stay in the L1 cache are fetched a page ahead where two multiply-adds of 64
  * bytes start a cycle: a tile of 14 points by 2 blocks reads 9 bytes a cycle then, as many as come
  * from an L3 cache (Emerald Rapids), and the hardware's own prefetching begins anew on every page.
+ * Where weights serve few points, their first use, which comes from memory, takes a part of the time
+ * that cannot be hidden behind one tile: of a group with K steps K * c vectors at `memory_rate`, beside
+ * K * c / rate * points. At 64 bytes and 5 a cycle that is 26 / points: 13% at 14x14, half at 7x7. So
+ * each row of tiles fetches a part of the next group's into the L2 cache.
  *
  * More than 4 k-steps in a basic block let LLVM's scheduler hoist loads until it spills, which
  * costs half the speed. */
@@ -35,6 +39,7 @@
 enum { SHUFFLE_SPARE = 7 }; /* what LLVM shuffles ahead of its use */
 enum { CALL_CYCLES = 40, MOST_BLOCKS = 8, MOST_STEPS = 4 };
 enum { CHAINS_A_RATE = 5 };           /* sums in flight for each multiply-add a cycle */
+enum { FEW_POINTS = 800 };            /* of all samples, to fetch the next group's weights */
 static const double PART_ROWS = 1.03; /* tiles of several rows, none of them whole */
 
 Cut cut_evenly(int64_t length, int64_t most)
@@ -223,6 +228,15 @@ bool tap_fetches(const Target *t, const Contract *c, const TapShape *s, const Ta
     Model m = model(t, c, s, target_lanes(t, c->dtype));
     set_panel(&m, p->c);
     return m.far && tap_outruns(t);
+}
+
+bool tap_fetches_next(const Target *t, const Contract *c, const TapShape *s, const TapPlan *p)
+{
+    TapAxis y = tap_axis(s, 0, 0), x = tap_axis(s, 1, 0);
+    bool one = tap_classes(s, 0) * tap_classes(s, 1) == 1;
+    bool several = s->result_ch > p->c * target_lanes(t, c->dtype);
+    return tap_outruns(t) && one && several && p->order != TAP_BY_ROWS &&
+           y.points * x.points * c->batch <= FEW_POINTS;
 }
 
 static int64_t block_steps(const Contract *c, const TapShape *s, int lanes)

@@ -51,6 +51,8 @@ static inline int64_t tap_step(const Contract *c)
 int64_t tap_block_rows(const Target *, const Contract *, const TapShape *, const TapPlan *);
 /* Are weights to be fetched ahead of the tile that reads them? */
 bool tap_fetches(const Target *, const Contract *, const TapShape *, const TapPlan *);
+/* Is the next group's part of them, beside the tiles of this one? */
+bool tap_fetches_next(const Target *, const Contract *, const TapShape *, const TapPlan *);
 /* Do multiply-adds want weights faster than they come from outer caches of their own accord? */
 static inline bool tap_outruns(const Target *t)
 {
