@@ -188,24 +188,29 @@ LLVMValueRef tile_data(Walk *w, LLVMValueRef at)
 }
 
 /* level: 3 is the nearest cache */
-static void prefetch(Walk *w, LLVMValueRef at, unsigned long long level)
+static void prefetch(Walk *w, LLVMValueRef at, unsigned long long level, bool store)
 {
     LLVMTypeRef ptr = LLVMTypeOf(at), i32 = LLVMInt32TypeInContext(w->ctx);
     unsigned id = LLVMLookupIntrinsicID("llvm.prefetch", 13);
     LLVMValueRef fn = LLVMGetIntrinsicDeclaration(w->mod, id, &ptr, 1);
-    LLVMValueRef read = LLVMConstInt(i32, 0, 0), near = LLVMConstInt(i32, level, 0);
-    LLVMValueRef arg[] = {at, read, near, LLVMConstInt(i32, 1, 0)}; /* 1: data */
+    LLVMValueRef write = LLVMConstInt(i32, store, 0), near = LLVMConstInt(i32, level, 0);
+    LLVMValueRef arg[] = {at, write, near, LLVMConstInt(i32, 1, 0)}; /* 1: data */
     LLVMBuildCall2(w->b, LLVMIntrinsicGetType(w->ctx, id, &ptr, 1), fn, arg, 4, "");
 }
 
 void tile_prefetch(Walk *w, LLVMValueRef at)
 {
-    prefetch(w, at, 3);
+    prefetch(w, at, 3, false);
 }
 
 void tile_prefetch_far(Walk *w, LLVMValueRef at)
 {
-    prefetch(w, at, 2);
+    prefetch(w, at, 2, false);
+}
+
+void tile_prefetch_store(Walk *w, LLVMValueRef at)
+{
+    prefetch(w, at, 3, true);
 }
 
 void tile_prefetch_page(Walk *w, LLVMValueRef at, int64_t bytes)

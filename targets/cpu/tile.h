@@ -42,8 +42,9 @@ LLVMValueRef tile_at_const(Walk *, LLVMTypeRef elem, LLVMValueRef base, int64_t 
 LLVMValueRef tile_load(Walk *, LLVMTypeRef, LLVMValueRef at, int align);
 /* A whole vector of the contraction's data, as its dtype. */
 LLVMValueRef tile_data(Walk *, LLVMValueRef at);
-void tile_prefetch(Walk *, LLVMValueRef at);     /* to the nearest cache; any address will do */
-void tile_prefetch_far(Walk *, LLVMValueRef at); /* to the next one, L2 */
+void tile_prefetch(Walk *, LLVMValueRef at);       /* to the nearest cache; any address will do */
+void tile_prefetch_far(Walk *, LLVMValueRef at);   /* to the next one, L2 */
+void tile_prefetch_store(Walk *, LLVMValueRef at); /* to the nearest, and to be written there */
 /* The bytes that lie a page behind `at`: of a stream that the hardware, which does not foresee
  * beyond a page, brings from an outer cache slower than it is wanted. */
 void tile_prefetch_page(Walk *, LLVMValueRef at, int64_t bytes);

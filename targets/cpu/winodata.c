@@ -1,18 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stage 1 of winograd.c and winodw.c: patches of a value, transformed. */
+/* Stage 1 of winograd.c and winodw.c: patches of a value, transformed.
+ *
+ * A transform is short beside what it waits for. It writes a line to each of many planes, of which
+ * the nearest cache holds none, and stores go there one by one: so those of the next tile are asked
+ * for together, ahead. And where patches come from beyond the L2 cache, a patch some tiles later is
+ * fetched into it, since rows of a few points are no stream that the hardware foresees. */
 #include "winoemit.h"
+
+enum { AHEAD = 16 }; /* tiles */
 
 typedef struct Patch { /* one tile, its channel blocks one by one */
     const WinoEmit *e;
     const WinoPatches *of;
     Tile *t;
-    LLVMValueRef from, to;
+    LLVMValueRef from, later, to; /* later: the patch that is fetched; NULL: none */
 } Patch;
 
 static LLVMValueRef transformed_at(const Patch *p, Walk *w, LLVMValueRef block)
 {
     if (!p->of->blocks) block = LLVMBuildSub(w->b, block, p->t->scalar[S_GROUP], "");
     return tile_at(w, p->e->elem, p->to, block, p->e->p.block * p->e->lanes);
+}
+
+/* The points in the middle of a patch: no other has them. */
+static void fetch_patch(const Patch *p, Walk *w, LLVMValueRef block)
+{
+    const WinoPatches *of = p->of;
+    LLVMTypeRef data = tile_elem(w, of->param);
+    LLVMValueRef at = tile_at(w, data, p->later, block, of->block);
+    int out = p->e->f->out, edge = (of->size - out) / 2;
+    for (int i = 0; i < out * out; i++) {
+        int64_t y = edge + i / out, x = edge + i % out;
+        tile_prefetch_far(w, tile_at_const(w, data, at, y * of->row + x * of->col));
+    }
+}
+
+/* Lines of the next tile in the planes, every `step`th from `first` on. */
+static void fetch_planes(const Patch *p, Walk *w, LLVMValueRef to, int first, int step)
+{
+    const WinoEmit *e = p->e;
+    for (int i = first; i < wino_planes(e->f); i += step)
+        tile_prefetch_store(w, tile_at_const(w, e->elem, to, i * p->of->plane + e->lanes));
 }
 
 static void data_block(Walk *w, void *user, LLVMValueRef block)
@@ -25,7 +53,9 @@ static void data_block(Walk *w, void *user, LLVMValueRef block)
     LLVMTypeRef data = tile_elem(w, of->param);
     LLVMValueRef from = tile_at(w, data, p->from, block, of->block);
     LLVMValueRef to = transformed_at(p, w, block);
+    if (p->later) fetch_patch(p, w, block);
     for (int j = 0; j < of->size; j++) { /* columns */
+        fetch_planes(p, w, to, j, of->size);
         for (int i = 0; i < of->size; i++)
             d[i] = tile_data(w, tile_at_const(w, data, from, i * of->row + j * of->col));
         of->line(w, d, t);
@@ -40,17 +70,26 @@ static void data_block(Walk *w, void *user, LLVMValueRef block)
     }
 }
 
+static LLVMValueRef patch_of(const Patch *p, Walk *w, LLVMValueRef tile)
+{
+    const WinoEmit *e = p->e;
+    const WinoPatches *of = p->of;
+    LLVMTypeRef data = tile_elem(w, of->param);
+    WinoPlace at = wino_place(e, w, tile);
+    LLVMValueRef y = tile_affine(w, at.row, e->f->out, of->first[0]);
+    LLVMValueRef x = tile_affine(w, at.col, e->f->out, of->first[1]);
+    LLVMValueRef sample = tile_sample(w, of->param, at.n);
+    return tile_at(w, data, tile_at(w, data, sample, y, of->row), x, of->col);
+}
+
 static void data_tile(Walk *w, void *user, LLVMValueRef i)
 {
     Patch *p = user;
     const WinoEmit *e = p->e;
     const WinoPatches *of = p->of;
-    WinoPlace at = wino_place(e, w, LLVMBuildAdd(w->b, p->t->scalar[S_FIRST], i, ""));
-    LLVMValueRef y = tile_affine(w, at.row, e->f->out, of->first[0]);
-    LLVMValueRef x = tile_affine(w, at.col, e->f->out, of->first[1]);
-    p->from = tile_sample(w, of->param, at.n);
-    LLVMTypeRef data = tile_elem(w, of->param);
-    p->from = tile_at(w, data, tile_at(w, data, p->from, y, of->row), x, of->col);
+    LLVMValueRef tile = LLVMBuildAdd(w->b, p->t->scalar[S_FIRST], i, "");
+    p->from = patch_of(p, w, tile);
+    p->later = of->far ? patch_of(p, w, tile_affine(w, tile, 1, AHEAD)) : NULL;
     p->to = tile_at(w, e->elem, wino_scratch(e, w, of->planes), i, e->lanes);
     if (of->blocks)
         tile_for(w, "block", 0, of->blocks, 1, data_block, p);

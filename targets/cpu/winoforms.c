@@ -76,13 +76,12 @@ static void sums_2(Walk *w, const LLVMValueRef m[WINO_IN], LLVMValueRef r[WINO_O
 static void data_4(Walk *w, const LLVMValueRef d[WINO_IN], LLVMValueRef t[WINO_IN])
 {
     LLVMValueRef even_a = plus(w, -2, d[2], d[4]), even_b = plus(w, -0.5, d[2], d[4]);
-    LLVMValueRef odd_a = plus(w, -ROOT_TWO, d[1], times(w, ROOT_HALF, d[3]));
-    LLVMValueRef odd_b = plus(w, -ROOT_HALF, d[1], times(w, ROOT_TWO, d[3]));
+    LLVMValueRef odd_a = plus(w, -2, d[1], d[3]), odd_b = plus(w, -0.5, d[1], d[3]);
     t[0] = plus(w, -2.5, d[2], sum(w, d[0], d[4]));
-    t[1] = sum(w, even_a, odd_a);
-    t[2] = difference(w, even_a, odd_a);
-    t[3] = sum(w, even_b, odd_b);
-    t[4] = difference(w, even_b, odd_b);
+    t[1] = plus(w, ROOT_HALF, odd_a, even_a);
+    t[2] = plus(w, -ROOT_HALF, odd_a, even_a);
+    t[3] = plus(w, ROOT_TWO, odd_b, even_b);
+    t[4] = plus(w, -ROOT_TWO, odd_b, even_b);
     t[5] = plus(w, -2.5, d[3], sum(w, d[1], d[5]));
 }
 
@@ -99,13 +98,12 @@ static void sums_4(Walk *w, const LLVMValueRef m[WINO_IN], LLVMValueRef r[WINO_O
 static void spread_4(Walk *w, const LLVMValueRef r[WINO_OUT], LLVMValueRef t[WINO_IN])
 {
     LLVMValueRef even_a = plus(w, 0.5, r[2], r[0]), even_b = plus(w, 2, r[2], r[0]);
-    LLVMValueRef odd_a = plus(w, ROOT_HALF, r[1], times(w, ROOT_HALF / 2, r[3]));
-    LLVMValueRef odd_b = plus(w, ROOT_TWO, r[1], times(w, 2 * ROOT_TWO, r[3]));
+    LLVMValueRef odd_a = plus(w, 0.5, r[3], r[1]), odd_b = plus(w, 2, r[3], r[1]);
     t[0] = r[0];
-    t[1] = sum(w, even_a, odd_a);
-    t[2] = difference(w, even_a, odd_a);
-    t[3] = sum(w, even_b, odd_b);
-    t[4] = difference(w, even_b, odd_b);
+    t[1] = plus(w, ROOT_HALF, odd_a, even_a);
+    t[2] = plus(w, -ROOT_HALF, odd_a, even_a);
+    t[3] = plus(w, ROOT_TWO, odd_b, even_b);
+    t[4] = plus(w, -ROOT_TWO, odd_b, even_b);
     t[5] = r[3];
 }
 

@@ -16,8 +16,9 @@
 
 #include "tapplan.h"
 
-enum { PLANE_PAD = 48 };   /* floats, lest all planes meet in one set */
-enum { ENOUGH_PARTS = 8 }; /* of the tiles, for workers to share */
+enum { PLANE_PAD = 48 };                    /* floats, lest all planes meet in one set */
+enum { FAR_PART = 4 };                      /* of the L2 cache, which others fill meanwhile */
+enum { ENOUGH_PARTS = 8, MOST_PARTS = 64 }; /* of the tiles, for workers to share */
 
 /* ---- the bid ---- */
 bool wino_fits(const Target *t, const Contract *c, const TapShape *s)
@@ -152,6 +153,8 @@ WinoPatches wino_patches(const WinoEmit *e, int param, const int64_t first[2])
                      .row = layout_stride(l, row),
                      .col = layout_stride(l, col),
                      .first = {l->digit[row].low + first[0], l->digit[col].low + first[1]}};
+    const KParam *of = &e->w->k->param[param];
+    p.far = !of->io && layout_bytes(l, of->dtype) > e->w->target->l2 / FAR_PART;
     check(p.first[0] >= 0 && p.first[1] >= 0);
     return p;
 }
@@ -237,11 +240,23 @@ typedef struct Share {
     int64_t parts, groups; /* pieces: parts * groups */
 } Share;
 
-static Share share(const TapShape *s, const WinoPlan *p, int lanes)
+/* Samples of whatever range the kernel is called for: slots may be few, a batch of its own is all
+ * there. */
+static int64_t sure_samples(const Kernel *k)
+{
+    int axis[MAX_CLAIM_AXES];
+    claim_axes(k, axis);
+    const Axis *a = &k->axis[axis[A_SAMPLE]];
+    return a->sample ? 1 : a->extent;
+}
+
+static Share share(const Kernel *k, const TapShape *s, const WinoPlan *p, int lanes)
 {
     int64_t tiles[2];
     wino_tiles(s, wino_forms[p->form].out, tiles);
-    Share h = {.parts = (tiles[0] * tiles[1] + p->block - 1) / p->block};
+    int64_t all = sure_samples(k) * tiles[0] * tiles[1];
+    Share h = {.parts = (all + p->block - 1) / p->block};
+    if (h.parts > MOST_PARTS) h.parts = MOST_PARTS;
     h.groups = h.parts < ENOUGH_PARTS ? s->result_ch / (lanes * p->c) : 1;
     return h;
 }
@@ -281,7 +296,7 @@ static Slice part_tiles(const WinoEmit *e, Walk *w, const Share *h, LLVMValueRef
 static void over_part(Walk *w, void *user, LLVMValueRef part)
 {
     WinoEmit *e = user;
-    Share h = share(&e->s, &e->p, e->lanes);
+    Share h = share(w->k, &e->s, &e->p, e->lanes);
     int64_t groups = e->s.result_ch / (e->lanes * e->p.c);
     e->tiles_at = part_tiles(e, w, &h, part);
     e->groups_at = (Slice){walk_i64(w, 0), walk_i64(w, groups)};
@@ -298,7 +313,7 @@ int64_t winograd_pieces(const Kernel *k)
         .c = number[WINO_BLOCKS], .block = number[WINO_BLOCK], .form = (int)number[WINO_FORM]};
     TapShape s;
     check(tap_shape(&k->contract, &s));
-    Share h = share(&s, &p, k->offer.lanes);
+    Share h = share(k, &s, &p, k->offer.lanes);
     return h.parts * h.groups;
 }
 
@@ -311,7 +326,7 @@ void winograd_emit(Walk *w)
     e.data = wino_data_stage(&e, &e.in, "data");
     e.products = wino_product_stage(&e);
     e.sums = wino_sum_stage(&e);
-    Slice parts = slice_outer(w, (Slice){w->from, w->to}, share(&e.s, &e.p, e.lanes).groups);
+    Slice parts = slice_outer(w, (Slice){w->from, w->to}, share(w->k, &e.s, &e.p, e.lanes).groups);
     tile_range(w, "part", parts.from, parts.to, over_part, &e);
     claim_end(w, end);
 }
