@@ -35,13 +35,15 @@ static Layout operand_layout(Type t, int lanes, const int64_t *low, const int64_
 
 static int64_t sums_bytes(const Contract *c)
 {
-    return c->oc * c->ic * c->kh * c->kw * dtype_bytes(c->dtype);
+    return c->oc * (c->ic / c->groups) * c->kh * c->kw * dtype_bytes(c->dtype);
 }
 
 static bool dw_fits(const Target *t, const Contract *c)
 {
-    if (c->op != OP_conv_dw || c->groups != 1 || t->gpu) return false;
-    return target_lanes(t, c->dtype) > 1 && (c->dtype == DT_F32 || c->dtype == DT_F64) && !c->bf16;
+    int lanes = target_lanes(t, c->dtype);
+    if (c->op != OP_conv_dw || t->gpu || lanes < 2) return false;
+    if (c->groups != 1 && (!dw_depthwise(c) || c->groups % lanes)) return false;
+    return (c->dtype == DT_F32 || c->dtype == DT_F64) && !c->bf16;
 }
 
 static void dw_bid(const Target *t, const Contract *c, const DwPlan *p, Offer *o)
@@ -50,7 +52,7 @@ static void dw_bid(const Target *t, const Contract *c, const DwPlan *p, Offer *o
     int lanes = target_lanes(t, c->dtype);
     Type x = type_of(c->dtype, 4, (int64_t[]){c->batch, c->ic, c->ih, c->iw});
     Type y = type_of(c->dtype, 4, (int64_t[]){c->batch, c->oc, c->oh, c->ow});
-    Type w = type_of(c->dtype, 4, (int64_t[]){c->oc, c->ic, c->kh, c->kw});
+    Type w = type_of(c->dtype, 4, (int64_t[]){c->oc, c->ic / c->groups, c->kh, c->kw});
     x_halo(c, low, high);
     o->in = operand_layout(x, lanes, low, high);
     o->w = operand_layout(y, lanes, NULL, NULL);
@@ -91,7 +93,7 @@ bool dwconv_fit(const Target *t, const Contract *c, Offer *o, char *why)
 {
     DwPlan p = plan_of(o->number);
     if (!dw_fits(t, c)) {
-        snprintf(why, PLAN_WHY, "dwconv wants a conv_dw of one group");
+        snprintf(why, PLAN_WHY, "dwconv wants a conv_dw of one group, or of one channel a group");
         return false;
     }
     if (!dw_plan_fit(t, c, &p, why)) return false;
@@ -156,6 +158,7 @@ static Emit read_kernel(Walk *w)
     e.x = read_operand(&e, k->data_param, e.c->ic);
     e.y = read_operand(&e, k->weight_param, e.c->oc);
     check((e.p.lanes_x ? e.x : e.y).channel == 1);
+    if (dw_depthwise(e.c)) e.x.channels = 1; /* a group's, which are the scalars of others */
     return e;
 }
 
@@ -206,10 +209,24 @@ static void pixel_lanes_y(const Emit *e, Walk *w, LLVMValueRef x, LLVMValueRef y
         }
 }
 
+static void pixel_depthwise(const Emit *e, Walk *w, LLVMValueRef x, LLVMValueRef y,
+                            LLVMValueRef *acc)
+{
+    for (int64_t j = 0; j < e->p.c; j++) {
+        LLVMValueRef v = load_vector(e, w, y, j * e->y.block);
+        for (int64_t t = 0; t < e->p.taps; t++) {
+            LLVMValueRef *a = sum_at(e, acc, 0, t, j);
+            *a = tile_fma(w, load_vector(e, w, x, t * e->c->dw * e->x.col + j * e->x.block), v, *a);
+        }
+    }
+}
+
 static void pixel(Walk *w, void *user, LLVMValueRef x, LLVMValueRef y, LLVMValueRef *acc)
 {
     const Emit *e = user;
-    (e->p.lanes_x ? pixel_lanes_x : pixel_lanes_y)(e, w, x, y, acc);
+    (dw_depthwise(e->c) ? pixel_depthwise
+     : e->p.lanes_x     ? pixel_lanes_x
+                        : pixel_lanes_y)(e, w, x, y, acc);
 }
 
 /* The sums of a chunk, added to those of the chunks before. */
@@ -311,6 +328,7 @@ static void add_tiles(Emit *e)
     Step kx = {
         "kx", e->c->kw / p->taps, 0, {[M_KX] = p->taps, [M_X] = p->taps * e->c->dw * e->x.col}};
     vectors.move[p->lanes_x ? M_X : M_Y] = p->c * v->block;
+    if (dw_depthwise(e->c)) vectors.move[M_X] = p->c * e->x.block;
     blocks.move[p->lanes_x ? M_Y : M_X] = s->block;
     parts.move[p->lanes_x ? M_Y : M_X] = p->s * s->channel;
     kx.move[M_SUM] = p->s * p->taps * p->c * e->lanes;
@@ -418,8 +436,9 @@ int64_t dwconv_pieces(const Kernel *k)
 {
     const Contract *c = &k->contract;
     bool x = k->offer.vec_dim == 1;
+    int64_t scalars = x ? c->oc : c->ic / c->groups;
     return (x ? c->ic : c->oc) / k->offer.lanes / k->offer.number[N_BLOCKS] *
-           ((x ? c->oc : c->ic) / k->offer.number[N_SCALARS]);
+           (scalars / k->offer.number[N_SCALARS]);
 }
 
 void dwconv_emit(Walk *w)

@@ -27,10 +27,10 @@ static const Layer layers[] = {
 };
 
 /* Of which weights have a gradient. */
-static const Layer weights[] = {{"direct_dw", 3, 2, 128, 128, 56, 8, 1},
-                                {"wino56_dw", 3, 1, 64, 64, 56, 1, 1},
-                                {"wino14_dw", 3, 1, 256, 256, 14, 8, 1},
-                                {"wino32_dw", 3, 1, 16, 16, 32, 16, 1}};
+static const Layer weights[] = {
+    {"direct_dw", 3, 2, 128, 128, 56, 8, 1}, {"wino56_dw", 3, 1, 64, 64, 56, 1, 1},
+    {"wino14_dw", 3, 1, 256, 256, 14, 8, 1}, {"wino32_dw", 3, 1, 16, 16, 32, 16, 1},
+    {"depth56_dw", 3, 1, 96, 96, 56, 8, 96}, {"depth28_dw", 5, 2, 96, 96, 28, 8, 96}};
 
 enum { MOST = 4 * COUNT(layers) + COUNT(weights) }; /* both faces, in f32 and bf16 */
 
@@ -71,7 +71,7 @@ static int pairs(Arena *a, const Target *t, const Kernel **kernel)
 static Kernel *weight_kernel(Arena *a, const Target *t, const Layer *l)
 {
     Dw d = {.a = a, .c = case_of(l, OP_conv_dw), .t = t};
-    d.claim = l->stride == 1 ? "winograd" : "dwconv";
+    d.claim = l->stride == 1 && l->groups == 1 ? "winograd" : "dwconv";
     if (dw_kernel(&d)) d.kernel->name = l->name;
     return d.kernel;
 }

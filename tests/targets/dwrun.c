@@ -26,7 +26,7 @@ static void set_types(Dw *d, const Offer *o)
 {
     const Contract *k = &d->k;
     int64_t x[] = {k->batch, k->ic, k->ih, k->iw}, y[] = {k->batch, k->oc, k->oh, k->ow};
-    int64_t w[] = {k->oc, k->ic, k->kh, k->kw}, scratch[] = {o->scratch_bytes};
+    int64_t w[] = {k->oc, k->ic / k->groups, k->kh, k->kw}, scratch[] = {o->scratch_bytes};
     for (int p = DW_OTHER; p <= DW_PLAIN; p++) d->type[p] = type_of(k->dtype, 4, w);
     d->type[DW_X] = type_of(k->dtype, 4, x);
     d->type[DW_Y] = type_of(k->dtype, 4, y);
@@ -63,7 +63,9 @@ static KRef contraction(const Dw *d, Kernel *k, const KRef at[4])
     KRef y = position(k, oy, d->k.sh, at[2], d->k.dh, d->k.ph);
     KRef x = position(k, ox, d->k.sw, at[3], d->k.dw, d->k.pw);
     KRef row = kx_in_range(k, y, 0, d->k.ih), col = kx_in_range(k, x, 0, d->k.iw);
-    KRef xi[] = {n, at[1], y, x}, yi[] = {n, at[0], oy, ox};
+    KRef from = kx_div(k, at[0], d->k.oc / d->k.groups); /* its group's first channel of x */
+    from = kx_mulc(k, from, d->k.ic / d->k.groups);
+    KRef xi[] = {n, kx_add(k, from, at[1]), y, x}, yi[] = {n, at[0], oy, ox};
     KRef v[] = {kx_load(k, DW_X, 4, xi, kx_and(k, row, col), 0), kx_load(k, DW_Y, 4, yi, NOK, 0)};
     return kx_reduce(k, OP_sum, d->k.dtype, kx_eval(k, OP_mul, d->k.dtype, 2, v), NOK);
 }
@@ -155,12 +157,13 @@ void dw_fill(Dw *d)
 static double define(const Dw *d, const int64_t *at)
 {
     const Contract *k = &d->k;
+    int64_t channel = at[0] / (k->oc / k->groups) * (k->ic / k->groups) + at[1];
     double sum = 0;
     for (int64_t n = 0; n < k->batch; n++)
         for (int64_t oy = 0; oy < k->oh; oy++) {
             int64_t y = oy * k->sh + at[2] * k->dh - k->ph;
             const double *dy = d->dense[DW_Y] + ((n * k->oc + at[0]) * k->oh + oy) * k->ow;
-            const double *x = d->dense[DW_X] + ((n * k->ic + at[1]) * k->ih + y) * k->iw;
+            const double *x = d->dense[DW_X] + ((n * k->ic + channel) * k->ih + y) * k->iw;
             for (int64_t ox = 0; ox < k->ow && y >= 0 && y < k->ih; ox++) {
                 int64_t col = ox * k->sw + at[3] * k->dw - k->pw;
                 if (col >= 0 && col < k->iw) sum += dy[ox] * x[col];

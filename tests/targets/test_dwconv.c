@@ -9,6 +9,11 @@
     {                                                                                              \
         n, n, n, n                                                                                 \
     }
+#define DEPTHWISE(count, channels, height, width, size, by, pads)                                  \
+    {                                                                                              \
+        .n = count, .ic = channels, .oc = channels, .ih = height, .iw = width, .kh = size,         \
+        .kw = size, .stride = by, .pad = SAME(pads), .groups = channels                            \
+    }
 static const Case cases[] = {
     {.n = 3, .ic = 16, .oc = 16, .ih = 32, .iw = 32, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
     {.n = 9, .ic = 32, .oc = 64, .ih = 8, .iw = 8, .kh = 3, .kw = 3, .stride = 1, .pad = SAME(1)},
@@ -49,6 +54,12 @@ static const Case cases[] = {
      .kw = 3,
      .stride = 3,
      .pad = {2, 1, 0, 3}},
+    DEPTHWISE(3, 48, 14, 14, 3, 1, 1),
+    DEPTHWISE(2, 32, 28, 19, 3, 2, 1),
+    DEPTHWISE(5, 16, 7, 9, 5, 1, 2),
+    DEPTHWISE(2, 64, 15, 12, 5, 2, 2),
+    DEPTHWISE(9, 32, 4, 4, 3, 1, 1),
+    DEPTHWISE(3, 16, 6, 7, 1, 1, 0),
 };
 
 int main(void)
