@@ -7,6 +7,8 @@
  * Three things keep f32. Convolutions and products that no other comes before, since their data are
  * the image: bf16 tells 1/2 from 1/2 + 1/512 no more, and attacks take smaller steps. The gradients
  * through the weights of those. And gradients in weights, which are sums over a batch. */
+#include <math.h>
+
 #include "ir/build.h"
 #include "passes/passes.h"
 #include "passes/rewrite.h"
@@ -87,6 +89,40 @@ static void find_rounds(Bf16 *p, const bool *live)
     }
 }
 
+/* ---- maxima ---- */
+
+static int *count_uses(Arena *a, const Graph *g, const bool *live)
+{
+    int *uses = NEW_N(a, int, g->n + 1);
+    for (uint32_t i = 0; i < g->nout; i++) uses[g->out[i].ref]++;
+    for (Ref r = 0; r < g->n; r++)
+        for (int i = 0; live[r] && i < g->node[r].nargs; i++) uses[g->node[r].args[i]]++;
+    return uses;
+}
+
+static bool shows_others(const Node *n)
+{
+    bool pads = n->op == OP_pad && isinf(node_attr(n, "value")->f);
+    return pads || n->op == OP_window || n->op == OP_reshape;
+}
+
+/* The largest of rounded numbers is the largest, rounded. So what a rounded maximum alone reads
+ * (max pooling: the value before it) is rounded already there, and takes half the memory. */
+static void find_maxima(Bf16 *p, const bool *live)
+{
+    const int *uses = count_uses(p->g->arena, p->src, live);
+    for (Ref r = p->src->n; r-- > 0;) {
+        const Node *n = &p->src->node[r];
+        if (!live[r] || !p->rounds[r] || n->op != OP_max) continue;
+        Ref from = n->args[0];
+        while (uses[from] == 1 && shows_others(&p->src->node[from]))
+            from = p->src->node[from].args[0];
+        OpClass c = op_info[p->src->node[from].op].cls;
+        if (uses[from] == 1 && (c == CL_ELEMENTWISE || c == CL_REDUCE || c == CL_CONTRACT))
+            p->rounds[from] = true;
+    }
+}
+
 /* ---- the new graph ---- */
 
 static Ref rounded(Graph *g, Ref r)
@@ -148,6 +184,7 @@ Graph *pass_bf16(Arena *a, const Graph *src)
     find_depth(&p);
     find_first(&p, live);
     find_rounds(&p, live);
+    find_maxima(&p, live);
     for (Ref r = 0; r < src->n; r++) {
         if (!live[r]) continue;
         graph_take_origin(p.g, src, r);
