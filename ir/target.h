@@ -41,6 +41,14 @@ static inline bool target_reads_bf16(const Target *t)
     return t->dot > 0 || t->tiles > 0;
 }
 
+/* Channels of a map's block in memory, of those that fill vectors of `lanes`: where matrix tiles
+ * read it as many as one product sums over. */
+static inline int target_block(const Target *t, DType d, int64_t channels, int lanes)
+{
+    bool tiles = t->tiles > 0 && d == DT_BF16 && channels % (2 * lanes) == 0;
+    return tiles ? 2 * lanes : lanes;
+}
+
 static inline int target_lanes(const Target *t, DType d)
 {
     return t->vec_bytes ? t->vec_bytes / dtype_bytes(d) : 1;

@@ -35,11 +35,14 @@ static int64_t block_of(const Layout *lay)
     return 0;
 }
 
-static int64_t blocked_lanes(const Kernel *k)
+/* Of blocks of several vectors, one. */
+static int64_t blocked_lanes(const Target *t, const Kernel *k)
 {
+    int64_t lanes = t->vec_bytes / 4;
     for (int p = 0; p < k->nparam; p++) {
         const KParam *v = &k->param[p];
         int64_t b = v->layout.rank >= 4 ? block_of(&v->layout) : 0;
+        if (b > lanes && b % lanes == 0) b = lanes;
         if (b > 1 && loops(k) >= 4 && k->axis[1].extent % b == 0) return b;
     }
     return 0;
@@ -116,7 +119,7 @@ Kernel *lower_schedule(Arena *a, const Target *t, Kernel *k)
     if (k->offer.claim >= 0)
         return k->offer.lanes > 1 ? split_lanes(a, k, k->offer.vec_dim, k->offer.lanes) : k;
     if (!t->vec_bytes) return k;
-    int64_t v = blocked_lanes(k);
+    int64_t v = blocked_lanes(t, k);
     if (v) return split_lanes(a, k, 1, v);
     v = plain_lanes(t, k);
     if (!v) return k;

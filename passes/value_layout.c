@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which physical layout a value in memory has. One rule decides, so that producers and consumers
  * agree without negotiation: a rank-4 value whose channels fill vector registers is blocked
- * by channels, and so is what a reduction of windows leaves (rank 6, the last two extents 1);
+ * by channels, and so is what a reduction of windows leaves (rank 6, the last two extents 1); a
+ * block is a vector, or twice that in bf16 where matrix tiles read it (target_block);
  * everything else is row-major. Claims add the halo that they need (they accept more). A bool in
  * blocked layout is stored as bits. */
 #include <string.h>
@@ -168,7 +169,7 @@ Layout value_layout(const Lowering *l, Ref r)
     const int64_t *low = t.rank < 6 ? l->halo[r] : NULL, *high = low ? low + 3 : NULL;
     int lanes = target_lanes(l->target, l->module->precision);
     if (!blocked_by(l, r, lanes)) return t.rank > 2 ? layout_halo(t, low, high) : layout_plain(t);
-    Layout lay = layout_blocked(t, lanes, low, high);
+    Layout lay = layout_blocked(t, target_block(l->target, t.dtype, t.dim[1], lanes), low, high);
     lay.bits = t.dtype == DT_BOOL && lanes >= 8;
     return lay;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* conv and conv_dx of bf16 by matrix tiles (AMX), at any stride and dilation: data blocked by 16
- * channels, weights in pairs of data channels, sums in f32. A block of rows of results is made in
- * two stages, each a function: its data are copied (amxplan.h), then each call multiplies some
- * tiles of points by some blocks of results, puts the sums into memory, and runs the epilogue over
- * them.
+/* conv and conv_dx of bf16 by matrix tiles (AMX), at any stride and dilation: data blocked by 32
+ * channels (16), weights in pairs of data channels, sums in f32. A block of rows of results is made
+ * in two stages, each a function: its data are copied unless they lie as wanted (amxplan.h), then
+ * each call multiplies some tiles of points by some blocks of results, puts the sums into memory,
+ * and runs the epilogue over them.
  *
  * An element's sum starts at 0 and adds data block by block (of 32 channels, or 16), then ky, kx:
  * of each block the even channels and the odd ones are summed apart, in rising order, and added to
@@ -45,7 +45,7 @@ static void amx_bid(const Contract *c, const TapShape *s, const AmxPlan *p, Offe
         amx_part_halo(s, high);
         o->in = layout_halo(tap_data(c, s), low, high);
     } else {
-        o->in = layout_blocked(tap_data(c, s), AMX_LANES, low, high);
+        o->in = layout_blocked(tap_data(c, s), (int)amx_depth(s), low, high);
     }
     o->out = layout_blocked(tap_result(c, s), AMX_LANES, NULL, NULL);
     o->w = weight_layout(s, p->c);
@@ -107,7 +107,7 @@ static void read_data_layout(AmxEmit *e)
     int row = layout_digit(l, 2, 1), col = layout_digit(l, 3, 1);
     bool planar = amx_parts(&e->s);
     check(planar || layout_stride(l, layout_digit(l, 1, 1)) == 1);
-    e->in_block = layout_stride(l, layout_digit(l, 1, planar ? 1 : AMX_LANES));
+    e->in_block = layout_stride(l, layout_digit(l, 1, planar ? 1 : e->depth));
     e->in_row = layout_stride(l, row);
     e->in_col = layout_stride(l, col);
     e->in_low[0] = l->digit[row].low;
@@ -146,8 +146,8 @@ static AmxEmit read_kernel(Walk *w)
 static AmxClass class_of(const AmxEmit *e, int64_t a, int64_t b)
 {
     AmxClass c = amx_class(&e->s, &e->p, a, b);
-    if (c.slot && e->in_col == AMX_LANES && e->in_row % AMX_LANES == 0)
-        amx_read_direct(&c, &e->s, &e->p, e->in_row / AMX_LANES, e->in_block);
+    if (c.slot && e->in_col == e->depth)
+        amx_read_direct(&c, &e->p, e->in_row / e->depth, e->in_block);
     return c;
 }
 

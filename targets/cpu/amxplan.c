@@ -114,13 +114,17 @@ AmxClass amx_class(const TapShape *s, const AmxPlan *p, int64_t row_class, int64
     return c;
 }
 
+static bool is_dense(const AmxClass *c)
+{
+    bool one = c->y.phases == 1 && c->x.phases == 1;
+    return one && c->y.a.in_point == 1 && c->x.a.in_point == 1;
+}
+
 /* A lone call may begin before its run, which only copies allow. */
-void amx_read_direct(AmxClass *c, const TapShape *s, const AmxPlan *p, int64_t width,
-                     int64_t channels)
+void amx_read_direct(AmxClass *c, const AmxPlan *p, int64_t width, int64_t channels)
 {
     AmxClass d = *c;
-    bool dense = c->y.phases == 1 && c->x.phases == 1 && c->y.a.in_point == 1;
-    if (!dense || c->x.a.in_point != 1 || amx_depth(s) != AMX_LANES) return;
+    if (!is_dense(c)) return;
     d.direct = true;
     d.width = width;
     d.channels = channels;
@@ -219,8 +223,8 @@ static double class_cycles(const Target *t, const TapShape *s, const AmxPlan *p,
     double loads = block_loads(t, s, p, c);
     double stores = (double)(c->rows * c->x.a.points) * blocks * STORE_CYCLES;
     double calls = (double)c->calls * blocks / (double)p->c * CALL_CYCLES;
-    return (double)c->blocks * ((products > loads ? products : loads) + stores + calls +
-                                (double)c->slot / AMX_LANES * COPY_CYCLES);
+    double copies = is_dense(c) && !amx_parts(s) ? 0 : (double)c->slot / AMX_LANES * COPY_CYCLES;
+    return (double)c->blocks * ((products > loads ? products : loads) + stores + calls + copies);
 }
 
 static double plan_cycles(const Target *t, const Contract *k, const TapShape *s, const AmxPlan *p)

@@ -2,9 +2,9 @@
 /* How a convolution of bf16 is cut for matrix tiles (amxconv.c). A tile register has 16 rows of 64
  * bytes, and one instruction adds to 16 points x 16 results the products of 32 data channels.
  *
- * Blocks in memory are of 16 channels, half a row. So data are copied first, those of some rows of
- * results at a time, into planes of `depth` = 32 channels a point (16 where they are no multiple of
- * 32), in which points that a stride puts apart lie side by side:
+ * Blocks in memory are of `depth` = 32 channels, a row (16 where they are no multiple of 32;
+ * target_block). At stride 1 data are read where they are. Others are copied first, those of some
+ * rows of results at a time, into planes in which points that a stride puts apart lie side by side:
  *
  *   [data channel / depth] [row phase] [column phase] [row] [column] [depth]
  *
@@ -74,10 +74,9 @@ int64_t amx_row_pixels(const TapShape *); /* of a row that is copied in parts */
 int64_t amx_row_bytes(const TapShape *);  /* of a point's data in a tile */
 int64_t amx_part_bytes(const TapShape *); /* of weights in parts; 0: they are not */
 AmxClass amx_class(const TapShape *, const AmxPlan *, int64_t row_class, int64_t col_class);
-/* Data of 16 channels a point that lie in memory as copies would, with rows of `width` cells and
+/* Data that lie in memory as copies would, with rows of `width` cells and
  * blocks of channels `channels` elements apart, need no copy. */
-void amx_read_direct(AmxClass *, const TapShape *, const AmxPlan *, int64_t width,
-                     int64_t channels);
+void amx_read_direct(AmxClass *, const AmxPlan *, int64_t width, int64_t channels);
 int64_t amx_slot(const TapShape *, const AmxPlan *); /* of the class that needs most */
 /* Are weights to be fetched ahead? Where they are read once a sample they may come from memory. */
 bool amx_fetches(const TapShape *, const AmxClass *);

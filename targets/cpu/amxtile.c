@@ -110,13 +110,8 @@ typedef struct Copy {
 
 static void copy_cell(const Copy *c, Walk *w, LLVMValueRef from, LLVMValueRef to)
 {
-    const AmxEmit *e = c->e;
-    LLVMTypeRef vec = LLVMVectorType(e->elem, AMX_LANES);
-    for (int64_t h = 0; h < e->depth / AMX_LANES; h++) {
-        LLVMValueRef v = tile_load(w, vec, tile_at_const(w, e->elem, from, h * e->in_block), 32);
-        LLVMValueRef at = tile_at_const(w, e->elem, to, h * AMX_LANES);
-        LLVMSetAlignment(LLVMBuildStore(w->b, v, at), 32);
-    }
+    LLVMTypeRef vec = LLVMVectorType(c->e->elem, (unsigned)c->e->depth);
+    LLVMSetAlignment(LLVMBuildStore(w->b, tile_load(w, vec, from, 32), to), 32);
 }
 
 static void copy_cells(const Copy *c, Walk *w, LLVMValueRef col, int64_t n)
@@ -164,7 +159,7 @@ static void copy_channels(Walk *w, void *user, LLVMValueRef block)
 {
     Copy c = *(const Copy *)user;
     const AmxEmit *e = c.e;
-    copy_phases(&c, w, tile_at(w, e->elem, c.from, block, e->in_block * (e->depth / AMX_LANES)),
+    copy_phases(&c, w, tile_at(w, e->elem, c.from, block, e->in_block),
                 tile_at(w, e->elem, c.to, block, e->c.channels));
 }
 
