@@ -101,13 +101,21 @@ bool amxconv_fit(const Target *t, const Contract *c, Offer *o, char *why)
 }
 
 /* ---- what the emitter knows ---- */
+/* A map of one pixel is row-major, which is the same in memory. */
+static int64_t block_stride(const Layout *l, int64_t channels)
+{
+    int blocks = layout_find(l, 1, channels);
+    return blocks < 0 ? channels * layout_stride(l, layout_digit(l, 1, 1))
+                      : layout_stride(l, blocks);
+}
+
 static void read_data_layout(AmxEmit *e)
 {
     const Layout *l = &e->w->k->param[e->w->k->data_param].layout;
     int row = layout_digit(l, 2, 1), col = layout_digit(l, 3, 1);
     bool planar = amx_parts(&e->s);
     check(planar || layout_stride(l, layout_digit(l, 1, 1)) == 1);
-    e->in_block = layout_stride(l, layout_digit(l, 1, planar ? 1 : e->depth));
+    e->in_block = block_stride(l, planar ? 1 : e->depth);
     e->in_row = layout_stride(l, row);
     e->in_col = layout_stride(l, col);
     e->in_low[0] = l->digit[row].low;

@@ -77,6 +77,15 @@ static Layout mask_layout(const Case *c, const Target *t)
     return l;
 }
 
+/* A map of one pixel is row-major where no halo is wanted, as the passes have it. */
+static Layout data_layout(const Case *c, const Offer *o)
+{
+    Type type = case_type(c, P_DATA);
+    Layout l = widened(o->in, c->halo);
+    bool one = type.dim[2] * type.dim[3] == 1 && !layout_has_halo(&l);
+    return one ? layout_plain(type) : l;
+}
+
 /* What the offer wants beside operands and results. */
 static void add_own_params(Kernel *k, const Offer *o)
 {
@@ -94,7 +103,7 @@ static void add_own_params(Kernel *k, const Offer *o)
 static void add_params(Kernel *k, const Case *c, const Target *t, const Offer *o)
 {
     Layout out = widened(o->out, c->halo), residual = widened(o->out, 2 * c->halo);
-    Layout layout[NPARAM] = {widened(o->in, c->halo),
+    Layout layout[NPARAM] = {data_layout(c, o),
                              o->w,
                              layout_plain(case_type(c, P_BIAS)),
                              residual,
