@@ -34,6 +34,9 @@ typedef struct WinoDwShape {
     int64_t slab; /* pieces */
 } WinoDwShape;
 WinoDwShape winodw_shape(const TapShape *, const WinoDwPlan *, int lanes);
+/* Neighbouring pieces whose products are made together by who has them all: where vectors of x are
+ * few, each is loaded for more scalars, and more sums hide the latency. */
+int64_t winodw_joint(const Target *, const WinoDwPlan *, int lanes);
 
 /* false: no tile fits, or the direct sum is better. */
 bool winodw_plan(const Target *, const Contract *, const TapShape *, WinoDwPlan *, double *cost);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whether Winograd pays for gradients in weights, in which form, and its tiles. With rate =
- * multiply-adds a cycle, tiles of s by c as in dwplan.c, and pieces, groups, slabs of winodw.h:
+ * multiply-adds a cycle, tiles of s by c as in dwplan.c (s counts those of joint pieces), and pieces,
+ * groups, slabs of winodw.h:
  *
- *   products   = planes * pieces * (tiles * max(s*c, s + c, TAP_CHAINS)
- *                                   + blocks * (2*s*c + CALL_CYCLES))
+ *   products   = planes * pieces / joint * (tiles * max(s*c, s + c, TAP_CHAINS)
+ *                                           + blocks * (2*s*c + CALL_CYCLES))
  *   transforms = tiles * (blocks of x * data_cycles * slabs along dy's
  *                         + blocks of dy * spread_cycles * slabs along x's)
  *   results    = vectors of sums * TAPS_CYCLES
@@ -56,6 +57,13 @@ WinoDwShape winodw_shape(const TapShape *s, const WinoDwPlan *p, int lanes)
     return h;
 }
 
+int64_t winodw_joint(const Target *t, const WinoDwPlan *p, int lanes)
+{
+    int64_t n = 1;
+    while (p->c == 1 && 2 * n * p->s <= lanes && 2 * n * p->s <= tap_registers(t, p->c + 1)) n *= 2;
+    return n;
+}
+
 /* As much as that part of the cache has room for: groups, or blocks of dy's channels of one. */
 static void choose_slab(const Model *m, WinoDwPlan *p)
 {
@@ -78,10 +86,11 @@ static int64_t block_tiles(const Model *m, const WinoDwPlan *p)
 
 static double product_cycles(const Model *m, const WinoDwPlan *p, const WinoDwShape *h)
 {
-    double step = (double)(p->s * p->c), blocks = (double)((m->tiles + p->block - 1) / p->block);
-    if ((double)(p->s + p->c) > step) step = (double)(p->s + p->c);
+    double joint = (double)winodw_joint(m->target, p, m->lanes), s = joint * (double)p->s;
+    double c = (double)p->c, blocks = (double)((m->tiles + p->block - 1) / p->block);
+    double step = s * c > s + c ? s * c : s + c;
     if (step < TAP_CHAINS) step = TAP_CHAINS;
-    double piece = (double)m->tiles * step + blocks * (double)(2 * p->s * p->c + CALL_CYCLES);
+    double piece = ((double)m->tiles * step + blocks * (2 * s * c + CALL_CYCLES)) / joint;
     return wino_planes(m->f) * piece * (double)(h->groups * h->parts);
 }
 
@@ -111,13 +120,13 @@ static bool can_be_shared(const Model *m, const WinoDwPlan *p)
     return x_blocks(m) / p->c * (m->s->result_ch / p->s) > 1;
 }
 
-/* The tile of least cost; 0: none fits. */
+/* The tile of least cost, of equal ones the largest; 0: none fits. */
 static double best_tile(const Model *m, WinoDwPlan *best)
 {
     WinoDwPlan p = {.form = m->form};
     double least = 0;
     for (p.c = 1; p.c <= MOST_VECTORS; p.c++)
-        for (p.s = 1; p.s <= m->lanes; p.s++) {
+        for (p.s = m->lanes; p.s > 0; p.s--) {
             if (x_blocks(m) % p.c || m->lanes % p.s) continue;
             if (!in_registers(m, &p) || !can_be_shared(m, &p)) continue;
             choose_slab(m, &p);
