@@ -127,7 +127,7 @@ static WinoDw read_kernel(Walk *w)
 WinoReach winodw_reach(const WinoDw *d, Walk *w, Slice pieces)
 {
     const WinoDwShape *h = &d->shape;
-    int64_t lanes = d->e.lanes, blocks = d->e.s.result_ch / lanes;
+    int64_t lanes = d->e.lanes, blocks = d->p.ys;
     WinoReach r = {.pieces = pieces, .groups = slice_outer(w, pieces, h->parts)};
     LLVMValueRef first = tile_affine(w, r.groups.from, h->parts, 0);
     LLVMValueRef last = tile_affine(w, r.groups.from, 1, 1), zero = walk_i64(w, 0);
@@ -152,6 +152,11 @@ static void call_stage(const WinoDw *d, const Tile *t, LLVMValueRef first, LLVMV
     tile_call(d->e.w, t, scalar);
 }
 
+static Slice moved(Walk *w, Slice s, LLVMValueRef by)
+{
+    return (Slice){LLVMBuildAdd(w->b, s.from, by, ""), LLVMBuildAdd(w->b, s.to, by, "")};
+}
+
 static void over_block(Walk *w, void *user, LLVMValueRef first)
 {
     const WinoDw *d = user;
@@ -159,8 +164,8 @@ static void over_block(Walk *w, void *user, LLVMValueRef first)
     LLVMValueRef left = LLVMBuildSub(w->b, walk_i64(w, d->tiles), first, "");
     LLVMValueRef part = LLVMBuildICmp(w->b, LLVMIntSLT, left, size, "");
     LLVMValueRef count = LLVMBuildSelect(w->b, part, left, size, "");
-    call_stage(d, &d->data, first, count, d->at.x);
-    call_stage(d, &d->spread, first, count, d->at.y);
+    call_stage(d, &d->data, first, count, moved(w, d->at.x, d->x0));
+    call_stage(d, &d->spread, first, count, moved(w, d->at.y, d->y0));
     call_stage(d, &d->products, first, count, d->at.pieces);
 }
 
@@ -168,13 +173,14 @@ static void over_slab(Walk *w, void *user, LLVMValueRef slab)
 {
     WinoDw *d = user;
     int64_t blocks = (d->tiles + d->p.block - 1) / d->p.block;
-    LLVMValueRef zero = walk_i64(w, 0), first = tile_affine(w, slab, d->shape.slab, 0);
-    Slice part = slice_part(w, (Slice){w->from, w->to}, first, d->shape.slab);
-    part.from = LLVMBuildAdd(w->b, part.from, first, "");
-    part.to = LLVMBuildAdd(w->b, part.to, first, "");
-    d->at = winodw_reach(d, w, part);
+    LLVMValueRef first = tile_affine(w, slab, d->shape.slab, 0);
+    LLVMValueRef row = walk_quotient(w, slab, d->shape.across);
+    LLVMValueRef col = LLVMBuildSub(w->b, slab, tile_affine(w, row, d->shape.across, 0), "");
+    d->x0 = tile_affine(w, col, d->p.xs, 0);
+    d->y0 = tile_affine(w, row, d->p.ys, 0);
+    d->at = winodw_reach(d, w, slice_part(w, (Slice){w->from, w->to}, first, d->shape.slab));
     tile_for(w, "block", 0, blocks, d->p.block, over_block, d);
-    call_stage(d, &d->taps, zero, zero, d->at.pieces);
+    call_stage(d, &d->taps, d->x0, d->y0, d->at.pieces);
 }
 
 int64_t winodw_pieces(const Kernel *k)

@@ -27,11 +27,12 @@ typedef struct WinoDwPlan {
 } WinoDwPlan;
 
 /* Pieces are register tiles: in groups of c blocks of x's channels, parts of s of dy's. A slab goes
- * over all tiles before the next one, so that its sums stay in the L2 cache; it is some groups with
- * all their parts, or of one group some parts. */
+ * over all tiles before the next one, so that its sums stay in the L2 cache. Its pieces are
+ * neighbours, group by group. */
 typedef struct WinoDwShape {
-    int64_t groups, parts;
-    int64_t slab; /* pieces */
+    int64_t groups, parts; /* of a slab */
+    int64_t slab;          /* pieces of it */
+    int64_t across, down;  /* slabs along x's channels, which come first, and dy's */
 } WinoDwShape;
 WinoDwShape winodw_shape(const TapShape *, const WinoDwPlan *, int lanes);
 /* Neighbouring pieces whose products are made together by who has them all: where vectors of x are

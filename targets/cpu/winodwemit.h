@@ -6,7 +6,7 @@
 #include "winodw.h"
 #include "winoemit.h"
 
-/* What a run of pieces needs. Memory of a slab begins with the first of each. */
+/* What a run of pieces of a slab needs, counted within it. Memory begins with the first of each. */
 typedef struct WinoReach {
     Slice pieces, groups;
     Slice x, y; /* blocks of channels */
@@ -19,7 +19,8 @@ typedef struct WinoDw {
     WinoPatches y;
     int64_t tiles, sum_planes, sum_plane; /* tiles in all; sums in the scratch, in elements */
     Tile data, spread, products, taps;
-    WinoReach at; /* the slab at hand */
+    WinoReach at;        /* the slab at hand */
+    LLVMValueRef x0, y0; /* its first blocks of channels */
 } WinoDw;
 
 enum { A_OC, A_IC, A_KY, A_KX }; /* kernel axes; then A_LANE */

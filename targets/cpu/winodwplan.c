@@ -11,7 +11,7 @@
  *   cost       = their sum / rate
  *
  * The sums of a slab and the transforms of a block of tiles take a part of the L2 cache each, which
- * costs transforms done again where channels are many. Few tiles and many channels are left with
+ * costs transforms done again where channels are many; slabs are as good as square. Few tiles and many channels are left with
  * more results than products. */
 #include "winodw.h"
 
@@ -22,7 +22,7 @@
 
 enum { MOST_VECTORS = 4, CALL_CYCLES = 20, TAPS_CYCLES = 300 };
 enum { LEAST_BLOCK = 16, MOST_BLOCK = 64 }; /* tiles */
-enum { CACHE_PART = 4 };                    /* of the L2 cache: a quarter */
+enum { CACHE_PART = 4, SUMS_TENTHS = 3 };   /* of the L2 cache: a quarter, three tenths */
 
 typedef struct Model {
     const Target *target;
@@ -31,14 +31,6 @@ typedef struct Model {
     int64_t tiles, form;
     int lanes;
 } Model;
-
-/* Largest divisor of n that is at most `most`, and at least 1. */
-static int64_t divisor(int64_t n, int64_t most)
-{
-    int64_t d = most < n ? most : n;
-    while (d > 1 && n % d != 0) d--;
-    return d < 1 ? 1 : d;
-}
 
 static int64_t x_blocks(const Model *m)
 {
@@ -52,8 +44,10 @@ static int64_t y_blocks(const Model *m)
 
 WinoDwShape winodw_shape(const TapShape *s, const WinoDwPlan *p, int lanes)
 {
-    WinoDwShape h = {.groups = s->data_ch / lanes / p->c, .parts = s->result_ch / p->s};
-    h.slab = p->xs / p->c * (p->ys * lanes / p->s);
+    WinoDwShape h = {.groups = p->xs / p->c, .parts = p->ys * lanes / p->s};
+    h.slab = h.groups * h.parts;
+    h.across = s->data_ch / lanes / p->xs;
+    h.down = s->result_ch / lanes / p->ys;
     return h;
 }
 
@@ -64,16 +58,33 @@ int64_t winodw_joint(const Target *t, const WinoDwPlan *p, int lanes)
     return n;
 }
 
-/* As much as that part of the cache has room for: groups, or blocks of dy's channels of one. */
-static void choose_slab(const Model *m, WinoDwPlan *p)
+static double transform_cycles(const Model *m, const WinoDwPlan *p)
 {
-    int64_t sums = wino_planes(m->f) * 4 * p->c * m->lanes * m->lanes; /* bytes */
-    int64_t room = m->target->l2 / CACHE_PART, groups = room / (sums * y_blocks(m));
-    p->xs = p->c * divisor(x_blocks(m) / p->c, groups);
-    p->ys = groups ? y_blocks(m) : divisor(y_blocks(m), room / sums);
+    double of_x = (double)(x_blocks(m) * (y_blocks(m) / p->ys));
+    double of_y = (double)(y_blocks(m) * (x_blocks(m) / p->xs));
+    return (double)m->tiles * (of_x * m->f->data_cycles + of_y * m->f->spread_cycles);
 }
 
-/* Tiles whose transforms take such a part of the cache too, all blocks alike. */
+/* Of the slabs whose sums that part of the cache has room for, or the least, the one whose
+ * transforms are done again least often. */
+static void choose_slab(const Model *m, WinoDwPlan *p)
+{
+    int64_t sums = wino_planes(m->f) * 4 * m->lanes * m->lanes; /* bytes */
+    int64_t room = m->target->l2 * SUMS_TENTHS / 10;
+    WinoDwPlan q = *p;
+    double least = 0;
+    for (q.xs = p->c; q.xs <= x_blocks(m); q.xs += p->c)
+        for (q.ys = 1; q.ys <= y_blocks(m); q.ys++) {
+            if (x_blocks(m) % q.xs || y_blocks(m) % q.ys) continue;
+            if (least && sums * q.xs * q.ys > room) continue;
+            double again = transform_cycles(m, &q);
+            if (least && again >= least) continue;
+            least = again;
+            p->xs = q.xs, p->ys = q.ys;
+        }
+}
+
+/* Tiles whose transforms take a part of the cache too, all blocks alike. */
 static int64_t block_tiles(const Model *m, const WinoDwPlan *p)
 {
     int64_t bytes = wino_planes(m->f) * 4 * m->lanes * (p->xs + p->ys);
@@ -91,14 +102,7 @@ static double product_cycles(const Model *m, const WinoDwPlan *p, const WinoDwSh
     double step = s * c > s + c ? s * c : s + c;
     if (step < TAP_CHAINS) step = TAP_CHAINS;
     double piece = ((double)m->tiles * step + blocks * (2 * s * c + CALL_CYCLES)) / joint;
-    return wino_planes(m->f) * piece * (double)(h->groups * h->parts);
-}
-
-static double transform_cycles(const Model *m, const WinoDwPlan *p)
-{
-    double of_x = (double)(x_blocks(m) * (y_blocks(m) / p->ys));
-    double of_y = (double)(y_blocks(m) * (x_blocks(m) / p->xs));
-    return (double)m->tiles * (of_x * m->f->data_cycles + of_y * m->f->spread_cycles);
+    return wino_planes(m->f) * piece * (double)(h->slab * h->across * h->down);
 }
 
 static double cycles(const Model *m, const WinoDwPlan *p)
@@ -205,7 +209,7 @@ static bool known_slab(const Model *m, const WinoDwPlan *p, char *why)
 {
     int64_t x = x_blocks(m), y = y_blocks(m);
     bool parts = p->xs > 0 && p->ys > 0 && x % p->xs == 0 && y % p->ys == 0;
-    if (parts && p->xs % p->c == 0 && (p->ys == y || p->xs == p->c)) return true;
+    if (parts && p->xs % p->c == 0) return true;
     snprintf(why, PLAN_WHY, "a slab of %lldx%lld does not cut %lldx%lld blocks of channels",
              (long long)p->xs, (long long)p->ys, (long long)x, (long long)y);
     return false;

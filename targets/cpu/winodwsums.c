@@ -234,12 +234,14 @@ static void tap_piece(Walk *w, void *user, LLVMValueRef piece)
     LLVMValueRef group = walk_quotient(w, piece, d->shape.parts);
     LLVMValueRef part = tile_affine(w, group, d->shape.parts, 0);
     part = LLVMBuildSub(w->b, piece, part, "");
-    s.oc = tile_affine(w, part, d->p.s, 0);
-    s.ic = tile_affine(w, group, d->p.c, 0);
+    LLVMValueRef first = tile_affine(w, s.t->scalar[S_COUNT], d->e.lanes, 0);
+    s.oc = LLVMBuildAdd(w->b, first, tile_affine(w, part, d->p.s, 0), "");
+    s.ic = LLVMBuildAdd(w->b, s.t->scalar[S_FIRST], tile_affine(w, group, d->p.c, 0), "");
     s.sums = tile_at(w, d->e.elem, s.sums, of_slab, d->p.s * d->p.c * d->e.lanes);
     tile_for(w, "scalar", 0, d->p.s, 1, tap_scalar, &s);
 }
 
+/* Its scalars, but for the pieces: the slab's first blocks of channels, of x and of dy. */
 Tile winodw_tap_stage(const WinoDw *d)
 {
     Tile t = tile_begin(d->e.w, "results");
