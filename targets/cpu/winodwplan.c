@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whether Winograd pays for gradients in weights, in which form, and its tiles. With rate =
- * multiply-adds a cycle, tiles of s by c as in dwplan.c (s counts those of joint pieces), and pieces,
- * groups, slabs of winodw.h:
+ * multiply-adds a cycle, tiles of s by c as in dwplan.c (s counts those of joint pieces), and
+ * pieces, groups, slabs of winodw.h:
  *
  *   products   = planes * pieces / joint * (tiles * max(s*c, s + c, TAP_CHAINS)
  *                                           + blocks * (2*s*c + CALL_CYCLES))
@@ -11,8 +11,8 @@
  *   cost       = their sum / rate
  *
  * The sums of a slab and the transforms of a block of tiles take a part of the L2 cache each, which
- * costs transforms done again where channels are many; slabs are as good as square. Few tiles and many channels are left with
- * more results than products. */
+ * costs transforms done again where channels are many; slabs are as good as square. Few tiles and
+ * many channels are left with more results than products. */
 #include "winodw.h"
 
 #include "dwconv.h"
