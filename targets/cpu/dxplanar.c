@@ -150,7 +150,8 @@ static void read_layouts(Emit *e)
     Layout want = weight_layout(&e->s, e->lanes);
     int row = layout_digit(d, 2, 1), col = layout_digit(d, 3, 1);
     check(layout_eq(l, &want) && layout_stride(d, layout_digit(d, 1, 1)) == 1);
-    e->in_block = layout_stride(d, layout_digit(d, 1, e->lanes));
+    int block = layout_find(d, 1, e->lanes); /* none where a map is one pixel */
+    e->in_block = block < 0 ? e->lanes : layout_stride(d, block);
     e->in_row = layout_stride(d, row);
     e->in_col = layout_stride(d, col);
     e->in_low[0] = d->digit[row].low;
