@@ -103,7 +103,8 @@ static double cycles(const Target *t, const Contract *c, const TapShape *s, int6
 static void bid(const Target *t, const Contract *c, const TapShape *s, int64_t cols, Offer *o)
 {
     int lanes = target_lanes(t, c->dtype);
-    o->in = layout_blocked(tap_data(c, s), lanes, NULL, NULL);
+    DType in = c->bf16 ? DT_BF16 : c->dtype;
+    o->in = layout_blocked(tap_data(c, s), target_block(t, in, s->groups, lanes), NULL, NULL);
     o->out = layout_blocked(tap_result(c, s), lanes, NULL, NULL);
     o->w = weight_layout(s, lanes);
     o->vec_dim = 1;
@@ -145,7 +146,8 @@ bool depthwise_fit(const Target *t, const Contract *c, Offer *o, char *why)
 typedef struct Operand { /* strides in elements */
     DType dtype;
     LLVMTypeRef elem;
-    int64_t block, row, col, low[2];
+    int64_t block, vectors; /* of a block */
+    int64_t row, col, low[2];
 } Operand;
 
 typedef struct Emit {
@@ -164,12 +166,14 @@ typedef struct Emit {
 static Operand read_operand(Walk *w, int param, int dim, int lanes)
 {
     const Layout *l = &w->k->param[param].layout;
-    int row = layout_digit(l, 2, 1), col = layout_digit(l, 3, 1),
-        block = layout_find(l, dim, lanes);
+    int row = layout_digit(l, 2, 1), col = layout_digit(l, 3, 1), vectors = 1;
+    int block = layout_find(l, dim, lanes);
+    if (block < 0 && (block = layout_find(l, dim, 2 * lanes)) >= 0) vectors = 2;
     check(layout_stride(l, layout_digit(l, dim, 1)) == 1);
     return (Operand){.dtype = w->k->param[param].dtype,
                      .elem = tile_elem(w, param),
-                     .block = block < 0 ? lanes : layout_stride(l, block),
+                     .block = block < 0 ? lanes : layout_stride(l, block), /* none: one pixel */
+                     .vectors = vectors,
                      .row = layout_stride(l, row),
                      .col = layout_stride(l, col),
                      .low = {l->digit[row].low, l->digit[col].low}};
@@ -261,6 +265,17 @@ static Slice row_taps(const Emit *e, Walk *w, LLVMValueRef row0)
                    limit(w, LLVMIntSLT, walk_quotient(w, left, step), y->taps)};
 }
 
+/* Of a block's vectors of channels, the tile's. */
+static LLVMValueRef vector_at(const Emit *e, Tile *t, const Operand *o, LLVMValueRef base)
+{
+    Walk *w = &t->w;
+    LLVMValueRef block = t->scalar[S_BLOCK];
+    if (o->vectors == 1) return tile_at(w, o->elem, base, block, o->block);
+    LLVMValueRef whole = walk_quotient(w, block, o->vectors);
+    LLVMValueRef within = LLVMBuildSub(w->b, block, tile_affine(w, whole, o->vectors, 0), "");
+    return tile_at(w, o->elem, tile_at(w, o->elem, base, whole, o->block), within, e->lanes);
+}
+
 static void sums(Tile *t, Shape *s, LLVMValueRef *acc)
 {
     const Emit *e = s->e;
@@ -271,10 +286,9 @@ static void sums(Tile *t, Shape *s, LLVMValueRef *acc)
     Slice taps = row_taps(e, w, row);
     LLVMValueRef first = LLVMBuildMul(w->b, taps.from, walk_i64(w, e->y.in_tap), "");
     row = tile_affine(w, LLVMBuildAdd(w->b, row, first, ""), 1, in->low[0]);
-    s->in = tile_at(w, in->elem, tile_sample(w, w->k->data_param, t->scalar[S_SAMPLE]),
-                    t->scalar[S_BLOCK], in->block);
+    s->in = vector_at(e, t, in, tile_sample(w, w->k->data_param, t->scalar[S_SAMPLE]));
     s->in = tile_at(w, in->elem, tile_at(w, in->elem, s->in, row, in->row), col, in->col);
-    s->wt = tile_at(w, wt->elem, w->base[w->k->weight_param], t->scalar[S_BLOCK], wt->block);
+    s->wt = vector_at(e, t, wt, w->base[w->k->weight_param]);
     s->wt = tile_at(w, wt->elem, s->wt, tile_affine(w, taps.from, e->y.k_tap, e->y.k0), wt->row);
     LLVMTypeRef vec = walk_vec(w, w->k->contract.dtype, e->lanes);
     for (int64_t i = 0; i < s->cols; i++) acc[i] = LLVMConstNull(vec);
