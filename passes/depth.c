@@ -6,18 +6,24 @@
  *   D = bytes of a slot that a call and the one before it read and write
  *   W = bytes of everything else that the call does, room = 0.85 L2 - W
  *
- *   chunk = room / D, rounded, at least 1; all slots where W is more than half of the L2: weights
- *           would be read again for each chunk
+ *   chunk = the lesser of room and of the larger of 0.4 L2 and 1.5 W, / D, rounded, at least 1; all
+ *           slots where W is more than half of the L2
  *
- * a stretch is two or more calls in a row that want fewer than all slots, and has the least of
- * their chunks. No bit depends on it, as none does on how samples are shared among workers.
+ * W is read again for each chunk, so chunks are small only where it is: half-filled the L2 loses
+ * less of what it holds (pages lie anywhere, and some of its sets are full long before the rest).
+ *
+ * a stretch is two or more calls in a row that want fewer than all slots, none of them twice as many
+ * as another, and has the least of their chunks. No bit depends on it, as none does on how samples
+ * are shared among workers.
  *
  * Memory: calls of a stretch follow each other anew for each chunk, so what it finds there, and
  * what it leaves, lives all along; values that live within share their places as ever, for what a
  * chunk left of them is no longer wanted. */
 #include "lowering.h"
 
-static const double l2_share = 0.85, most_weights = 0.5;
+#include <math.h>
+
+static const double l2_share = 0.85, l2_enough = 0.4, again = 1.5, most_weights = 0.5;
 
 typedef struct Traffic {
     double slot, other; /* bytes */
@@ -64,7 +70,8 @@ static int chunk_of(const Module *m, const Program *p, const Target *target, con
     double l2 = (double)target->l2, room = l2_share * l2 - t.other;
     if (!t.splits || t.slot <= 0 || t.other > most_weights * l2) return p->slots;
     if (i > 0) t.slot += left_behind(m, p, &f->call[i - 1], &f->call[i]);
-    double chunk = room / t.slot + 0.5;
+    double enough = fmax(l2_enough * l2, again * t.other);
+    double chunk = fmin(room, enough) / t.slot + 0.5;
     return chunk < 1 ? 1 : chunk > p->slots ? p->slots : (int)chunk;
 }
 
@@ -98,7 +105,7 @@ static void stretches(const Module *m, Program *p, const Target *t, Phase *phase
         int least = chunk_of(m, p, t, phase, i), chunk = least;
         for (end = i + 1; end < phase->ncall && chunk < p->slots; end++) {
             chunk = chunk_of(m, p, t, phase, end);
-            if (chunk == p->slots) break;
+            if (chunk == p->slots || chunk >= 2 * least || 2 * chunk <= least) break;
             if (chunk < least) least = chunk;
         }
         if (end - i < 2) continue;

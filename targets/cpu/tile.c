@@ -219,6 +219,11 @@ void tile_prefetch_page(Walk *w, LLVMValueRef at, int64_t bytes)
     for (int64_t i = 0; i < bytes; i += LINE) tile_prefetch(w, tile_at_const(w, i8, at, PAGE + i));
 }
 
+void tile_in_order(Walk *w)
+{
+    LLVMBuildFence(w->b, LLVMAtomicOrderingSequentiallyConsistent, true, "");
+}
+
 LLVMValueRef tile_fma(Walk *w, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
 {
     if (!w->target->fma) return LLVMBuildFAdd(w->b, LLVMBuildFMul(w->b, a, b, ""), c, "");

@@ -70,6 +70,9 @@ typedef void SumBody(Walk *, void *user, LLVMValueRef step, LLVMValueRef *acc);
 void tile_sum(Walk *, const char *name, LLVMValueRef count, int nacc, LLVMValueRef *acc, SumBody *,
               void *user);
 
+/* LLVM moves no load or store across; no instruction. */
+void tile_in_order(Walk *);
+
 /* Nested loops that move two pointers and carry accumulators. */
 typedef struct Level {
     const char *name;

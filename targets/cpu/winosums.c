@@ -27,14 +27,30 @@ static void tile_results(const WinoEmit *e, Walk *w, LLVMValueRef from,
     for (int i = 0; i < out; i++) e->f->sums(w, half[i], r[i]);
 }
 
+static void bind_point(const Sum *s, Walk *w, int i, int j)
+{
+    walk_bind(w, s->e->axis[A_ROW], tile_affine(w, s->row, 1, i));
+    walk_bind(w, s->e->axis[A_COL], tile_affine(w, s->col, 1, j));
+}
+
+/* All that the epilogue reads first, then all stores to one place before the next: stores to
+ * several places by turns, and loads after them, take half as long again. */
 static void store_whole(const Sum *s, Walk *w, LLVMValueRef r[WINO_OUT][WINO_OUT])
 {
-    for (int i = 0; i < s->e->f->out; i++) {
-        walk_bind(w, s->e->axis[A_ROW], tile_affine(w, s->row, 1, i));
-        for (int j = 0; j < s->e->f->out; j++) {
-            walk_bind(w, s->e->axis[A_COL], tile_affine(w, s->col, 1, j));
+    int out = s->e->f->out;
+    LLVMValueRef value[WINO_OUT][WINO_OUT][MAX_STORES];
+    for (int i = 0; i < out; i++) {
+        for (int j = 0; j < out; j++) {
+            bind_point(s, w, i, j);
             walk_set(w, w->k->heavy, r[i][j]);
-            walk_stores(w);
+            walk_values(w, value[i][j]);
+        }
+    }
+    for (int k = 0; k < w->k->nstore; k++) {
+        tile_in_order(w);
+        for (int i = 0; i < out * out; i++) {
+            bind_point(s, w, i / out, i % out);
+            walk_put(w, k, value[i / out][i % out][k]);
         }
     }
 }

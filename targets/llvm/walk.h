@@ -41,7 +41,9 @@ void walk_set(Walk *, KRef, LLVMValueRef value);
 LLVMValueRef walk_expr(Walk *, KRef);
 LLVMValueRef walk_splat(Walk *, LLVMValueRef scalar); /* to w->lanes */
 /* All stores of the kernel under the present bindings. */
-void walk_stores(Walk *);
+void walk_stores(Walk *); /* the values, then: */
+void walk_values(Walk *, LLVMValueRef value[MAX_STORES]);
+void walk_put(Walk *, int store, LLVMValueRef value);
 /* Address (ptr) of a parameter's cell: digit values given, halo added by the caller. */
 LLVMValueRef walk_cell(Walk *, int param, LLVMValueRef element_index);
 

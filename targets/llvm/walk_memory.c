@@ -190,9 +190,19 @@ void walk_store(Walk *w, const KStore *s, LLVMValueRef v)
     }
 }
 
+void walk_values(Walk *w, LLVMValueRef value[MAX_STORES])
+{
+    for (int i = 0; i < w->k->nstore; i++) value[i] = walk_expr(w, w->k->store[i].value);
+}
+
+void walk_put(Walk *w, int store, LLVMValueRef value)
+{
+    walk_store(w, &w->k->store[store], value);
+}
+
 void walk_stores(Walk *w)
 {
     LLVMValueRef value[MAX_STORES];
-    for (int i = 0; i < w->k->nstore; i++) value[i] = walk_expr(w, w->k->store[i].value);
-    for (int i = 0; i < w->k->nstore; i++) walk_store(w, &w->k->store[i], value[i]);
+    walk_values(w, value);
+    for (int i = 0; i < w->k->nstore; i++) walk_put(w, i, value[i]);
 }
