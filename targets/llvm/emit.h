@@ -36,6 +36,7 @@ LLVMValueRef emit_kernel(LLVMModuleRef, const Kernel *, const Target *, bool exp
  * time as others: each result belongs to one piece, and is the same number whatever the range. At
  * least 1. */
 int64_t kernel_pieces(const Kernel *);
+bool kernel_repeats(const Kernel *); /* ClaimRow.repeats */
 
 enum { GPU_BLOCK = 256 };
 /* Threads a GPU launch needs for one sample (or in all, if the kernel has no sample axis). */

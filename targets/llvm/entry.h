@@ -167,6 +167,7 @@ typedef struct TeamShare { /* how a call's kernel may be divided */
     int64_t pieces, least;
     bool by_samples;
     int64_t least_samples;
+    bool evenly; /* pieces in equal portions, one a worker */
 } TeamShare;
 typedef struct TeamLoop { /* what a worker takes of a kernel, turn by turn */
     EntryGen *g;

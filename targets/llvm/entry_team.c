@@ -45,6 +45,7 @@ TeamShare team_share(const Kernel *k, const Call *c)
     TeamShare s = {.pieces = kernel_pieces(k), .by_samples = has_samples(k)};
     s.least = grain(cost / (double)s.pieces, s.pieces);
     s.least_samples = grain(cost, INT32_MAX);
+    s.evenly = kernel_repeats(k);
     return s;
 }
 
@@ -199,6 +200,17 @@ void team_open(EntryGen *g)
     ib_return(ib, zero);
 }
 
+static LLVMValueRef least_pieces(EntryGen *g, LLVMValueRef team, const TeamShare *s)
+{
+    Ib *ib = &g->ib;
+    LLVMValueRef least = ib_i32(ib, s->least);
+    if (!s->evenly) return least;
+    LLVMValueRef workers = ib_max(ib, team, ib_i32(ib, 1)); /* none: alone */
+    LLVMValueRef most = LLVMBuildSub(ib->b, workers, ib_i32(ib, 1), "");
+    most = ib_add(ib, most, ib_i32(ib, s->pieces));
+    return ib_max(ib, LLVMBuildUDiv(ib->b, most, workers, ""), least);
+}
+
 /* Many samples are shared as such: kernels then run as they do alone. Few are not, nor are kernels
  * that have no sample axis. */
 TeamLoop team_begin(EntryGen *g, LLVMValueRef run, int call, const TeamShare *s, LLVMValueRef lo,
@@ -212,7 +224,7 @@ TeamLoop team_begin(EntryGen *g, LLVMValueRef run, int call, const TeamShare *s,
     t.by_samples = s->by_samples ? ib_cmp(ib, LLVMIntSGE, slots, many) : LLVMConstInt(ib->i1, 0, 0);
     LLVMValueRef units = ib_select(ib, t.by_samples, slots, pieces);
     LLVMValueRef least =
-        ib_select(ib, t.by_samples, ib_i32(ib, s->least_samples), ib_i32(ib, s->least));
+        ib_select(ib, t.by_samples, ib_i32(ib, s->least_samples), least_pieces(g, team, s));
     t.loop = ib_loop(ib);
     LLVMValueRef arg[] = {run, ib_i32(ib, call), units, least, ib_value(ib, t.range)};
     LLVMValueRef range = ib_call(ib, g->take_t, g->take_fn, COUNT(arg), arg);

@@ -114,6 +114,11 @@ int64_t kernel_pieces(const Kernel *k)
     return row->pieces ? row->pieces(k) : 1;
 }
 
+bool kernel_repeats(const Kernel *k)
+{
+    return k->offer.claim >= 0 && cpu_claims[k->offer.claim].repeats;
+}
+
 static void emit_body(Walk *w)
 {
     int claim = w->k->offer.claim;

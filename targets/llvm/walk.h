@@ -107,6 +107,7 @@ typedef struct ClaimRow {
     bool dw; /* bids for conv_dw, else for conv and conv_dx */
     /* Features that its kernels need beyond the CPU row's: asked for where an object has some. */
     const char *needs;
+    bool repeats; /* any run of pieces makes for itself what others make too: few runs are best */
 } ClaimRow;
 
 #endif
