@@ -12,8 +12,8 @@
  * W is read again for each chunk, so chunks are small only where it is: half-filled the L2 loses
  * less of what it holds (pages lie anywhere, and some of its sets are full long before the rest).
  *
- * a stretch is two or more calls in a row that want fewer than all slots, none of them twice as many
- * as another, and has the least of their chunks. No bit depends on it, as none does on how samples
+ * a stretch is two or more calls in a row that want fewer than all slots, none of them twice what
+ * another wants, and has the least of their chunks. No bit depends on it, as none does on how samples
  * are shared among workers.
  *
  * Memory: calls of a stretch follow each other anew for each chunk, so what it finds there, and
