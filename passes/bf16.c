@@ -91,15 +91,6 @@ static void find_rounds(Bf16 *p, const bool *live)
 
 /* ---- maxima ---- */
 
-static int *count_uses(Arena *a, const Graph *g, const bool *live)
-{
-    int *uses = NEW_N(a, int, g->n + 1);
-    for (uint32_t i = 0; i < g->nout; i++) uses[g->out[i].ref]++;
-    for (Ref r = 0; r < g->n; r++)
-        for (int i = 0; live[r] && i < g->node[r].nargs; i++) uses[g->node[r].args[i]]++;
-    return uses;
-}
-
 static bool shows_others(const Node *n)
 {
     bool pads = n->op == OP_pad && isinf(node_attr(n, "value")->f);
@@ -110,7 +101,7 @@ static bool shows_others(const Node *n)
  * (max pooling: the value before it) is rounded already there, and takes half the memory. */
 static void find_maxima(Bf16 *p, const bool *live)
 {
-    const int *uses = count_uses(p->g->arena, p->src, live);
+    const int *uses = node_uses(p->g->arena, p->src, live);
     for (Ref r = p->src->n; r-- > 0;) {
         const Node *n = &p->src->node[r];
         if (!live[r] || !p->rounds[r] || n->op != OP_max) continue;

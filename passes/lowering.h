@@ -153,6 +153,8 @@ void lower_plan(Module *, Program *);
 
 /* expand.c: rewrites rows that have no kernel of their own (argsort). */
 Graph *pass_expand(Arena *, const Target *, const Graph *);
+/* join.c: convolutions that are added, in one; the graph itself where that is not worth it. */
+Graph *pass_join(Arena *, const Target *, const Graph *);
 bool widens_bf16(const Graph *, const Node *);  /* a cast of bf16 to f32 */
 Ref widen_const(Graph *, const Const *of_bf16); /* the same as f32 */
 

@@ -110,3 +110,12 @@ bool all_equal(const int64_t *x, int n, int64_t value)
         if (x[i] != value) return false;
     return true;
 }
+
+int *node_uses(Arena *a, const Graph *g, const bool *live)
+{
+    int *uses = NEW_N(a, int, g->n + 1);
+    for (uint32_t i = 0; i < g->nout; i++) uses[g->out[i].ref]++;
+    for (Ref r = 0; r < g->n; r++)
+        for (int i = 0; live[r] && i < g->node[r].nargs; i++) uses[g->node[r].args[i]]++;
+    return uses;
+}

@@ -8,6 +8,8 @@
 
 /* A byte a node: does an output need it? Inputs and params count as needed. */
 bool *live_nodes(Arena *, const Graph *);
+/* How often outputs and live nodes read each node. */
+int *node_uses(Arena *, const Graph *, const bool *live);
 /* A new graph with the name of src, and the table src ref -> new ref, all NOREF. */
 Graph *rebuild_start(Arena *, const Graph *src, Ref **map);
 void rebuild_outputs(Graph *dst, const Graph *src, const Ref *map);

@@ -126,5 +126,6 @@ int main(void)
     test_network();
     test_rewrites();
     test_batch();
+    test_join();
     return report();
 }

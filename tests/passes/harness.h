@@ -48,5 +48,6 @@ void test_gradients(void);
 void test_network(void);
 void test_rewrites(void);
 void test_batch(void);
+void test_join(void);
 
 #endif
