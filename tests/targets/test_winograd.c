@@ -167,6 +167,28 @@ static void check_single(Run *r, const void *out, const void *mask)
     expect_bits(r, out, mask, "kernel for one");
 }
 
+/* The batch as a step of training has it, in no slots: all its tiles are there to be shared. */
+static void check_batch(Run *r, const void *out, const void *mask)
+{
+    Run s = *r;
+    int64_t block = r->k->offer.number[WINO_BLOCK], size = wino_forms[0].out;
+    if (r->c.io || r->c.n < 3 || !strcmp(r->t->cpu, "x86-64")) return;
+    s.k = case_kernel(r->a, &r->c, r->t, "k");
+    for (int i = 0; i < s.k->naxis; i++) s.k->axis[i].sample = false;
+    for (int i = 0; i < s.k->nparam; i++) s.k->param[i].sample = false;
+    Loaded *l;
+    void *code = compile(&s, &l);
+    clear(r);
+    run_shared(&s, code);
+    object_unload(l);
+    expect_bits(r, out, mask, "a batch of its own");
+    int64_t tiles = r->c.n * (r->c.ih / size) * (r->c.iw / size), pieces = kernel_pieces(s.k);
+    if (pieces < 64 && pieces * block < tiles) {
+        printf("  %lld pieces of %lld tiles\n", (long long)pieces, (long long)tiles);
+        r->bad++;
+    }
+}
+
 static void check_bits(Run *r, void *code)
 {
     void *out = run_buffer(r, r->bytes[P_OUT]), *mask = run_buffer(r, r->bytes[P_MASK]);
@@ -174,6 +196,7 @@ static void check_bits(Run *r, void *code)
     memcpy(mask, r->mem[P_MASK], r->bytes[P_MASK]);
     check_pieces(r, code, out, mask);
     check_single(r, out, mask);
+    check_batch(r, out, mask);
 }
 
 /* ---- the cases ---- */
