@@ -13,8 +13,8 @@
  * less of what it holds (pages lie anywhere, and some of its sets are full long before the rest).
  *
  * a stretch is two or more calls in a row that want fewer than all slots, none of them twice what
- * another wants, and has the least of their chunks. No bit depends on it, as none does on how samples
- * are shared among workers.
+ * another wants, and has the least of their chunks. No bit depends on it, as none does on how
+ * samples are shared among workers.
  *
  * Memory: calls of a stretch follow each other anew for each chunk, so what it finds there, and
  * what it leaves, lives all along; values that live within share their places as ever, for what a

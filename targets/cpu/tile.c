@@ -322,11 +322,18 @@ void tile_sum(Walk *w, const char *name, LLVMValueRef count, int nacc, LLVMValue
     close_loop(w, &l, next, acc);
 }
 
+LLVMValueRef tile_own_register(Walk *w, LLVMValueRef at)
+{
+    LLVMTypeRef ptr = LLVMTypeOf(at), type = LLVMFunctionType(ptr, &ptr, 1, 0);
+    LLVMValueRef none = LLVMGetInlineAsm(type, "", 0, "=r,0", 4, 0, 0, LLVMInlineAsmDialectATT, 0);
+    return LLVMBuildCall2(w->b, type, none, &at, 1, "");
+}
+
 static void nest_level(Walk *w, const Nest *n, int level, LLVMValueRef in, LLVMValueRef wt,
                        LLVMValueRef *acc)
 {
     if (level == n->nlevel) {
-        n->body(w, n->user, in, wt, acc);
+        n->body(w, n->user, tile_own_register(w, in), tile_own_register(w, wt), acc);
         return;
     }
     const Level *v = &n->level[level];
