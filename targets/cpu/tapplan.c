@@ -235,7 +235,8 @@ bool tap_fetches_next(const Target *t, const Contract *c, const TapShape *s, con
     TapAxis y = tap_axis(s, 0, 0), x = tap_axis(s, 1, 0);
     bool one = tap_classes(s, 0) * tap_classes(s, 1) == 1;
     bool several = s->result_ch > p->c * target_lanes(t, c->dtype);
-    return tap_outruns(t) && one && several && p->order != TAP_BY_ROWS &&
+    bool shuffled = tap_within(s, target_lanes(t, c->dtype)); /* few weights, no register left */
+    return tap_outruns(t) && one && several && !shuffled && p->order != TAP_BY_ROWS &&
            y.points * x.points * c->batch <= FEW_POINTS;
 }
 
