@@ -35,10 +35,20 @@ static int64_t block_of(const Layout *lay)
     return 0;
 }
 
+/* Does it only move numbers of bf16? */
+static bool moves_bf16(const Kernel *k)
+{
+    for (int p = 0; p < k->nparam; p++)
+        if (k->param[p].dtype != DT_BF16) return false;
+    for (KRef r = 0; r < k->nexpr; r++)
+        if (k->expr[r].dtype == DT_F32) return false;
+    return true;
+}
+
 /* Of blocks of several vectors, one. */
 static int64_t blocked_lanes(const Target *t, const Kernel *k)
 {
-    int64_t lanes = t->vec_bytes / 4;
+    int64_t lanes = t->vec_bytes / (moves_bf16(k) ? 2 : 4);
     for (int p = 0; p < k->nparam; p++) {
         const KParam *v = &k->param[p];
         int64_t b = v->layout.rank >= 4 ? block_of(&v->layout) : 0;
