@@ -56,6 +56,11 @@ static LLVMValueRef tile_function(const Walk *w, LLVMTypeRef type, const char *s
     return fn;
 }
 
+LLVMValueRef tile_slot(const Walk *w, LLVMValueRef n)
+{
+    return w->k->axis[0].sample ? n : walk_i64((Walk *)w, 0);
+}
+
 static void bind_arguments(Tile *t, const Walk *outer)
 {
     unsigned n = 0;
@@ -64,7 +69,7 @@ static void bind_arguments(Tile *t, const Walk *outer)
     t->w.table = LLVMGetParam(t->w.fn, n++);
     for (int p = 0; p < t->w.k->nparam; p++)
         t->w.stride[p] = outer->stride[p] ? LLVMGetParam(t->w.fn, n++) : NULL;
-    t->w.lo = t->scalar[0]; /* the walk wants some slot in use: the sample at hand */
+    t->w.lo = tile_slot(outer, t->scalar[0]);
     t->w.hi = NULL;
 }
 

@@ -18,7 +18,11 @@ typedef struct Tile {
     LLVMValueRef scalar[TILE_SCALARS];
 } Tile;
 
-/* Begins the function; the builder stands in its entry. */
+/* A slot in use, which guarded loads of the caller's memory fall back on: that of sample n, or, where
+ * the samples of axis 0 are not slots (a batch in one), the first. */
+LLVMValueRef tile_slot(const Walk *, LLVMValueRef n);
+/* Begins the function; the builder stands in its entry. Its scalar 0 is the sample at hand, in
+ * kernels that have one. */
 Tile tile_begin(const Walk *outer, const char *suffix);
 void tile_end(Tile *); /* ret void; the function may still be called */
 void tile_call(const Walk *outer, const Tile *, const LLVMValueRef scalar[TILE_SCALARS]);

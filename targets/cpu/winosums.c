@@ -123,7 +123,7 @@ static void sum_tile(Walk *w, void *user, LLVMValueRef i)
     WinoPlace at = wino_place(e, w, LLVMBuildAdd(w->b, s->t->scalar[S_FIRST], i, ""));
     walk_bind(w, e->axis[A_SAMPLE], at.n);
     walk_bind(w, e->axis[A_LANE], walk_i64(w, 0));
-    w->lo = at.n;
+    w->lo = tile_slot(w, at.n);
     s->row = tile_affine(w, at.row, e->f->out, 0);
     s->col = tile_affine(w, at.col, e->f->out, 0);
     s->rows = in_reach(e, w, 0, s->row);
