@@ -18,8 +18,8 @@ typedef struct Tile {
     LLVMValueRef scalar[TILE_SCALARS];
 } Tile;
 
-/* A slot in use, which guarded loads of the caller's memory fall back on: that of sample n, or, where
- * the samples of axis 0 are not slots (a batch in one), the first. */
+/* A slot in use, which guarded loads of the caller's memory fall back on: that of sample n, or,
+ * where the samples of axis 0 are not slots (a batch in one), the first. */
 LLVMValueRef tile_slot(const Walk *, LLVMValueRef n);
 /* Begins the function; the builder stands in its entry. Its scalar 0 is the sample at hand, in
  * kernels that have one. */
