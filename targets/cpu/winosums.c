@@ -5,6 +5,7 @@
 typedef struct Sum {
     const WinoEmit *e;
     Tile *t;
+    LLVMValueRef tile, n;        /* its number; sample */
     LLVMValueRef from, row, col; /* the tile's products; its first result */
     LLVMValueRef rows, cols;     /* results in reach */
     LLVMValueRef line;           /* index of a row's results among those that wait */
@@ -33,6 +34,25 @@ static void bind_point(const Sum *s, Walk *w, int i, int j)
     walk_bind(w, s->e->axis[A_COL], tile_affine(w, s->col, 1, j));
 }
 
+/* The lines that the next tile's results go to: the nearest cache has few of them, and stores that
+ * wait for theirs one by one take longer than the sums. */
+static void fetch_next(const Sum *s, Walk *w)
+{
+    const WinoEmit *e = s->e;
+    int out = e->f->out;
+    WinoPlace to = wino_place(e, w, tile_affine(w, s->tile, 1, 1));
+    Sum next = {
+        .e = e, .row = tile_affine(w, to.row, out, 0), .col = tile_affine(w, to.col, out, 0)};
+    walk_bind(w, e->axis[A_SAMPLE], to.n);
+    for (int k = 0; k < w->k->nstore; k++) {
+        for (int i = 0; i < out * out; i++) {
+            bind_point(&next, w, i / out, i % out);
+            LLVMValueRef at = walk_where(w, k);
+            if (at) tile_prefetch_store(w, at);
+        }
+    }
+}
+
 /* All that the epilogue reads first, then all stores to one place before the next: stores to
  * several places by turns, and loads after them, take half as long again. */
 static void store_whole(const Sum *s, Walk *w, LLVMValueRef r[WINO_OUT][WINO_OUT])
@@ -59,7 +79,7 @@ static void store_one(Walk *w, void *user, LLVMValueRef j)
 {
     const Sum *s = user;
     LLVMValueRef at = LLVMBuildAdd(w->b, s->line, j, "");
-    at = tile_at(w, s->e->elem, wino_data_planes(s->e, w), at, s->e->lanes);
+    at = tile_at(w, s->e->elem, wino_results(s->e, w), at, s->e->lanes);
     walk_bind(w, s->e->axis[A_COL], LLVMBuildNSWAdd(w->b, s->col, j, ""));
     walk_set(w, w->k->heavy, wino_load(s->e, w, at));
     walk_stores(w);
@@ -73,14 +93,13 @@ static void store_row(Walk *w, void *user, LLVMValueRef i)
     tile_range(w, "col", walk_i64(w, 0), s.cols, store_one, &s);
 }
 
-/* Where a map's edge may cut a tile, or the epilogue is long. Results wait in the data's place,
- * which is free by now. */
+/* Where a map's edge may cut a tile, or the epilogue is long. Results wait in a place that is
+ * free by now. */
 static void store_part(Sum *s, Walk *w, LLVMValueRef r[WINO_OUT][WINO_OUT])
 {
     int out = s->e->f->out;
     for (int i = 0; i < out * out; i++)
-        wino_store(s->e, w,
-                   tile_at_const(w, s->e->elem, wino_data_planes(s->e, w), i * s->e->lanes),
+        wino_store(s->e, w, tile_at_const(w, s->e->elem, wino_results(s->e, w), i * s->e->lanes),
                    r[i / out][i % out]);
     tile_range(w, "row", walk_i64(w, 0), s->rows, store_row, s);
 }
@@ -101,6 +120,8 @@ static void sum_block(Walk *w, void *user, LLVMValueRef block)
     const WinoEmit *e = s->e;
     LLVMValueRef r[WINO_OUT][WINO_OUT];
     walk_bind(w, e->axis[A_BLOCK], block);
+    if (is_whole(e)) fetch_next(s, w);
+    walk_bind(w, e->axis[A_SAMPLE], s->n);
     tile_results(e, w, tile_at(w, e->elem, s->from, block, e->p.block * e->lanes), r);
     if (is_whole(e))
         store_whole(s, w, r);
@@ -120,8 +141,9 @@ static void sum_tile(Walk *w, void *user, LLVMValueRef i)
 {
     Sum *s = user;
     const WinoEmit *e = s->e;
-    WinoPlace at = wino_place(e, w, LLVMBuildAdd(w->b, s->t->scalar[S_FIRST], i, ""));
-    walk_bind(w, e->axis[A_SAMPLE], at.n);
+    s->tile = LLVMBuildAdd(w->b, s->t->scalar[S_FIRST], i, "");
+    WinoPlace at = wino_place(e, w, s->tile);
+    s->n = at.n;
     walk_bind(w, e->axis[A_LANE], walk_i64(w, 0));
     w->lo = tile_slot(w, at.n);
     s->row = tile_affine(w, at.row, e->f->out, 0);

@@ -44,6 +44,9 @@ LLVMValueRef walk_splat(Walk *, LLVMValueRef scalar); /* to w->lanes */
 void walk_stores(Walk *); /* the values, then: */
 void walk_values(Walk *, LLVMValueRef value[MAX_STORES]);
 void walk_put(Walk *, int store, LLVMValueRef value);
+/* Where a store's first lane goes (ptr), to be fetched: it may be out of the parameter's bounds.
+ * NULL: bits. */
+LLVMValueRef walk_where(Walk *, int store);
 /* Address (ptr) of a parameter's cell: digit values given, halo added by the caller. */
 LLVMValueRef walk_cell(Walk *, int param, LLVMValueRef element_index);
 

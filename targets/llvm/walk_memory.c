@@ -200,6 +200,15 @@ void walk_put(Walk *w, int store, LLVMValueRef value)
     walk_store(w, &w->k->store[store], value);
 }
 
+LLVMValueRef walk_where(Walk *w, int store)
+{
+    const KStore *s = &w->k->store[store];
+    Place c = place_of(w, s->param, s->index, NOK), first = lane_of(w, &c, 0);
+    if (c.bits) return NULL;
+    LLVMValueRef base = base_of(w, &first);
+    return LLVMBuildGEP2(w->b, c.storage, base, &first.element, 1, "");
+}
+
 void walk_stores(Walk *w)
 {
     LLVMValueRef value[MAX_STORES];
