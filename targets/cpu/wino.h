@@ -34,6 +34,13 @@ static inline int wino_in(const WinoForm *f) /* data along an axis */
     return f->out + WINO_TAPS - 1;
 }
 
+/* The rows of planes that a part of a transform makes, one of 1, 2 or 3. No two parts have
+ * arithmetic in common. */
+typedef struct WinoRows {
+    int n, at[WINO_IN];
+} WinoRows;
+WinoRows wino_rows(const WinoForm *, int parts, int part);
+
 static inline int wino_planes(const WinoForm *f)
 {
     return wino_in(f) * wino_in(f);

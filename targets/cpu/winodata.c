@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Stage 1 of winograd.c and winodw.c: patches of a value, transformed.
  *
+ * Transforms of f32 are made by halves, each with loads of the patch: its first pass over columns
+ * gives only the rows that it needs, and nothing has to wait on the stack. Stores take ports to the
+ * registers from multiply-adds, so 13 spilled vectors are dearer than 24 loads.
+ *
  * A transform is short beside what it waits for. It writes a line to each of many planes, of which
  * the nearest cache holds none, and stores go there one by one: so those of the next tile are asked
  * for together, ahead. And where patches come from beyond the L2 cache, a patch some tiles later is
@@ -35,38 +39,54 @@ static void fetch_patch(const Patch *p, Walk *w, LLVMValueRef block)
     }
 }
 
-/* Lines of the next tile in the planes, every `step`th from `first` on. */
-static void fetch_planes(const Patch *p, Walk *w, LLVMValueRef to, int first, int step)
+/* Lines of the next tile in the planes of a row. LLVM would ask for all rows' at once. */
+static void fetch_planes(const Patch *p, Walk *w, LLVMValueRef to, int row)
 {
     const WinoEmit *e = p->e;
-    for (int i = first; i < wino_planes(e->f); i += step)
+    int in = wino_in(e->f);
+    tile_in_order(w);
+    for (int i = row * in; i < (row + 1) * in; i++)
         tile_prefetch_store(w, tile_at_const(w, e->elem, to, i * p->of->plane + e->lanes));
+    tile_in_order(w);
+}
+
+/* Some rows of planes. */
+static void data_rows(const Patch *p, Walk *w, LLVMValueRef from, LLVMValueRef to, WinoRows rows)
+{
+    const WinoEmit *e = p->e;
+    const WinoPatches *of = p->of;
+    LLVMValueRef half[WINO_IN][WINO_IN], d[WINO_IN], t[WINO_IN];
+    LLVMTypeRef data = tile_elem(w, of->param);
+    int in = wino_in(e->f);
+    for (int j = 0; j < of->size; j++) { /* columns */
+        for (int i = 0; i < of->size; i++)
+            d[i] = tile_data(w, tile_at_const(w, data, from, i * of->row + j * of->col));
+        of->line(w, d, t);
+        for (int k = 0; k < rows.n; k++) half[k][j] = t[rows.at[k]];
+    }
+    for (int k = 0; k < rows.n; k++) {
+        fetch_planes(p, w, to, rows.at[k]);
+        of->line(w, half[k], t);
+        for (int j = 0; j < in; j++) {
+            int64_t plane = (rows.at[k] * in + j) * of->plane;
+            wino_store(e, w, tile_at_const(w, e->elem, to, plane), t[j]);
+        }
+    }
 }
 
 static void data_block(Walk *w, void *user, LLVMValueRef block)
 {
     const Patch *p = user;
-    const WinoEmit *e = p->e;
+    const WinoForm *f = p->e->f;
     const WinoPatches *of = p->of;
-    LLVMValueRef half[WINO_IN][WINO_IN], d[WINO_IN], t[WINO_IN];
-    int in = wino_in(e->f);
     LLVMTypeRef data = tile_elem(w, of->param);
     LLVMValueRef from = tile_at(w, data, p->from, block, of->block);
     LLVMValueRef to = transformed_at(p, w, block);
+    int parts = of->parts;
     if (p->later) fetch_patch(p, w, block);
-    for (int j = 0; j < of->size; j++) { /* columns */
-        fetch_planes(p, w, to, j, of->size);
-        for (int i = 0; i < of->size; i++)
-            d[i] = tile_data(w, tile_at_const(w, data, from, i * of->row + j * of->col));
-        of->line(w, d, t);
-        for (int i = 0; i < in; i++) half[i][j] = t[i];
-    }
-    for (int i = 0; i < in; i++) {
-        of->line(w, half[i], t);
-        for (int j = 0; j < in; j++) {
-            int64_t plane = (i * in + j) * of->plane;
-            wino_store(e, w, tile_at_const(w, e->elem, to, plane), t[j]);
-        }
+    for (int i = 0; i < parts; i++) {
+        tile_in_order(w); /* or LLVM reads a patch once */
+        data_rows(p, w, from, to, wino_rows(f, parts, i));
     }
 }
 

@@ -17,6 +17,7 @@ typedef struct WinoPatches {
     int64_t blocks;          /* of channels; 0: a part of them, from S_GROUP to S_GROUPS */
     int64_t planes, plane;   /* the first and the way to the next, in elements */
     WinoLine *line;          /* size elements to wino_in of them */
+    int parts;               /* in which a transform is made */
     bool far;                /* not in the L2 cache when it is read */
 } WinoPatches;
 

@@ -135,3 +135,11 @@ const WinoForm wino_forms[WINO_FORMS] = {
      .spread = spread_2,
      .g = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}}},
 };
+
+WinoRows wino_rows(const WinoForm *f, int parts, int part)
+{
+    int in = wino_in(f);
+    WinoRows r = {.n = in / parts};
+    for (int i = 0; i < r.n; i++) r.at[i] = part * r.n + i;
+    return r;
+}
