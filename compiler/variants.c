@@ -168,13 +168,17 @@ static void raise(int64_t *a, int64_t b)
 static void join_arenas(AdjCompiled *c, int program)
 {
     int64_t shared = 0, worker = 0;
+    int team = c->module->program[program].slots;
     for (int i = 0; i < c->nvariant; i++) {
+        int own = c->variant[i].module->program[program].team_slots;
+        if (own < team) team = own;
         raise(&shared, c->variant[i].module->program[program].shared_bytes);
         raise(&worker, c->variant[i].module->program[program].worker_bytes);
     }
     for (int i = 0; i < c->nvariant; i++) {
         c->variant[i].module->program[program].shared_bytes = shared;
         c->variant[i].module->program[program].worker_bytes = worker;
+        c->variant[i].module->program[program].team_slots = team;
     }
 }
 

@@ -49,6 +49,7 @@ static void print_buffer(Str *s, int i, const Buffer *b)
     if (b->kind != BUF_IO && b->kind != BUF_HYPER && b->kind != BUF_SEED)
         str_fmt(s, " at %lld", (long long)b->offset);
     if (b->kind == BUF_TEMP) str_fmt(s, " calls %d..%d", b->first, b->last);
+    if (b->chunk) str_fmt(s, " for %d slots in turn", b->chunk);
     str_fmt(s, " ; %s\n", b->name ? b->name : "");
 }
 
@@ -157,7 +158,8 @@ static KMem hyper_mem(PhaseRun *r, int i)
     return (KMem){&r->fallback[i], 0};
 }
 
-static KMem buffer_mem(PhaseRun *r, const Buffer *b)
+/* `first`: the slot that has the first of the places that slots take in turn. */
+static KMem buffer_mem(PhaseRun *r, const Buffer *b, int64_t first)
 {
     KMem m = {0};
     switch (b->kind) {
@@ -169,6 +171,7 @@ static KMem buffer_mem(PhaseRun *r, const Buffer *b)
     case BUF_TEMP:
     case BUF_SCRATCH: m.base = r->mem->arena + b->offset; break;
     }
+    if (b->chunk) m.base = (uint8_t *)m.base - first * (b->bytes / b->chunk);
     return m;
 }
 
@@ -177,16 +180,28 @@ static const int64_t *sample_table(const PhaseRun *r)
     return (const int64_t *)(const void *)(r->mem->arena + r->p->buffer[r->p->buf_sample].offset);
 }
 
+static void eval_call(PhaseRun *r, const Call *c, int64_t lo, int64_t hi)
+{
+    const Kernel *k = r->m->kernel[c->kernel];
+    KMem at[MAX_PARAMS] = {0};
+    check(c->nbuf == k->nparam);
+    for (int i = 0; i < c->nbuf; i++) at[i] = buffer_mem(r, &r->p->buffer[c->buf[i]], lo);
+    kernel_eval(k, at, sample_table(r), lo, hi);
+}
+
 void module_eval_phase(const Module *m, const Program *p, const Phase *phase, const PhaseMem *mem,
                        int64_t lo, int64_t hi, void (*on)(void *, int), void *user)
 {
     PhaseRun r = {.m = m, .p = p, .mem = mem, .seed = (int64_t)mem->seed};
-    for (int i = 0; i < phase->ncall; i++) {
+    for (int i = 0, end; i < phase->ncall; i = end) {
         const Call *c = &phase->call[i];
-        KMem at[MAX_PARAMS] = {0};
-        check(c->nbuf == m->kernel[c->kernel]->nparam);
-        for (int j = 0; j < c->nbuf; j++) at[j] = buffer_mem(&r, &p->buffer[c->buf[j]]);
-        kernel_eval(m->kernel[c->kernel], at, sample_table(&r), lo, hi);
-        if (on) on(user, i);
+        int64_t step = c->stretch ? c->chunk : hi - lo;
+        end = i + (c->stretch ? c->stretch : 1);
+        for (int64_t at = lo; at < hi; at += step) {
+            for (int k = i; k < end; k++) {
+                eval_call(&r, &phase->call[k], at, at + step < hi ? at + step : hi);
+                if (on) on(user, k);
+            }
+        }
     }
 }

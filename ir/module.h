@@ -28,6 +28,7 @@ typedef struct Buffer {
     bool sample;           /* axis 0 is the sample axis */
     int index;             /* BUF_IO, BUF_HYPER */
     int64_t bytes, offset;
+    int chunk; /* BUF_TEMP: places (its layout's, too) that slots in turn take; 0: one a slot */
     const Const *value; /* BUF_CONST */
     bool definition;    /* BUF_CONST: read by definitions only, NULL in compiled code */
     const char *name;   /* for people: "Conv_12 (Conv)" or the state's name */
@@ -81,7 +82,8 @@ typedef struct Program {
     int nio, nhyper;
     ProgIO io[MAX_IO];
     ProgHyper hyper[MAX_HYPER];
-    int slots; /* B */
+    int slots;      /* B */
+    int team_slots; /* that may go through all calls together: a chunk of slots, or B */
     Phase init, step, judge, finish;
     bool loop; /* runs call->steps steps a sample; false: exactly one */
     /* The samples of a batch depend on each other: n is a multiple of slots, and one machine takes
@@ -170,7 +172,8 @@ const Buffer *call_across(const Module *, const Program *, const Call *);
 
 void module_print(Str *, const Module *); /* programs, buffers, calls, kernels */
 /* Runs a phase over slots [lo, hi) with the kernel interpreter; the module is held. io/hyper as in
- * the call, with strides. After each call, on(user, call index) if not NULL. */
+ * the call, with strides. After each call of each chunk, on(user, call index) if not
+ * NULL. */
 typedef struct PhaseMem {
     uint8_t *arena; /* main_bytes + own_bytes */
     void *const *io;

@@ -7,7 +7,8 @@
  * The second line is each worker's own where several share the kernels of a machine; claims run one
  * after another and use the same scratch.
  * A halo is zeroed once and never written, so a buffer with a halo shares its place only with
- * buffers of the very same geometry: those form a pool, and pools do not overlap. Other temporaries
+ * buffers of the very same geometry, be they of fewer slots: those form a pool, and pools do not
+ * overlap. Other temporaries
  * are placed first-fit by lifetime. Phases never run at the same time on a worker and share all of
  * it. */
 #include <string.h>
@@ -168,34 +169,56 @@ static bool overlap(const Buffer *a, const Buffer *b)
     return a->phase == b->phase && a->from <= b->to && b->from <= a->to;
 }
 
-static bool same_geometry(const Buffer *a, const Buffer *b)
+static bool has_pool(const Buffer *b)
 {
-    return a->dtype == b->dtype && layout_eq(&a->layout, &b->layout) &&
-           !memcmp(a->dim, b->dim, sizeof a->dim);
+    return b->kind == BUF_TEMP && layout_has_halo(&b->layout);
 }
 
-/* Finds a place in b's pool that is free during b's life, or opens one. Buffers before b are
- * placed. */
-static int64_t place_in_pool(Program *p, int b, int64_t end)
+/* Whether a place of `a` serves b: what a slot has there is alike, and b has no more of them. */
+static bool serves(const Buffer *a, const Buffer *b)
 {
-    Buffer *me = &p->buffer[b];
-    for (int i = 0; i < b; i++) {
-        Buffer *slot = &p->buffer[i];
-        if (slot->kind != BUF_TEMP || !layout_has_halo(&slot->layout) || !same_geometry(slot, me))
-            continue;
-        bool free = true;
-        for (int j = 0; j < b && free; j++) {
-            Buffer *o = &p->buffer[j];
-            free = !(o->kind == BUF_TEMP && layout_has_halo(&o->layout) &&
-                     o->offset == slot->offset && overlap(o, me));
-        }
-        if (free) {
-            me->offset = slot->offset;
-            return end;
-        }
+    Layout as = a->layout;
+    if (b->chunk && !as.digit[0].low) as.digit[0].extent = b->layout.digit[0].extent;
+    return a->bytes >= b->bytes && a->dtype == b->dtype && layout_eq(&as, &b->layout) &&
+           !memcmp(a->dim + 1, b->dim + 1, sizeof a->dim - sizeof a->dim[0]);
+}
+
+/* Whether those of the pools that have places keep clear of `offset` during b's life. */
+static bool is_free(const Program *p, int64_t offset, const Buffer *b)
+{
+    for (int i = 0; i < p->nbuffer; i++) {
+        const Buffer *o = &p->buffer[i];
+        if (o != b && has_pool(o) && o->offset == offset && overlap(o, b)) return false;
     }
-    me->offset = end;
-    return align_up(end + me->bytes);
+    return true;
+}
+
+/* Finds a place in b's pool that is free during b's life, or opens one. Those without one yet are
+ * at -1. */
+static int64_t place_in_pool(Program *p, Buffer *b, int64_t end)
+{
+    for (int i = 0; i < p->nbuffer; i++) {
+        const Buffer *o = &p->buffer[i];
+        if (!has_pool(o) || o->offset < 0 || !serves(o, b) || !is_free(p, o->offset, b)) continue;
+        b->offset = o->offset;
+        return end;
+    }
+    b->offset = end;
+    return align_up(end + b->bytes);
+}
+
+/* Those of many slots first: others find room in theirs. */
+static int64_t place_pools(Program *p, int64_t at)
+{
+    for (int i = 0; i < p->nbuffer; i++)
+        if (has_pool(&p->buffer[i])) p->buffer[i].offset = -1;
+    for (int slots = p->slots; slots > 0; slots--)
+        for (int i = 0; i < p->nbuffer; i++) {
+            Buffer *b = &p->buffer[i];
+            if (has_pool(b) && (b->chunk ? b->chunk : p->slots) == slots)
+                at = place_in_pool(p, b, at);
+        }
+    return at;
 }
 
 /* First fit: the lowest offset not used by any placed temporary that is alive with b. */
@@ -247,9 +270,7 @@ void lower_plan(Module *m, Program *p)
     (void)m;
     p->zero_offset = place_states(p, false, 0);
     int64_t at = place_states(p, true, p->zero_offset);
-    for (int i = 0; i < p->nbuffer; i++)
-        if (p->buffer[i].kind == BUF_TEMP && layout_has_halo(&p->buffer[i].layout))
-            at = place_in_pool(p, i, at);
+    at = place_pools(p, at);
     p->zero_bytes = at - p->zero_offset;
     int64_t base = at;
     for (int i = 0; i < p->nbuffer; i++) {

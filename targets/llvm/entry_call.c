@@ -254,7 +254,7 @@ static LLVMValueRef slots_used(EntryFn *f)
     LLVMValueRef up = LLVMBuildSub(ib->b, f->workers, ib_i64(ib, 1), "");
     LLVMValueRef each = divide(f, ib_add(ib, ib_min(ib, f->n, room), up), f->workers);
     LLVMValueRef alone = ib_cmp(ib, LLVMIntEQ, f->team, ib_i32(ib, 0));
-    return ib_select(ib, alone, each, ib_min(ib, f->n, ib_i64(ib, f->p->slots)));
+    return ib_select(ib, alone, each, ib_min(ib, f->n, ib_i64(ib, f->p->team_slots)));
 }
 
 void entry_fill_run(EntryFn *f)

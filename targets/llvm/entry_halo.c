@@ -82,11 +82,15 @@ static bool has_halo(const Buffer *b)
     return (b->kind == BUF_STATE || b->kind == BUF_TEMP) && layout_has_halo(&b->layout);
 }
 
-/* Buffers of one place have the same halo. */
-static bool placed_before(const Program *p, int buffer)
+/* Whether another has the halo of a buffer's place: as many slots or more, and first if as many. */
+static bool zeroed_with_another(const Program *p, int buffer)
 {
-    for (int i = 0; i < buffer; i++)
-        if (has_halo(&p->buffer[i]) && p->buffer[i].offset == p->buffer[buffer].offset) return true;
+    const Buffer *b = &p->buffer[buffer];
+    for (int i = 0; i < p->nbuffer; i++) {
+        const Buffer *o = &p->buffer[i];
+        if (i == buffer || !has_halo(o) || o->offset != b->offset) continue;
+        if (o->bytes > b->bytes || (o->bytes == b->bytes && i < buffer)) return true;
+    }
     return false;
 }
 
@@ -94,6 +98,6 @@ void entry_zero_halos(EntryGen *g, LLVMValueRef run)
 {
     LLVMValueRef arena = ib_get(&g->ib, g->run_t, run, RUN_ARENA);
     for (int i = 0; i < g->p->nbuffer; i++)
-        if (has_halo(&g->p->buffer[i]) && !placed_before(g->p, i))
+        if (has_halo(&g->p->buffer[i]) && !zeroed_with_another(g->p, i))
             zero_halo(g, arena, &g->p->buffer[i]);
 }

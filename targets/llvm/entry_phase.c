@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A phase as a function: its kernels in order over slots [lo, hi), each buffer turned into an
  * address. An address depends on the call, the worker or the blob, never on the slot: kernels
- * add the slot. */
+ * add the slot. Where slots take the places of others in turn (passes/depth.c) the address is such
+ * that the first slot at hand has the first place. */
 #include "entry.h"
 
 LLVMValueRef run_item_at(EntryGen *g, LLVMValueRef run, int field, LLVMTypeRef type, int i)
@@ -61,6 +62,15 @@ static LLVMValueRef stride_of(EntryGen *g, LLVMValueRef run, const Buffer *b)
     return ib_i64(ib, entry_io_bytes(io));
 }
 
+static LLVMValueRef buffer_at(EntryGen *g, LLVMValueRef run, const Buffer *b, LLVMValueRef first)
+{
+    Ib *ib = &g->ib;
+    LLVMValueRef at = entry_buffer(g, run, b);
+    if (!b->chunk) return at;
+    LLVMValueRef skip = LLVMBuildMul(ib->b, first, ib_i64(ib, -(b->bytes / b->chunk)), "");
+    return LLVMBuildGEP2(ib->b, ib->i8, at, &skip, 1, "");
+}
+
 static const Buffer *param_buffer(EntryGen *g, const Call *c, int i)
 {
     const KParam *param = &g->m->kernel[c->kernel]->param[i];
@@ -73,7 +83,8 @@ static const Buffer *param_buffer(EntryGen *g, const Call *c, int i)
     return b;
 }
 
-static void call_kernel(EntryGen *g, LLVMValueRef run, const Call *c, LLVMValueRef range[4])
+static void call_kernel(EntryGen *g, LLVMValueRef run, const Call *c, LLVMValueRef first,
+                        LLVMValueRef range[4])
 {
     Ib *ib = &g->ib;
     const Kernel *k = g->m->kernel[c->kernel];
@@ -84,7 +95,7 @@ static void call_kernel(EntryGen *g, LLVMValueRef run, const Call *c, LLVMValueR
     for (int i = 0; i < 4; i++) arg[n++] = range[i];
     for (int i = 0; i < c->nbuf; i++) {
         const Buffer *b = param_buffer(g, c, i);
-        arg[n++] = entry_buffer(g, run, b);
+        arg[n++] = buffer_at(g, run, b, first);
         if (k->param[i].io) arg[n++] = stride_of(g, run, b);
     }
     ib_call(ib, LLVMGlobalGetValueType(fn), fn, n, arg);
@@ -97,11 +108,11 @@ static void run_kernel(EntryGen *g, LLVMValueRef run, const Call *c, int number,
     LLVMValueRef zero = ib_i64(&g->ib, 0);
     TeamShare s = team_share(g->m->kernel[c->kernel], c);
     if (!g->teams) {
-        call_kernel(g, run, c, (LLVMValueRef[]){lo, hi, zero, ib_i64(&g->ib, s.pieces)});
+        call_kernel(g, run, c, lo, (LLVMValueRef[]){lo, hi, zero, ib_i64(&g->ib, s.pieces)});
         return;
     }
     TeamLoop t = team_begin(g, run, number, &s, lo, hi);
-    call_kernel(g, run, c, (LLVMValueRef[]){t.lo, t.hi, t.from, t.to});
+    call_kernel(g, run, c, lo, (LLVMValueRef[]){t.lo, t.hi, t.from, t.to});
     team_end(&t);
 }
 
@@ -140,13 +151,14 @@ static void run_calls(Turns *t, int from, int to, LLVMValueRef lo, LLVMValueRef 
     }
 }
 
-/* Some slots at once (passes/depth.c); a team takes all, since it shares out each kernel. */
+/* Some slots at once (passes/depth.c); a team, which shares out each kernel, goes
+ * through once: it has no more slots than the places that they take in turn. */
 static void run_stretch(Turns *t, int from, int to, int chunk)
 {
     EntryGen *g = t->g;
     Ib *ib = &g->ib;
     LLVMValueRef hi = ib_arg(ib, 2), step = ib_i64(ib, chunk);
-    if (g->teams) {
+    if (g->teams) { /* turns are counted on the way, so a team goes through once */
         LLVMValueRef team = ib_get(ib, g->run_t, t->run, RUN_TEAM);
         LLVMValueRef alone = ib_cmp(ib, LLVMIntEQ, team, ib_i32(ib, 0));
         step = ib_select(ib, alone, step, ib_i64(ib, g->p->slots));

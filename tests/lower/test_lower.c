@@ -14,7 +14,7 @@
 #include "passes/passes.h"
 #include "tools/opt/sample_target.h"
 
-static int passed, failed;
+static int passed, failed, turns;
 
 /* ---- programs out of text: inputs and outputs become io unless they are states ---- */
 
@@ -173,7 +173,7 @@ typedef struct Attempt {
     const Target *t;
     int batch;
     double worst;
-    int calls;
+    int calls, turns; /* kernels, and buffers whose places slots take in turn */
 } Attempt;
 
 static void attempt(void *arg)
@@ -182,18 +182,29 @@ static void attempt(void *arg)
     Case c = {.a = arena_new()};
     at->worst = run_case(&c, at->text, at->t, at->batch);
     at->calls = c.p->step.ncall;
+    for (int i = 0; i < c.p->nbuffer; i++) at->turns += c.p->buffer[i].chunk > 0;
     eval_free(c.ev);
     arena_free(c.a);
+}
+
+/* An L2 cache that holds one slot or two: chunks of them take turns. */
+static Target tiny_cache(void)
+{
+    Target t = sample_claiming;
+    t.depth_first = true;
+    t.l2 = 16384;
+    return t;
 }
 
 /* calls: how many kernels the claiming target should need; 0: any. */
 static void test_up_to(int most, const char *name, int calls, const char *text)
 {
-    static const Target *const targets[] = {&sample_claiming, &sample_vectors, &sample_scalar};
-    static const char *const names[] = {"claims", "vectors", "scalar"};
-    for (int i = 0; i < 3; i++)
+    Target tiny = tiny_cache();
+    const Target *const targets[] = {&sample_claiming, &sample_vectors, &sample_scalar, &tiny};
+    static const char *const names[] = {"claims", "vectors", "scalar", "chunks"};
+    for (int i = 0; i < COUNT(targets); i++)
         for (int batch = 1; batch <= most; batch += 2) {
-            Attempt at = {text, targets[i], batch, NAN, 0};
+            Attempt at = {text, targets[i], batch, NAN, 0, 0};
             char msg[512] = "";
             bool ok = err_guard(attempt, &at, msg, sizeof msg) && at.worst <= 1e-11;
             if (ok && calls && i == 0 && at.calls != calls) ok = false;
@@ -201,6 +212,7 @@ static void test_up_to(int most, const char *name, int calls, const char *text)
                    names[i], batch, at.worst, at.calls, msg);
             passed += ok;
             failed += !ok;
+            turns += at.turns;
         }
 }
 
@@ -229,16 +241,17 @@ int main(void)
          HEAD " %c = conv %x, %k {" CONV "} : f64[1,4,5,6]\n %z = const splat(0) : f64[1,4,5,6]\n"
               " %r = max2 %c, %z : f64[1,4,5,6]\n %m = lt %z, %c : bool[1,4,5,6]\n"
               " return r=%r, m=%m\n}\n");
-    test("a chain of convolutions and its adjoint", 0,
-         HEAD
-         " %c = conv %x, %k {" CONV "} : f64[1,4,5,6]\n %z = const splat(0) : f64[1,4,5,6]\n"
-         " %r = max2 %c, %z : f64[1,4,5,6]\n %m = lt %z, %c : bool[1,4,5,6]\n"
-         " %c2 = conv %r, %k {strides=[2,2] pads=[1,1,1,1] dilations=[1,1] groups=1} :"
-         " f64[1,4,3,3]\n"
-         " %g = conv_dx %c2, %k {strides=[2,2] pads=[1,1,1,1] dilations=[1,1] groups=1 in=[5,6]} :"
-         " f64[1,4,5,6]\n %gs = select %m, %g, %z : f64[1,4,5,6]\n"
-         " %gx = conv_dx %gs, %k {" CONV " in=[5,6]} : f64[1,4,5,6]\n"
-         " %sum = add %gx, %x : f64[1,4,5,6]\n return c2=%c2, gx=%sum\n}\n");
+    test_up_to(
+        7, "a chain of convolutions and its adjoint", 0,
+        HEAD
+        " %c = conv %x, %k {" CONV "} : f64[1,4,5,6]\n %z = const splat(0) : f64[1,4,5,6]\n"
+        " %r = max2 %c, %z : f64[1,4,5,6]\n %m = lt %z, %c : bool[1,4,5,6]\n"
+        " %c2 = conv %r, %k {strides=[2,2] pads=[1,1,1,1] dilations=[1,1] groups=1} :"
+        " f64[1,4,3,3]\n"
+        " %g = conv_dx %c2, %k {strides=[2,2] pads=[1,1,1,1] dilations=[1,1] groups=1 in=[5,6]} :"
+        " f64[1,4,5,6]\n %gs = select %m, %g, %z : f64[1,4,5,6]\n"
+        " %gx = conv_dx %gs, %k {" CONV " in=[5,6]} : f64[1,4,5,6]\n"
+        " %sum = add %gx, %x : f64[1,4,5,6]\n return c2=%c2, gx=%sum\n}\n");
     test("weights that are not constant, packed once for two convolutions", 4,
          HEAD " %c = conv %x, %w {" CONV "} : f64[1,4,5,6]\n %d = conv %c, %w {" CONV "} :"
               " f64[1,4,5,6]\n return d=%d\n}\n");
@@ -317,6 +330,9 @@ int main(void)
          "graph t {\n %s = input {name=\"seed\"} : i64[]\n %i = input {name=\"id\"} : i64[1]\n"
          " %t = input {name=\"t\"} : i32[1]\n"
          " %u = rng %s, %i, %t {stream=3} : f64[1,2,3]\n return u=%u\n}\n");
+    printf("%s  %d buffers have places for slots in turn\n", turns ? "ok  " : "FAIL", turns);
+    passed += turns > 0;
+    failed += !turns;
     printf("lower: %d passed, %d failed\n", passed, failed);
     return failed > 0;
 }

@@ -65,6 +65,7 @@ Program *fixture_program(Fixture *f, const char *name, int slots)
     Program *p = &f->m->program[f->m->nprogram++];
     *p = (Program){.name = name,
                    .slots = slots,
+                   .team_slots = slots,
                    .buf_id = -1,
                    .buf_t = -1,
                    .buf_limit = -1,
