@@ -179,6 +179,12 @@ KRef kx_load(Kernel *, int param, int rank, const KRef *index, KRef guard, doubl
 KRef kx_reduce(Kernel *, Op, DType, KRef value, KRef index);
 KRef kx_rng(Kernel *, DType, KRef seed, KRef id, KRef draw, KRef element, int stream);
 bool kx_is_false(const Kernel *, KRef);
+/* Element number of a parameter at a logical index; of a sample's, if it is io of samples. */
+KRef kx_element(Kernel *, int param, const KRef *index);
+/* Is it x + step * axis, with x free of the axis? */
+bool kx_step(const Kernel *, KRef, int axis, int64_t *step);
+bool kx_is_int(const Kernel *, KRef, int64_t *value);            /* an integer constant */
+bool kx_is_scaled(const Kernel *, KRef, KRef *arg, int64_t *by); /* arg * constant, of indices */
 double reduce_init(Op, DType); /* 0, 1, -inf, +inf (integers: the dtype's limits) */
 
 /* Scheduling: a new kernel with the axis list edited. */

@@ -35,7 +35,6 @@ static inline int64_t floor_mod(int64_t a, int64_t b)
 KRef kx_intern(Kernel *, const KExpr *); /* the equal expression, or a new one */
 /* A K_EVAL as it stands, without any simplification. */
 KRef kx_raw(Kernel *, Op, DType, int nargs, const KRef *args);
-bool kx_is_int(const Kernel *, KRef, int64_t *value); /* an integer constant */
 bool kx_is_true(const Kernel *, KRef);
 
 /* An i64 add, sub, neg or a multiplication by a constant, as a sum (kernel_index.c); NOK

@@ -46,7 +46,7 @@ typedef struct Call { /* one kernel run on buffers, over a range of slots */
     /* This call and those behind it, `stretch` in all, run for `chunk` slots, then for the next, if
      * both are not 0: of the first one only. */
     int stretch, chunk;
-    int nvalue; /* graph nodes it stores, in store order: verify compares these */
+    int nvalue; /* graph nodes it stores, in store order, all of them: verify compares these */
     const Ref *value;
     double macs;  /* multiply-adds a sample */
     double bytes; /* bytes read and written a sample */

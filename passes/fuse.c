@@ -404,6 +404,7 @@ void lower_fuse(Lowering *l)
 {
     mark_live(l);
     mark_batched(l);
+    lower_flat_joins(l);
     fuse_to_fit(l);
     if (lower_remake(l)) fuse_to_fit(l);
     l->again_all = lower_again(l, l->again_most);

@@ -19,10 +19,26 @@ static void need_leaf(void *arg, Ref r)
     if (s->n < ENOUGH) s->leaf[s->n++] = r;
 }
 
+/* Of the kernels that copy a concatenation part by part: of the one that needs most. */
+static int loads_of_runs(const Lowering *l, int group, const Run *run, uint32_t n)
+{
+    int most = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        Needs s = {0};
+        for (uint32_t p = 0; p < run[i].nparts; p++)
+            fuse_leaves(l, run[i].part[p].r, group, need_leaf, &s);
+        if (s.n > most) most = s.n;
+    }
+    return most;
+}
+
 static int loads_of(const Lowering *l, int group)
 {
     const Group *gr = &l->group[group];
     Needs s = {0};
+    Run *run;
+    uint32_t runs = lower_runs(l, group, &run);
+    if (runs) return loads_of_runs(l, group, run, runs);
     for (uint32_t m = 0; m < gr->nmember; m++) fuse_leaves(l, gr->member[m], group, need_leaf, &s);
     return s.n + (gr->claimed ? CLAIM_PARAMS : 0);
 }

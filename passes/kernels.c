@@ -7,15 +7,16 @@
 
 /* ---- parameters ---- */
 
-int body_param(Body *b, int buffer, bool out)
+int body_param_as(Body *b, int buffer, const Layout *layout, bool out)
 {
     const Buffer *buf = &b->l->prog->buffer[buffer];
     int p = 0;
     while (p < b->k->nparam && b->buf[p] != buffer) p++;
     if (p == b->k->nparam) {
         KParam kp = {.dtype = buf->dtype,
-                     .layout = buf->layout,
-                     .sample = buf->sample,
+                     .layout = *layout,
+                     .sample =
+                         buf->sample && layout->digit[0].extent == buf->layout.digit[0].extent,
                      .io = buf->kind == BUF_IO || buf->kind == BUF_HYPER};
         if (p == MAX_PARAMS)
             err(b->l->prog->name, "a fused kernel needs more than %d buffers", MAX_PARAMS);
@@ -29,19 +30,43 @@ int body_param(Body *b, int buffer, bool out)
     return p;
 }
 
+int body_param(Body *b, int buffer, bool out)
+{
+    return body_param_as(b, buffer, &b->l->prog->buffer[buffer].layout, out);
+}
+
 /* ---- one kernel ---- */
 
-static void open_axes(Body *b, const Group *gr, bool sample)
+static void open_axes(Body *b, Type t, bool sample)
 {
     static const char *const image[] = {"n", "c", "h", "w"};
     static const char *const plain[] = {"i0", "i1", "i2", "i3", "i4", "i5", "i6", "i7"};
-    Type t = b->l->g->node[gr->root].type;
     b->rank = t.rank;
     for (int d = 0; d < t.rank; d++) {
         const char *name = t.rank == 4 ? image[d] : plain[d];
         bool s = d == 0 && sample;
         b->axis[d] = kx_axis(b->k, kernel_axis(b->k, name, AX_SEQ, t.dim[d], s));
     }
+}
+
+/* Axes over a run of a concatenation; its space is still all of the concatenation. */
+static void open_run(Body *b, const Node *n, const Run *run, bool sample)
+{
+    int axis = (int)node_int(n, "axis");
+    Type part = n->type;
+    part.dim[axis] = run->to - run->from;
+    if (run->of == NOREF) {
+        open_axes(b, part, sample);
+    } else {
+        KRef at[MAX_RANK];
+        Type of = b->l->g->node[run->of].type;
+        open_axes(b, of, sample);
+        body_reshaped(b, of, b->axis, part, at);
+        memcpy(b->axis, at, sizeof at);
+        b->rank = part.rank;
+    }
+    b->axis[axis] = kx_addc(b->k, b->axis[axis], run->from);
+    b->flat = run->flat;
 }
 
 /* Weights as the kernel's definition reads them: packed as the claim asked for, unless the claim
@@ -181,12 +206,18 @@ void lower_call(Lowering *l, Kernel *k, const Body *b, Ref about, const Ref *val
             buf->first = buf->first < 0 ? buf->last : buf->first;
         }
     }
+    uint32_t n = (uint32_t)l->phase->ncall;
+    GROW(a, l->phase->call, n, l->call_cap);
     l->phase->call[l->phase->ncall++] = c;
 }
 
 Kernel *body_kernel(Lowering *l, Body *b, int group, const char *name)
 {
-    *b = (Body){.l = l, .k = kernel_new(l->module->arena), .group = group, .heavy_value = NOK};
+    *b = (Body){.l = l,
+                .k = kernel_new(l->module->arena),
+                .group = group,
+                .heavy_value = NOK,
+                .flat = NOREF};
     b->k->name = name;
     b->k->contract.op = OP_COUNT;
     b->k->offer.claim = -1;
@@ -205,13 +236,31 @@ static double slot_macs(const Lowering *l, const Group *gr)
     return l->batched[gr->heavy] ? each : each * (double)l->g->node[n->args[0]].type.dim[0];
 }
 
-static void lower_group(Lowering *l, int i, const Dests *d)
+/* Bytes of a slot that a run moves: as many are read as are stored. */
+static double run_traffic(const Lowering *l, const Group *gr, const Dests *d, const Run *run)
+{
+    const Node *n = &l->g->node[gr->root];
+    double part = (double)(run->to - run->from) / (double)n->type.dim[node_int(n, "axis")];
+    double stored = 0;
+    for (uint32_t i = 0; i < d->n; i++)
+        stored += buffer_traffic(&l->prog->buffer[d->dest[i].buffer]);
+    return part * stored * (1 + 1 / (double)d->n);
+}
+
+/* run: NULL, or the part of a concatenation that this kernel copies. A value is there behind the
+ * last of them. */
+static void lower_part(Lowering *l, int i, const Dests *d, const Run *run, bool last)
 {
     Group *gr = &l->group[i];
+    const Node *root = &l->g->node[gr->root];
     Body b;
     Ref value[MAX_STORES];
+    bool sample = l->batched[gr->root] || stores_samples(l, d);
     body_kernel(l, &b, i, group_name(l, gr));
-    open_axes(&b, gr, l->batched[gr->root] || stores_samples(l, d));
+    if (run)
+        open_run(&b, root, run, sample);
+    else
+        open_axes(&b, root->type, sample);
     if (gr->claimed) bind_claim(&b, gr);
     if (gr->heavy != NOREF) b.heavy_value = b.k->heavy = body_heavy(&b, gr->heavy);
     body_stores(&b, d);
@@ -219,19 +268,27 @@ static void lower_group(Lowering *l, int i, const Dests *d)
     Arena *a = l->module->arena;
     Kernel *k = gr->pack ? lower_schedule_pack(a, l->target, b.k, &gr->packed)
                          : lower_schedule(a, l->target, b.k);
-    double macs = slot_macs(l, gr);
-    lower_call(l, k, &b, gr->heavy != NOREF ? gr->heavy : gr->root, value);
-    l->phase->call[l->phase->ncall - 1].macs = macs;
-    l->phase->call[l->phase->ncall - 1].across = gr->across;
+    lower_call(l, k, &b, gr->heavy != NOREF ? gr->heavy : gr->root, last ? value : NULL);
+    Call *c = &l->phase->call[l->phase->ncall - 1];
+    c->macs = slot_macs(l, gr);
+    c->across = gr->across && last;
+    if (run) c->bytes = run_traffic(l, gr, d, run);
+}
+
+static void lower_group(Lowering *l, int i, const Dests *d)
+{
+    Run *run;
+    uint32_t n = lower_runs(l, i, &run);
+    if (!n) lower_part(l, i, d, NULL, true);
+    for (uint32_t k = 0; k < n; k++) lower_part(l, i, d, &run[k], k + 1 == n);
 }
 
 /* The copy that brings a waiting state home. */
 static void lower_state_copy(Lowering *l, const StateCopy *c)
 {
     Body b;
-    Group gr = {.root = c->node, .heavy = NOREF, .copy = true};
     body_kernel(l, &b, -1, "copy_state");
-    open_axes(&b, &gr, true);
+    open_axes(&b, l->g->node[c->node].type, true);
     KStore *s = &b.k->store[b.k->nstore++];
     s->value = kx_load(b.k, body_param(&b, c->from, false), b.rank, b.axis, NOK, 0);
     s->param = body_param(&b, c->to, true);
@@ -246,7 +303,6 @@ void lower_kernels(Lowering *l)
     int nlate = 0;
     if (l->g->nout > (uint32_t)COUNT(late)) die("more outputs than a phase can have");
     Dests *dests = lower_dests(l, late, &nlate);
-    l->phase->call = NEW_N(l->module->arena, Call, l->ngroup + (uint32_t)nlate + 1);
     for (uint32_t i = 0; i < l->ngroup; i++)
         if (l->group[i].transform)
             lower_transform(l, &l->group[i]);

@@ -25,6 +25,14 @@ static KRef load_buffer(Body *b, Ref r, int buffer, const KRef *index, KRef guar
     return kx_load(b->k, p, node_of(b, r)->type.rank, index, guard, fill);
 }
 
+static KRef load_flat(Body *b, Ref r, const KRef *index)
+{
+    const Node *n = node_of(b, r);
+    Layout lay = layout_plain(n->type);
+    int p = body_param_as(b, b->l->buffer_of[n->args[0]], &lay, false);
+    return kx_load(b->k, p, n->type.rank, index, NOK, 0);
+}
+
 static bool in_memory(const Body *b, Ref r)
 {
     return fuse_in_memory(b->l, r, b->group);
@@ -109,20 +117,25 @@ KRef body_walk(Body *b, KRef x, int64_t stride, KRef y, int64_t dilation)
     return kx_add(b->k, far, near);
 }
 
-static KRef view_reshape(Body *b, const Node *n, const KRef *index, KRef guard)
+/* Equal leading axes map to themselves: keeps the sample axis apart. */
+void body_reshaped(Body *b, Type from, const KRef *index, Type to, KRef *at)
 {
-    Type from = node_of(b, n->args[0])->type;
-    KRef flat = linear(b, n->type, index, 0, n->type.rank), at[MAX_RANK];
-    int lead = 0; /* equal leading axes map to themselves: keeps the sample axis apart */
-    while (lead < from.rank && lead < n->type.rank && from.dim[lead] == n->type.dim[lead]) {
+    int lead = 0;
+    while (lead < to.rank && lead < from.rank && to.dim[lead] == from.dim[lead]) {
         at[lead] = index[lead];
         lead++;
     }
-    flat = linear(b, n->type, index, lead, n->type.rank);
-    for (int d = from.rank; d-- > lead;) {
-        at[d] = d == lead ? flat : kx_mod(b->k, flat, from.dim[d]);
-        flat = kx_div(b->k, flat, from.dim[d]);
+    KRef flat = linear(b, from, index, lead, from.rank);
+    for (int d = to.rank; d-- > lead;) {
+        at[d] = d == lead ? flat : kx_mod(b->k, flat, to.dim[d]);
+        flat = kx_div(b->k, flat, to.dim[d]);
     }
+}
+
+static KRef view_reshape(Body *b, const Node *n, const KRef *index, KRef guard)
+{
+    KRef at[MAX_RANK];
+    body_reshaped(b, n->type, index, node_of(b, n->args[0])->type, at);
     return operand(b, n, 0, at, guard);
 }
 
@@ -232,6 +245,7 @@ static KRef value_join(Body *b, Ref r, const KRef *index, KRef guard)
         start -= extent;
         at[axis] = kx_addc(b->k, index[axis], -start);
         KRef in = kx_in_range(b->k, at[axis], 0, extent);
+        if (kx_is_false(b->k, in)) continue; /* a kernel of other parts */
         KRef v = operand(b, n, i, at, kx_and(b->k, guard, in));
         KRef arg[3] = {in, v, value};
         value = value == NOK || in == NOK ? v : kx_eval(b->k, OP_select, n->type.dtype, 3, arg);
@@ -322,6 +336,7 @@ KRef body_value(Body *b, Ref r, const KRef *index, KRef guard)
         return load_buffer(b, r, claim_weights(b->l, &b->l->group[b->group]), index, guard, 0);
     int again = operand_again(b, r);
     if (again >= 0) return load_buffer(b, r, again, index, guard, 0);
+    if (r == b->flat) return load_flat(b, r, index);
     if (in_memory(b, r)) return load_buffer(b, r, b->l->buffer_of[r], index, guard, 0);
     Memo *m = find_memo(b, r, index, guard, rank);
     if (m) return m->value;

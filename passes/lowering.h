@@ -49,7 +49,7 @@ typedef struct Lowering {
     int *group_of;             /* node -> group, or -1 */
     int *dep;                  /* node -> latest group its value needs, or -1 */
     Group *group;
-    uint32_t ngroup, group_cap;
+    uint32_t ngroup, group_cap, call_cap;
     int *out_group;     /* graph output -> group that stores it, or -1: a state left as it is */
     int *bound;         /* input node -> the buffer it stands for, or -1 */
     int *buffer_of;     /* stored node -> buffer, or -1 */
@@ -58,6 +58,22 @@ typedef struct Lowering {
     const double *macs; /* node -> multiply-adds a sample; 0: as node_macs says */
 } Lowering;
 
+/* parts.c: concatenations that are copied to memory. */
+typedef struct Part { /* of one */
+    Ref r;
+    int64_t from, to; /* of its axis */
+} Part;
+typedef struct Run { /* results that a kernel of their own stores: [from, to) of the axis */
+    int64_t from, to;
+    const Part *part; /* what they are of, one behind the other; of the last ones a beginning */
+    uint32_t nparts;
+    Ref of; /* all of the one part, a reshape of this value, in its order; NOREF: in the result's */
+    Ref flat; /* the one part, a reshape of a row-major value; NOREF: it is not, or several */
+} Run;
+/* How many a group falls into; 0: one kernel stores all. */
+uint32_t lower_runs(const Lowering *, int group, Run **);
+/* Before fusion: flat vectors get memory of their own. */
+void lower_flat_joins(Lowering *);
 /* fuse_fit.c: true if a group is too large for a kernel, and limits it for fusing anew. */
 bool fuse_narrow(Lowering *);
 /* fuse.c: fills group, group_of, dep, stored. */
@@ -101,6 +117,7 @@ typedef struct Body {
     KRef axis[MAX_RANK]; /* the group's space as index expressions */
     int rank;
     KRef heavy_value;    /* of the group's heavy node, once built */
+    Ref flat;            /* a reshape of a row-major value that is read as such, or NOREF */
     int buf[MAX_PARAMS]; /* buffer of each parameter */
     Memo *memo;
     uint32_t nmemo, memo_cap;
@@ -108,11 +125,14 @@ typedef struct Body {
 
 KRef body_value(Body *, Ref node, const KRef *index, KRef guard);
 int body_param(Body *, int buffer, bool out);
+int body_param_as(Body *, int buffer, const Layout *, bool out); /* the same memory, laid out so */
 /* lower_heavy.c: the reduction of the group's heavy node. */
 KRef body_heavy(Body *, Ref heavy);
 /* The value, or fill where cond is false; cond NOK: always true. */
 KRef body_guarded(Body *, DType, KRef cond, KRef value, double fill);
 KRef body_walk(Body *, KRef x, int64_t stride, KRef y, int64_t dilation);
+/* The index in `to` of what has `index` in `from`, a reshape of it. */
+void body_reshaped(Body *, Type from, const KRef *index, Type to, KRef *at);
 
 /* dest.c: where each group's values go. */
 typedef struct Dests {

@@ -61,10 +61,38 @@ static int64_t blocked_lanes(const Target *t, const Kernel *k)
 static int64_t plain_lanes(const Target *t, const Kernel *k)
 {
     int n = loops(k);
-    if (n < 2 || k->axis[n - 1].sample) return 0;
+    if (!n || k->axis[n - 1].sample || (n == 1 && k->naxis > 1)) return 0;
     for (int64_t v = target_lanes(t, DT_F32); v >= 4; v /= 2)
         if (k->axis[n - 1].extent % v == 0) return v;
     return 0;
+}
+
+/* Do all loads stand still along the axis or go on by one, and all stores go on by one? */
+static bool goes_along(Arena *a, const Kernel *old, int axis)
+{
+    int same[MAX_AXES];
+    int64_t step;
+    for (int i = 0; i < old->naxis; i++) same[i] = i;
+    Kernel *k = kernel_reorder(a, old, same); /* addresses add expressions */
+    for (KRef r = 0, n = k->nexpr; r < n; r++) {
+        KExpr e = k->expr[r];
+        if (e.kop != K_LOAD) continue;
+        bool steps = kx_step(k, kx_element(k, e.param, e.arg), axis, &step);
+        if (e.guard != NOK || !steps || step < 0 || step > 1) return false;
+    }
+    for (int i = 0; i < k->nstore; i++) {
+        KRef at = kx_element(k, k->store[i].param, k->store[i].index);
+        if (!kx_step(k, at, axis, &step) || step != 1) return false;
+    }
+    return true;
+}
+
+/* Over one axis: a vector whose loads divide its index, or ask where they are, keeps scalar code.
+ * Its lanes would go one by one. */
+static Kernel *split_vector(Arena *a, Kernel *k, int64_t lanes)
+{
+    Kernel *s = split_lanes(a, k, 0, lanes);
+    return goes_along(a, s, 1) ? s : k;
 }
 
 /* ---- products ---- */
@@ -133,6 +161,7 @@ Kernel *lower_schedule(Arena *a, const Target *t, Kernel *k)
     if (v) return split_lanes(a, k, 1, v);
     v = plain_lanes(t, k);
     if (!v) return k;
+    if (loops(k) == 1) return split_vector(a, k, v);
     k = split_lanes(a, k, loops(k) - 1, v);
     return streams_weights(t, k) ? share_weights(a, t, k) : k;
 }

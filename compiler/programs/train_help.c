@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-enum { JOIN = 12 }; /* parts that are brought together at once: a kernel has so many buffers */
-
 /* ---- arithmetic ---- */
 
 Ref t_binary(TrainStep *p, Op op, Ref a, Ref b)
@@ -85,13 +83,7 @@ Ref t_joined(TrainStep *p, Ref *v, int n)
         int64_t count = type_count(p->g->node[v[i]].type);
         v[i] = b_reshape(p->g, v[i], 1, &count);
     }
-    while (n > 1) {
-        int made = 0;
-        for (int i = 0; i < n; i += JOIN)
-            v[made++] = b_concat(p->g, n - i < JOIN ? n - i : JOIN, v + i, 0);
-        n = made;
-    }
-    return v[0];
+    return b_concat(p->g, n, v, 0);
 }
 
 Type t_image(const TrainStep *p)

@@ -297,6 +297,30 @@ int main(void)
          " %s = scan %c {axis=2 reverse=1 exclusive=1} : f64[1,2,6]\n"
          " %p = prod %c {axes=[1,2]} : f64[1,1,1]\n %m = min %c {axes=[2]} : f64[1,2,1]\n"
          " return s=%s, p=%p, m=%m\n}\n");
+    test_up_to(1, "a flat vector of weights in blocks and others, read twice", 0,
+               "graph t {\n %p = input {name=\"x\"} : f64[1,3,4,5,6]\n"
+               " %x = reshape %p : f64[3,4,5,6]\n %y = mul %x, %x : f64[3,4,5,6]\n"
+               " %w = conv_dw %x, %y {" CONV " kernel=[3,3]} : f64[4,4,3,3]\n"
+               " %v = conv_dw %y, %y {" CONV " kernel=[3,3]} : f64[4,4,3,3]\n"
+               " %a = window %w {size=[2] strides=[1] dilations=[1]} : f64[4,4,3,2,2]\n"
+               " %wf = reshape %w : f64[144]\n %vf = reshape %v : f64[144]\n"
+               " %af = reshape %a : f64[192]\n"
+               " %b = concat %wf, %wf, %wf, %wf, %vf {axis=0} : f64[720]\n"
+               " %c = concat %b, %b, %b, %b, %b, %af, %wf {axis=0} : f64[3936]\n"
+               " %e = neg %c : f64[3936]\n %d = concat %c, %e {axis=0} : f64[7872]\n"
+               " %m = mul %d, %d : f64[7872]\n %o = reshape %d : f64[1,7872]\n"
+               " %s = reshape %m : f64[1,7872]\n return o=%o, s=%s\n}\n");
+    test_up_to(1, "a flat vector of large weights in blocks", 0,
+               "graph t {\n %p = input {name=\"x\"} : f64[1,3,12,5,6]\n"
+               " %x = reshape %p : f64[3,12,5,6]\n %y = mul %x, %x : f64[3,12,5,6]\n"
+               " %w = conv_dw %x, %y {" CONV " kernel=[3,3]} : f64[12,12,3,3]\n"
+               " %q = sum %y {axes=[0,2,3]} : f64[1,12,1,1]\n %k = reshape %q : f64[12]\n"
+               " %z = slice %y {starts=[0,0,0,0] sizes=[3,12,5,5] steps=[1,1,1,1]} :"
+               " f64[3,12,5,5]\n %zf = reshape %z : f64[900]\n"
+               " %wf = reshape %w : f64[1296]\n %yf = reshape %y : f64[1080]\n"
+               " %d = concat %k, %wf, %yf, %zf, %k, %wf {axis=0} : f64[4596]\n"
+               " %m = mul %d, %d : f64[4596]\n %o = reshape %d : f64[1,4596]\n"
+               " %s = reshape %m : f64[1,4596]\n return o=%o, s=%s\n}\n");
     test("gather, scatter_add, argsort", 0,
          "graph t {\n %x = input {name=\"x\"} : f64[1,4]\n %i = input {name=\"i\"} : i64[1,2]\n"
          " %g = gather %x, %i {axis=1 batch=1} : f64[1,2]\n"

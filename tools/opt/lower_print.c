@@ -92,8 +92,10 @@ static void put_call(Str *s, const Module *m, const Program *p, int number)
         const KParam *to = &k->param[k->store[i].param];
         str_put(s, i ? ", " : " writes ");
         put_buffer(s, p, c->buf[k->store[i].param]);
+        str_put(s, to->in ? " in place" : "");
+        if (!c->nvalue) continue;
         const Node *n = &p->step.graph->node[c->value[i]];
-        str_fmt(s, "%s = %%%u %s", to->in ? " in place" : "", c->value[i], op_info[n->op].name);
+        str_fmt(s, " = %%%u %s", c->value[i], op_info[n->op].name);
     }
     str_put(s, "\n");
 }
