@@ -8,7 +8,9 @@
  * A transform is short beside what it waits for. It writes a line to each of many planes, of which
  * the nearest cache holds none, and stores go there one by one: so those of the next tile are asked
  * for together, ahead. And where patches come from beyond the L2 cache, a patch some tiles later is
- * fetched into it, since rows of a few points are no stream that the hardware foresees. */
+ * fetched into it, since rows of a few points are no stream that the hardware foresees.
+ *
+ * Where planes are made in parts (winodw.c), a stage makes the rows of one, its planes first. */
 #include "winoemit.h"
 
 enum { AHEAD = 16 }; /* tiles */
@@ -44,20 +46,22 @@ static void fetch_planes(const Patch *p, Walk *w, LLVMValueRef to, int row)
 {
     const WinoEmit *e = p->e;
     int in = wino_in(e->f);
+    if (p->of->near) return;
     tile_in_order(w);
     for (int i = row * in; i < (row + 1) * in; i++)
         tile_prefetch_store(w, tile_at_const(w, e->elem, to, i * p->of->plane + e->lanes));
     tile_in_order(w);
 }
 
-/* Some rows of planes. */
-static void data_rows(const Patch *p, Walk *w, LLVMValueRef from, LLVMValueRef to, WinoRows rows)
+/* The rows of planes of a part. */
+static void data_rows(const Patch *p, Walk *w, LLVMValueRef from, LLVMValueRef to, int part)
 {
     const WinoEmit *e = p->e;
     const WinoPatches *of = p->of;
     LLVMValueRef half[WINO_IN][WINO_IN], d[WINO_IN], t[WINO_IN];
     LLVMTypeRef data = tile_elem(w, of->param);
     int in = wino_in(e->f);
+    WinoRows rows = wino_rows(e->f, of->parts, part);
     for (int j = 0; j < of->size; j++) { /* columns */
         for (int i = 0; i < of->size; i++)
             d[i] = tile_data(w, tile_at_const(w, data, from, i * of->row + j * of->col));
@@ -65,10 +69,11 @@ static void data_rows(const Patch *p, Walk *w, LLVMValueRef from, LLVMValueRef t
         for (int k = 0; k < rows.n; k++) half[k][j] = t[rows.at[k]];
     }
     for (int k = 0; k < rows.n; k++) {
-        fetch_planes(p, w, to, rows.at[k]);
+        int row = of->part == ALL_PARTS ? rows.at[k] : k;
+        fetch_planes(p, w, to, row);
         of->line(w, half[k], t);
         for (int j = 0; j < in; j++) {
-            int64_t plane = (rows.at[k] * in + j) * of->plane;
+            int64_t plane = (row * in + j) * of->plane;
             wino_store(e, w, tile_at_const(w, e->elem, to, plane), t[j]);
         }
     }
@@ -77,16 +82,15 @@ static void data_rows(const Patch *p, Walk *w, LLVMValueRef from, LLVMValueRef t
 static void data_block(Walk *w, void *user, LLVMValueRef block)
 {
     const Patch *p = user;
-    const WinoForm *f = p->e->f;
     const WinoPatches *of = p->of;
     LLVMTypeRef data = tile_elem(w, of->param);
     LLVMValueRef from = tile_at(w, data, p->from, block, of->block);
     LLVMValueRef to = transformed_at(p, w, block);
-    int parts = of->parts;
     if (p->later) fetch_patch(p, w, block);
-    for (int i = 0; i < parts; i++) {
+    for (int part = 0; part < of->parts; part++) {
+        if (of->part != ALL_PARTS && of->part != part) continue;
         tile_in_order(w); /* or LLVM reads a patch once */
-        data_rows(p, w, from, to, wino_rows(f, parts, i));
+        data_rows(p, w, from, to, part);
     }
 }
 
@@ -102,6 +106,12 @@ static LLVMValueRef patch_of(const Patch *p, Walk *w, LLVMValueRef tile)
     return tile_at(w, data, tile_at(w, data, sample, y, of->row), x, of->col);
 }
 
+/* Later parts find what the first has read; where planes are near, others fetch. */
+static bool fetches(const WinoPatches *of)
+{
+    return of->far && !of->near && of->part <= 0;
+}
+
 static void data_tile(Walk *w, void *user, LLVMValueRef i)
 {
     Patch *p = user;
@@ -109,7 +119,7 @@ static void data_tile(Walk *w, void *user, LLVMValueRef i)
     const WinoPatches *of = p->of;
     LLVMValueRef tile = LLVMBuildAdd(w->b, p->t->scalar[S_FIRST], i, "");
     p->from = patch_of(p, w, tile);
-    p->later = of->far ? patch_of(p, w, tile_affine(w, tile, 1, AHEAD)) : NULL;
+    p->later = fetches(of) ? patch_of(p, w, tile_affine(w, tile, 1, AHEAD)) : NULL;
     p->to = tile_at(w, e->elem, wino_scratch(e, w, of->planes), i, e->lanes);
     if (of->blocks)
         tile_for(w, "block", 0, of->blocks, 1, data_block, p);

@@ -5,17 +5,23 @@
  *   data, spread  patches of x, tiles of dy -> [plane] [channel / V] [tile of block] [V]
  *   products      [plane] [piece] [s] [c] [V] += their products, summed over the block
  *
- * and after the last block the sums become the results:
+ * Planes may be made in up to three parts, one after the other, so that a block of more tiles fits,
+ * all tiles maybe, and the patches are read once more for each. With few channels a part of a short
+ * block stays in the nearest cache together with its sums: a run of short blocks goes through one
+ * part before its next, while the L2 cache still has its patches.
+ *
+ * After the last block the sums become the results:
  *
  *   results       sums -> 3x3 of a channel of dy and a vector of x's, and the epilogue
  *
- * An element's sum: within a block tile by tile, from 0; then block by block. The plan fixes it,
- * and neither a piece's place in a slab nor the number of threads enters. */
+ * An element's sum: within a block tile by tile, from 0; then block by block, of a run of short
+ * blocks from 0; then run by run. The block fixes it: neither parts, a piece's place in a slab nor
+ * the number of threads enters. */
 #include "winodwemit.h"
 
 #include <stdio.h>
 
-enum { N_SCALARS, N_VECTORS, N_SLAB, N_SLAB_Y, N_BLOCK, N_FORM }; /* Offer.number */
+enum { N_SCALARS, N_VECTORS, N_SLAB, N_SLAB_Y, N_BLOCK, N_FORM, N_PARTS }; /* Offer.number */
 
 /* ---- the bid ---- */
 
@@ -51,13 +57,16 @@ static void dw_bid(const Target *t, const Contract *c, const TapShape *s, const 
     o->vec_dim = 1;
     o->lanes = lanes;
     plane_sizes(&d, p, lanes, plane);
-    o->scratch_bytes = wino_planes(f) * 4 * (plane[0] + plane[1] + plane[2]);
+    int64_t part = wino_planes(f) / p->parts, all = c->batch * tiles[0] * tiles[1];
+    int64_t kept = winodw_run(p, all) > 1 ? part : 0;
+    o->scratch_bytes = 4 * (part * (plane[0] + plane[1]) + (wino_planes(f) + kept) * plane[2]);
     o->number[N_SCALARS] = p->s;
     o->number[N_VECTORS] = p->c;
     o->number[N_BLOCK] = p->block;
     o->number[N_SLAB] = p->xs;
     o->number[N_SLAB_Y] = p->ys;
     o->number[N_FORM] = p->form;
+    o->number[N_PARTS] = p->parts;
 }
 
 static WinoDwPlan plan_of(const int64_t *number)
@@ -67,7 +76,8 @@ static WinoDwPlan plan_of(const int64_t *number)
                         .block = number[N_BLOCK],
                         .xs = number[N_SLAB],
                         .ys = number[N_SLAB_Y],
-                        .form = number[N_FORM]};
+                        .form = number[N_FORM],
+                        .parts = number[N_PARTS]};
 }
 
 bool winodw_offer(const Target *t, const Contract *c, Offer *o)
@@ -84,6 +94,7 @@ const PlanField winodw_fields[] = {{.name = "form", N_FORM, 1, 1, "42", true},
                                    {.name = "tile", N_SCALARS, 2, 16},
                                    {.name = "slab", N_SLAB, 2, 32},
                                    {.name = "block", N_BLOCK, 1, 128, .bits = true},
+                                   {.name = "parts", N_PARTS, 1, WINODW_PARTS},
                                    {.name = NULL}};
 
 bool winodw_fit(const Target *t, const Contract *c, Offer *o, char *why)
@@ -118,9 +129,14 @@ static WinoDw read_kernel(Walk *w)
     d.e.in.plane = plane[0];
     d.y.plane = plane[1];
     d.sum_plane = plane[2];
-    d.y.planes = wino_planes(d.e.f) * plane[0];
-    d.sum_planes = wino_planes(d.e.f) * (plane[0] + plane[1]);
+    d.y.planes = wino_planes(d.e.f) / p.parts * plane[0];
+    d.sum_planes = wino_planes(d.e.f) / p.parts * (plane[0] + plane[1]);
+    d.near = d.e.in.near = d.y.near = winodw_near(w->target, &p, d.e.lanes);
+    if (p.parts > 1) d.e.in.parts = d.y.parts = (int)p.parts;
+
+    d.kept_planes = d.sum_planes + wino_planes(d.e.f) * plane[2];
     d.tiles = k->contract.batch * d.e.tiles[0] * d.e.tiles[1];
+    d.run = winodw_run(&p, d.tiles);
     return d;
 }
 
@@ -164,22 +180,32 @@ static void over_block(Walk *w, void *user, LLVMValueRef first)
     LLVMValueRef left = LLVMBuildSub(w->b, walk_i64(w, d->tiles), first, "");
     LLVMValueRef part = LLVMBuildICmp(w->b, LLVMIntSLT, left, size, "");
     LLVMValueRef count = LLVMBuildSelect(w->b, part, left, size, "");
-    call_stage(d, &d->data, first, count, moved(w, d->at.x, d->x0));
-    call_stage(d, &d->spread, first, count, moved(w, d->at.y, d->y0));
-    call_stage(d, &d->products, first, count, d->at.pieces);
+    call_stage(d, &d->data[d->part], first, count, moved(w, d->at.x, d->x0));
+    call_stage(d, &d->spread[d->part], first, count, moved(w, d->at.y, d->y0));
+    call_stage(d, &d->products[d->part], first, count, d->at.pieces);
+}
+
+static void over_run(Walk *w, void *user, LLVMValueRef first)
+{
+    WinoDw *d = user;
+    LLVMValueRef all = walk_i64(w, d->tiles), end = tile_affine(w, first, 1, d->run * d->p.block);
+    LLVMValueRef over = LLVMBuildICmp(w->b, LLVMIntSGT, end, all, "");
+    end = LLVMBuildSelect(w->b, over, all, end, "");
+    for (d->part = 0; d->part < d->p.parts; d->part++)
+        tile_steps(w, "block", (Slice){first, end}, d->p.block, over_block, d);
 }
 
 static void over_slab(Walk *w, void *user, LLVMValueRef slab)
 {
     WinoDw *d = user;
-    int64_t blocks = (d->tiles + d->p.block - 1) / d->p.block;
+    int64_t run = d->run * d->p.block, runs = (d->tiles + run - 1) / run;
     LLVMValueRef first = tile_affine(w, slab, d->shape.slab, 0);
     LLVMValueRef row = walk_quotient(w, slab, d->shape.across);
     LLVMValueRef col = LLVMBuildSub(w->b, slab, tile_affine(w, row, d->shape.across, 0), "");
     d->x0 = tile_affine(w, col, d->p.xs, 0);
     d->y0 = tile_affine(w, row, d->p.ys, 0);
     d->at = winodw_reach(d, w, slice_part(w, (Slice){w->from, w->to}, first, d->shape.slab));
-    tile_for(w, "block", 0, blocks, d->p.block, over_block, d);
+    tile_for(w, "run", 0, runs, run, over_run, d);
     call_stage(d, &d->taps, d->x0, d->y0, d->at.pieces);
 }
 
@@ -189,13 +215,29 @@ int64_t winodw_pieces(const Kernel *k)
     return k->contract.oc / p.s * (k->contract.ic / k->offer.lanes / p.c);
 }
 
+/* Sums of runs begin at 0, and are left so by each. */
+static void clear_kept(const WinoDw *d)
+{
+    Walk *w = d->e.w;
+    int64_t bytes = wino_planes(d->e.f) / d->p.parts * d->sum_plane * 4;
+    LLVMValueRef zero = LLVMConstNull(LLVMInt8TypeInContext(w->ctx));
+    LLVMBuildMemSet(w->b, wino_scratch(&d->e, w, d->kept_planes), zero, walk_i64(w, bytes), 64);
+}
+
+static void part_stages(WinoDw *d)
+{
+    if (d->p.parts > 1) d->e.in.part = d->y.part = d->part;
+    d->data[d->part] = wino_data_stage(&d->e, &d->e.in, "data");
+    d->spread[d->part] = wino_data_stage(&d->e, &d->y, "spread");
+    d->products[d->part] = winodw_product_stage(d);
+}
+
 void winodw_emit(Walk *w)
 {
     WinoDw d = read_kernel(w);
     LLVMBasicBlockRef end = claim_begin(w, w->from, w->to);
-    d.data = wino_data_stage(&d.e, &d.e.in, "data");
-    d.spread = wino_data_stage(&d.e, &d.y, "spread");
-    d.products = winodw_product_stage(&d);
+    for (d.part = 0; d.part < d.p.parts; d.part++) part_stages(&d);
+    if (d.run > 1) clear_kept(&d);
     d.taps = winodw_tap_stage(&d);
     Slice slabs = slice_outer(w, (Slice){w->from, w->to}, d.shape.slab);
     tile_range(w, "slab", slabs.from, slabs.to, over_slab, &d);

@@ -19,11 +19,13 @@ void winodw_emit(Walk *);
 int64_t winodw_pieces(const Kernel *);
 
 /* winodwplan.c */
+enum { WINODW_PARTS = 3 }; /* at most */
 typedef struct WinoDwPlan {
     int64_t s, c;   /* register tile of the products: s channels of dy by c vectors of x's */
     int64_t xs, ys; /* a slab: blocks of x's channels by blocks of dy's, see below */
     int64_t block;  /* tiles whose products are summed before they are added to the sum */
     int64_t form;   /* of wino_forms */
+    int64_t parts;  /* of the planes, one after the other: wino_rows */
 } WinoDwPlan;
 
 /* Pieces are register tiles: in groups of c blocks of x's channels, parts of s of dy's. A slab goes
@@ -35,6 +37,11 @@ typedef struct WinoDwShape {
     int64_t across, down;  /* slabs along x's channels, which come first, and dy's */
 } WinoDwShape;
 WinoDwShape winodw_shape(const TapShape *, const WinoDwPlan *, int lanes);
+/* Blocks that go through one part of the planes before its next: short ones, all that there are at
+ * most. Their sums are kept apart, since an element's error grows with how many are added. */
+int64_t winodw_run(const WinoDwPlan *, int64_t tiles);
+/* Whether a block of tiles, its part of the planes and their sums stay in the nearest cache. */
+bool winodw_near(const Target *, const WinoDwPlan *, int lanes);
 /* Neighbouring pieces whose products are made together by who has them all: where vectors of x are
  * few, each is loaded for more scalars, and more sums hide the latency. */
 int64_t winodw_joint(const Target *, const WinoDwPlan *, int lanes);

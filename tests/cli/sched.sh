@@ -94,6 +94,7 @@ dw='x86-64 conv_dw 32x32 k3 p1 14x14 b8'
 refused "$dw: winograd tile=8x2" "a tile of 8x2 does not divide 4x8"
 refused "$dw: winograd tile=4x2 slab=4x3" "a slab of 4x3 does not cut 8x8 blocks of channels"
 refused "$dw: winograd block=129" "no block of 129; there are 128 tiles"
+refused "$dw: winograd form=2 parts=3" "F(2,3) has no 3 parts"
 refused "$dw: winograd unroll=4" "winograd has no 'unroll=4'"
 refused "x86-64 conv_dw 32x32 k3 s2 p1 14x14 b8: winograd" \
     "winograd wants a 3x3 kernel, stride 1, f32, whole vectors"

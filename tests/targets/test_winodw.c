@@ -26,7 +26,7 @@ static const Case cases[] = {
 
 /* The heuristic's own choices, where it makes one. */
 static const Case large[] = {
-    {.n = 16, .ic = 16, .oc = 16, .ih = 32, .iw = 32, .pad = SAME(1)},
+    {.n = 128, .ic = 16, .oc = 16, .ih = 32, .iw = 32, .pad = SAME(1)},
     {.n = 64, .ic = 64, .oc = 64, .ih = 8, .iw = 8, .pad = SAME(1)},
     {.n = 4, .ic = 128, .oc = 128, .ih = 14, .iw = 14, .pad = SAME(1)},
 };
@@ -40,16 +40,17 @@ static Case whole(Case c)
     return c;
 }
 
-/* All cases in a form, and their own blocks of tiles or short ones. */
+/* All cases in a form, and their own blocks of tiles or short ones, all planes at once or parts. */
 static void in_form(const Target *t, int form, bool halos, DwCount *n)
 {
-    static const char *const plan[WINO_FORMS][2] = {{"winograd form=4", "winograd form=4 block=5"},
-                                                    {"winograd form=2", "winograd form=2 block=7"}};
-    for (int j = 0; j < 2 * COUNT(cases); j++) {
-        const Case *c = &cases[j / 2];
-        if (j % 2 && c->ih * c->iw < 16) continue; /* not so many tiles */
+    static const char *const plan[WINO_FORMS][3] = {
+        {"winograd form=4", "winograd form=4 block=5", "winograd form=4 block=3 parts=3"},
+        {"winograd form=2", "winograd form=2 block=7", "winograd form=2 block=7 parts=2"}};
+    for (int j = 0; j < 3 * COUNT(cases); j++) {
+        const Case *c = &cases[j / 3];
+        if (j % 3 && c->ih * c->iw < 16) continue; /* not so many tiles */
         Dw d = {
-            .c = whole(*c), .t = t, .plan = plan[form][j % 2], .allowed = wino_forms[form].error};
+            .c = whole(*c), .t = t, .plan = plan[form][j % 3], .allowed = wino_forms[form].error};
         dw_one(d, n);
         d.c.halo = 2;
         if (halos) dw_one(d, n);
