@@ -34,8 +34,8 @@ typedef struct WinoEmit {
     LLVMTypeRef elem, vec;
     WinoPatches in;
     int64_t result_plane;
-    bool in_place; /* products take the data's planes */
-    bool fetches;  /* weights ahead of the products that read them */
+    int64_t wait; /* element of the scratch: results of a tile that wait to be stored */
+    bool fetches; /* weights ahead of the products that read them */
     Tile data, products, sums;
     Slice tiles_at, groups_at; /* the part at hand: tiles, groups of c channel blocks */
 } WinoEmit;
@@ -54,7 +54,7 @@ WinoPlace wino_place(const WinoEmit *, Walk *, LLVMValueRef tile);
 LLVMValueRef wino_scratch(const WinoEmit *, Walk *, int64_t element);
 LLVMValueRef wino_data_planes(const WinoEmit *, Walk *);
 LLVMValueRef wino_result_planes(const WinoEmit *, Walk *);
-LLVMValueRef wino_results(const WinoEmit *, Walk *); /* of one tile, that wait to be stored */
+LLVMValueRef wino_results(const WinoEmit *, Walk *);
 LLVMValueRef wino_load(const WinoEmit *, Walk *, LLVMValueRef at);
 void wino_store(const WinoEmit *, Walk *, LLVMValueRef at, LLVMValueRef);
 

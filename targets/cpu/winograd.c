@@ -8,9 +8,6 @@
  *             sums over many channels are sums of shorter ones, which halves their error
  *   sums      results a tile and channel block, and the epilogue
  *
- * Where one group of register tiles has all result channels, and there are as many as of the data,
- * products take the data's place: half the memory, and it is in the nearest cache already.
- *
  * Nothing a tile's results are computed from depends on its place in a block: the last register
  * tile of products may hold tiles that are not there, whose products nobody reads. */
 #include "winoemit.h"
@@ -58,20 +55,23 @@ int64_t wino_plane_of(int64_t channels, int64_t block)
     return channels * block + PLANE_PAD;
 }
 
-/* Whether products take the place of the data they are made of: a register tile has read all of
- * its tiles' data before it stores, and nobody else wants them. */
-static bool in_place(const TapShape *s, const WinoPlan *p, int lanes)
-{
-    return s->data_ch == s->result_ch && s->result_ch == lanes * p->c;
-}
+/* The scratch, in elements. Products of a plane take the place of the data of the one before it,
+ * which are no longer wanted and in the nearest cache: with planes of d and r elements they begin d
+ * (if larger: r) apart, and the data so far behind that they stay ahead to the last. */
+typedef struct Room {
+    int64_t data, step; /* where data begin; from products to products */
+    int64_t wait, all;  /* where a tile's results wait to be stored */
+} Room;
 
-/* Elements of the scratch: planes, and one tile's results if they have no place there. */
-static int64_t scratch_cells(const TapShape *s, const WinoPlan *p, int lanes)
+static Room room_of(const TapShape *s, const WinoPlan *p, int lanes)
 {
     const WinoForm *f = &wino_forms[p->form];
-    int64_t data = wino_planes(f) * wino_plane_of(s->data_ch, p->block);
-    if (in_place(s, p, lanes)) return data + f->out * f->out * lanes;
-    return data + wino_planes(f) * wino_plane_of(s->result_ch, p->block);
+    int64_t n = wino_planes(f), d = wino_plane_of(s->data_ch, p->block),
+            r = wino_plane_of(s->result_ch, p->block);
+    Room m = {.data = r <= d ? r : n * r - (n - 1) * d, .step = r <= d ? d : r};
+    m.wait = m.data + n * d;
+    m.all = m.wait + f->out * f->out * lanes;
+    return m;
 }
 
 /* Weights before the transform: lanes together, so that it works on vectors. */
@@ -111,7 +111,7 @@ static void wino_bid(const Target *t, const Contract *c, const TapShape *s, cons
     o->planes = wino_planes(f);
     o->packed = planes_layout(s, o->lanes, p->c, o->planes);
     o->packed_bytes = wino_planes(f) * 4 * s->data_ch * s->result_ch;
-    o->scratch_bytes = 4 * scratch_cells(s, p, o->lanes);
+    o->scratch_bytes = 4 * room_of(s, p, o->lanes).all;
     o->number[WINO_TILES] = p->t;
     o->number[WINO_BLOCKS] = p->c;
     o->number[WINO_BLOCK] = p->block;
@@ -203,8 +203,10 @@ static WinoEmit read_kernel(Walk *w)
     WinoEmit e = wino_emit(w, &s, &p);
     e.in.blocks = s.data_ch / e.lanes;
     e.in.plane = wino_plane_of(s.data_ch, p.block);
-    e.result_plane = wino_plane_of(s.result_ch, p.block);
-    e.in_place = in_place(&s, &p, e.lanes);
+    Room room = room_of(&s, &p, e.lanes);
+    e.in.planes = room.data;
+    e.result_plane = room.step;
+    e.wait = room.wait;
     e.fetches = wino_fetches(w->target, w->k->offer.packed_bytes);
     return e;
 }
@@ -238,12 +240,12 @@ LLVMValueRef wino_data_planes(const WinoEmit *e, Walk *w)
 
 LLVMValueRef wino_result_planes(const WinoEmit *e, Walk *w)
 {
-    return wino_scratch(e, w, e->in_place ? 0 : wino_planes(e->f) * e->in.plane);
+    return wino_scratch(e, w, 0);
 }
 
 LLVMValueRef wino_results(const WinoEmit *e, Walk *w)
 {
-    return wino_scratch(e, w, e->in_place ? wino_planes(e->f) * e->in.plane : 0);
+    return wino_scratch(e, w, e->wait);
 }
 
 LLVMValueRef wino_load(const WinoEmit *e, Walk *w, LLVMValueRef at)
