@@ -329,9 +329,7 @@ void tile_sum(Walk *w, const char *name, LLVMValueRef count, int nacc, LLVMValue
 
 LLVMValueRef tile_own_register(Walk *w, LLVMValueRef at)
 {
-    LLVMTypeRef ptr = LLVMTypeOf(at), type = LLVMFunctionType(ptr, &ptr, 1, 0);
-    LLVMValueRef none = LLVMGetInlineAsm(type, "", 0, "=r,0", 4, 0, 0, LLVMInlineAsmDialectATT, 0);
-    return LLVMBuildCall2(w->b, type, none, &at, 1, "");
+    return walk_own_register(w, at);
 }
 
 static void nest_level(Walk *w, const Nest *n, int level, LLVMValueRef in, LLVMValueRef wt,

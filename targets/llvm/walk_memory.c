@@ -18,6 +18,8 @@ typedef struct Place {
     Address at;
     LLVMValueRef element, sample; /* i64, or a vector of them; sample: NULL unless io */
     LLVMValueRef guard;           /* i1, a vector of them, or NULL */
+    LLVMValueRef first;           /* address of lane 0, if all are evenly spaced from it; or NULL */
+    int64_t ahead;                /* elements from there */
     LLVMTypeRef storage;
     bool bits;
 } Place;
@@ -37,6 +39,7 @@ static Place place_of(Walk *w, int param, const KRef *index, KRef guard)
 static Place lane_of(Walk *w, const Place *c, int lane)
 {
     Place one = *c;
+    one.ahead = lane * c->at.step;
     one.element = v_lane(w, c->element, lane);
     one.sample = c->sample ? v_lane(w, c->sample, lane) : NULL;
     one.guard = c->guard ? v_lane(w, c->guard, lane) : NULL;
@@ -65,6 +68,8 @@ static LLVMValueRef safe_element(Walk *w, const Place *c)
 
 static LLVMValueRef cell_ptr(Walk *w, const Place *c)
 {
+    LLVMValueRef ahead = walk_i64(w, c->ahead);
+    if (c->first) return LLVMBuildInBoundsGEP2(w->b, c->storage, c->first, &ahead, 1, "");
     LLVMValueRef element = safe_element(w, c), base = base_of(w, c);
     return LLVMBuildInBoundsGEP2(w->b, c->storage, base, &element, 1, "");
 }
@@ -81,6 +86,15 @@ static LLVMValueRef load_type(Walk *w, const Place *c, LLVMTypeRef t)
     return v;
 }
 
+/* Lanes one by one at even distances need one address; LLVM, which would give it as many, hears of
+ * none of them that it is part of a loop. */
+static void space_evenly(Walk *w, Place *c)
+{
+    if (!c->at.affine || c->guard || c->bits) return;
+    Place lane = lane_of(w, c, 0);
+    c->first = walk_own_register(w, cell_ptr(w, &lane));
+}
+
 /* ---- raw loads: what memory holds, or i1 for bits; guarded-off lanes hold anything ---- */
 
 static LLVMValueRef load_one(Walk *w, const Place *c)
@@ -89,12 +103,13 @@ static LLVMValueRef load_one(Walk *w, const Place *c)
     return load_type(w, c, c->storage);
 }
 
-static LLVMValueRef load_lanes(Walk *w, const Place *c)
+static LLVMValueRef load_lanes(Walk *w, Place c)
 {
-    LLVMTypeRef element = c->bits ? LLVMInt1TypeInContext(w->ctx) : c->storage;
+    LLVMTypeRef element = c.bits ? LLVMInt1TypeInContext(w->ctx) : c.storage;
     LLVMValueRef v = LLVMGetPoison(LLVMVectorType(element, (unsigned)w->lanes));
+    space_evenly(w, &c);
     for (int i = 0; i < w->lanes; i++) {
-        Place one = lane_of(w, c, i);
+        Place one = lane_of(w, &c, i);
         v = v_set_lane(w, v, load_one(w, &one), i);
     }
     return v;
@@ -132,7 +147,7 @@ static LLVMValueRef load_raw(Walk *w, const Place *c, bool vec)
     if (masked && !c->bits && c->at.affine && c->at.step == 1) return load_masked(w, c);
     if (!masked && is_together(w, c)) return load_together(w, c);
     if (!masked && c->at.affine && c->at.step == 0) return walk_splat(w, load_one(w, c));
-    return load_lanes(w, c);
+    return load_lanes(w, *c);
 }
 
 static LLVMValueRef fill_like(Walk *w, LLVMValueRef v, DType d, double fill)
@@ -184,6 +199,7 @@ void walk_store(Walk *w, const KStore *s, LLVMValueRef v)
         store_together(w, &c, v);
         return;
     }
+    space_evenly(w, &c);
     for (int i = 0; i < w->lanes; i++) {
         Place one = lane_of(w, &c, i);
         store_one(w, &one, v_lane(w, v, i));

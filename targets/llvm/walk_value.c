@@ -76,6 +76,13 @@ LLVMValueRef v_set_lane(Walk *w, LLVMValueRef vec, LLVMValueRef v, int lane)
     return LLVMBuildInsertElement(w->b, vec, v, lane_number(w, lane), "");
 }
 
+LLVMValueRef walk_own_register(Walk *w, LLVMValueRef at)
+{
+    LLVMTypeRef ptr = LLVMTypeOf(at), type = LLVMFunctionType(ptr, &ptr, 1, 0);
+    LLVMValueRef none = LLVMGetInlineAsm(type, "", 0, "=r,0", 4, 0, 0, LLVMInlineAsmDialectATT, 0);
+    return LLVMBuildCall2(w->b, type, none, &at, 1, "");
+}
+
 LLVMValueRef v_bits(Walk *w, LLVMValueRef v)
 {
     bool wide = LLVMGetTypeKind(v_element(v)) == LLVMDoubleTypeKind;
