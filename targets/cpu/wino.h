@@ -46,6 +46,8 @@ static inline int wino_planes(const WinoForm *f)
     return wino_in(f) * wino_in(f);
 }
 
+int64_t wino_plane_of(int64_t channels, int64_t block); /* elements of a plane and to the next */
+
 /* Offer.number: WinoPlan's fields */
 enum { WINO_TILES, WINO_BLOCKS, WINO_BLOCK, WINO_UNROLL, WINO_FORM };
 

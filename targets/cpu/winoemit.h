@@ -48,7 +48,6 @@ typedef struct WinoPlace {
 WinoEmit wino_emit(Walk *, const TapShape *, const WinoPlan *);
 /* Where a parameter's values lie; its patches begin at the logical row and column `first`. */
 WinoPatches wino_patches(const WinoEmit *, int param, const int64_t first[2]);
-int64_t wino_plane_of(int64_t channels, int64_t block); /* elements of a plane and to the next */
 WinoPlace wino_place(const WinoEmit *, Walk *, LLVMValueRef tile);
 /* Scratch: [plane] [channel / V] [tile of block] [V], transformed data and products. */
 LLVMValueRef wino_scratch(const WinoEmit *, Walk *, int64_t element);
