@@ -9,20 +9,18 @@ typedef struct Taps {
     LLVMValueRef row;          /* of the kernel */
 } Taps;
 
-/* r = GT m along an axis */
+/* r = GT m along an axis. Rows of G are one tap, pairs even +- odd, and one tap. */
 static void gather(const WinoForm *f, Walk *w, const LLVMValueRef m[WINO_IN],
                    LLVMValueRef r[WINO_TAPS])
 {
-    for (int t = 0; t < WINO_TAPS; t++) {
-        r[t] = NULL;
-        for (int i = 0; i < wino_in(f); i++) {
-            double g = f->g[i][t];
-            if (g == 0) continue;
-            LLVMValueRef k = tile_real(m[i], g);
-            if (r[t])
-                r[t] = tile_fma(w, k, m[i], r[t]);
-            else
-                r[t] = g == 1 ? m[i] : LLVMBuildFMul(w->b, k, m[i], "");
+    int last = wino_in(f) - 1;
+    r[0] = m[0], r[1] = NULL, r[2] = m[last];
+    for (int i = 1; i < last; i += 2) {
+        LLVMValueRef even = LLVMBuildFAdd(w->b, m[i], m[i + 1], "");
+        LLVMValueRef odd = LLVMBuildFSub(w->b, m[i], m[i + 1], "");
+        for (int t = 0; t < WINO_TAPS; t++) {
+            LLVMValueRef v = t == 1 ? odd : even, k = tile_real(v, f->g[i][t]);
+            r[t] = r[t] ? tile_fma(w, k, v, r[t]) : LLVMBuildFMul(w->b, k, v, "");
         }
     }
 }
@@ -42,23 +40,59 @@ static void plane_rows(const Taps *s, int place[WINO_IN])
     }
 }
 
-/* The taps take the place of the first sums. */
-static void sums_to_taps(const Taps *s, Walk *w)
+static void taps_of(const Taps *s, Walk *w, LLVMValueRef r[WINO_TAPS][WINO_TAPS])
 {
     const WinoForm *f = s->d->e.f;
-    LLVMValueRef half[WINO_TAPS][WINO_IN], m[WINO_IN], r[WINO_TAPS];
+    LLVMValueRef half[WINO_TAPS][WINO_IN], m[WINO_IN];
     int in = wino_in(f), row[WINO_IN];
     plane_rows(s, row);
     for (int j = 0; j < in; j++) { /* columns */
         for (int i = 0; i < in; i++) m[i] = wino_load(&s->d->e, w, sum_at(s, w, row[i] * in + j));
-        gather(f, w, m, r);
-        for (int i = 0; i < WINO_TAPS; i++) half[i][j] = r[i];
+        gather(f, w, m, r[0]);
+        for (int i = 0; i < WINO_TAPS; i++) half[i][j] = r[0][i];
     }
-    for (int i = 0; i < WINO_TAPS; i++) {
-        gather(f, w, half[i], r);
-        for (int j = 0; j < WINO_TAPS; j++)
-            wino_store(&s->d->e, w, sum_at(s, w, i * WINO_TAPS + j), r[j]);
+    for (int i = 0; i < WINO_TAPS; i++) gather(f, w, half[i], r[i]);
+}
+
+static void bind_tap(const Taps *s, Walk *w, int i)
+{
+    walk_bind(w, s->d->e.axis[A_KY], walk_i64(w, i / WINO_TAPS));
+    walk_bind(w, s->d->e.axis[A_KX], walk_i64(w, i % WINO_TAPS));
+}
+
+static void store_all(const Taps *s, Walk *w, LLVMValueRef r[WINO_TAPS][WINO_TAPS])
+{
+    LLVMValueRef value[WINO_TAPS * WINO_TAPS][MAX_STORES];
+    for (int i = 0; i < WINO_TAPS * WINO_TAPS; i++) {
+        bind_tap(s, w, i);
+        walk_set(w, w->k->heavy, r[i / WINO_TAPS][i % WINO_TAPS]);
+        walk_values(w, value[i]);
     }
+    for (int k = 0; k < w->k->nstore; k++) {
+        tile_in_order(w);
+        for (int i = 0; i < WINO_TAPS * WINO_TAPS; i++) {
+            bind_tap(s, w, i);
+            walk_put(w, k, value[i][k]);
+        }
+    }
+}
+
+/* Lanes that lie side by side: scattered ones are too much code to have nine times. */
+static bool is_plain(const Kernel *k)
+{
+    for (int i = 0; i < k->nstore; i++) {
+        const KParam *p = &k->param[k->store[i].param];
+        if (p->io || p->layout.rank != 4) return false;
+        if (layout_stride(&p->layout, layout_digit(&p->layout, 1, 1)) != 1) return false;
+    }
+    return true;
+}
+
+/* The taps take the place of the first sums. */
+static void keep_taps(const Taps *s, Walk *w, LLVMValueRef r[WINO_TAPS][WINO_TAPS])
+{
+    for (int i = 0; i < WINO_TAPS * WINO_TAPS; i++)
+        wino_store(&s->d->e, w, sum_at(s, w, i), r[i / WINO_TAPS][i % WINO_TAPS]);
 }
 
 static void store_tap(Walk *w, void *user, LLVMValueRef col)
@@ -85,8 +119,14 @@ static void tap_vector(Walk *w, void *user, LLVMValueRef j)
     const WinoEmit *e = &s.d->e;
     s.sums = tile_at(w, e->elem, s.sums, j, e->lanes);
     walk_bind(w, e->axis[A_IC], LLVMBuildAdd(w->b, s.ic, j, ""));
-    sums_to_taps(&s, w);
-    tile_for(w, "ky", 0, WINO_TAPS, 1, store_row, &s);
+    LLVMValueRef r[WINO_TAPS][WINO_TAPS];
+    taps_of(&s, w, r);
+    if (is_plain(w->k)) {
+        store_all(&s, w, r);
+    } else {
+        keep_taps(&s, w, r);
+        tile_for(w, "ky", 0, WINO_TAPS, 1, store_row, &s);
+    }
 }
 
 static void tap_scalar(Walk *w, void *user, LLVMValueRef i)

@@ -53,6 +53,7 @@ static void in_form(const Target *t, int form, bool halos, DwCount *n)
             .c = whole(*c), .t = t, .plan = plan[form][j % 3], .allowed = wino_forms[form].error};
         dw_one(d, n);
         d.c.halo = 2;
+        d.bare = true; /* its results are stored at once */
         if (halos) dw_one(d, n);
     }
 }
