@@ -187,6 +187,32 @@ static double buffer_traffic(const Buffer *b)
     return b->sample ? bytes / (double)b->layout.digit[0].extent : bytes;
 }
 
+/* Cells of a slot that an access of these axes may touch. */
+static double cells_of(const Kernel *k, uint32_t axes)
+{
+    double cells = 1;
+    for (int a = 0; a < k->naxis; a++)
+        if (axes >> a & 1 && !k->axis[a].sample) cells *= (double)k->axis[a].extent;
+    return cells;
+}
+
+/* Bytes of a slot that a kernel moves through a parameter: all there are, or of a large buffer what
+ * its loads and stores touch. */
+static double param_traffic(const Kernel *k, int p, const Buffer *b)
+{
+    double cells = 0, all = buffer_traffic(b);
+    for (KRef r = 0; r < k->nexpr; r++)
+        if (k->expr[r].kop == K_LOAD && k->expr[r].param == p)
+            cells += cells_of(k, k->expr[r].axes);
+    for (int i = 0; i < k->nstore; i++) {
+        uint32_t axes = 0;
+        for (int d = 0; d < k->store[i].rank; d++) axes |= k->expr[k->store[i].index[d]].axes;
+        if (k->store[i].param == p) cells += cells_of(k, axes);
+    }
+    double touched = cells * dtype_bytes(b->dtype);
+    return cells > 0 && touched < all ? touched : all;
+}
+
 void lower_call(Lowering *l, Kernel *k, const Body *b, Ref about, const Ref *value)
 {
     Arena *a = l->module->arena;
@@ -200,7 +226,7 @@ void lower_call(Lowering *l, Kernel *k, const Body *b, Ref about, const Ref *val
     str_free(&where);
     for (int p = 0; p < k->nparam; p++) {
         Buffer *buf = &l->prog->buffer[b->buf[p]];
-        c.bytes += buffer_traffic(buf);
+        c.bytes += param_traffic(k, p, buf);
         if (buf->kind == BUF_TEMP) {
             buf->last = l->phase->ncall;
             buf->first = buf->first < 0 ? buf->last : buf->first;
@@ -236,17 +262,6 @@ static double slot_macs(const Lowering *l, const Group *gr)
     return l->batched[gr->heavy] ? each : each * (double)l->g->node[n->args[0]].type.dim[0];
 }
 
-/* Bytes of a slot that a run moves: as many are read as are stored. */
-static double run_traffic(const Lowering *l, const Group *gr, const Dests *d, const Run *run)
-{
-    const Node *n = &l->g->node[gr->root];
-    double part = (double)(run->to - run->from) / (double)n->type.dim[node_int(n, "axis")];
-    double stored = 0;
-    for (uint32_t i = 0; i < d->n; i++)
-        stored += buffer_traffic(&l->prog->buffer[d->dest[i].buffer]);
-    return part * stored * (1 + 1 / (double)d->n);
-}
-
 /* run: NULL, or the part of a concatenation that this kernel copies. A value is there behind the
  * last of them. */
 static void lower_part(Lowering *l, int i, const Dests *d, const Run *run, bool last)
@@ -272,7 +287,6 @@ static void lower_part(Lowering *l, int i, const Dests *d, const Run *run, bool 
     Call *c = &l->phase->call[l->phase->ncall - 1];
     c->macs = slot_macs(l, gr);
     c->across = gr->across && last;
-    if (run) c->bytes = run_traffic(l, gr, d, run);
 }
 
 static void lower_group(Lowering *l, int i, const Dests *d)

@@ -172,7 +172,7 @@ typedef struct Attempt {
     const char *text;
     const Target *t;
     int batch;
-    double worst;
+    double worst, bytes;
     int calls, turns; /* kernels, and buffers whose places slots take in turn */
 } Attempt;
 
@@ -182,6 +182,7 @@ static void attempt(void *arg)
     Case c = {.a = arena_new()};
     at->worst = run_case(&c, at->text, at->t, at->batch);
     at->calls = c.p->step.ncall;
+    for (int i = 0; i < at->calls; i++) at->bytes += c.p->step.call[i].bytes;
     for (int i = 0; i < c.p->nbuffer; i++) at->turns += c.p->buffer[i].chunk > 0;
     eval_free(c.ev);
     arena_free(c.a);
@@ -204,7 +205,7 @@ static void test_up_to(int most, const char *name, int calls, const char *text)
     static const char *const names[] = {"claims", "vectors", "scalar", "chunks"};
     for (int i = 0; i < COUNT(targets); i++)
         for (int batch = 1; batch <= most; batch += 2) {
-            Attempt at = {text, targets[i], batch, NAN, 0, 0};
+            Attempt at = {text, targets[i], batch, NAN, 0, 0, 0};
             char msg[512] = "";
             bool ok = err_guard(attempt, &at, msg, sizeof msg) && at.worst <= 1e-11;
             if (ok && calls && i == 0 && at.calls != calls) ok = false;
@@ -219,6 +220,20 @@ static void test_up_to(int most, const char *name, int calls, const char *text)
 static void test(const char *name, int calls, const char *text)
 {
     test_up_to(3, name, calls, text);
+}
+
+/* Bytes that kernels count as moved for a slot, whatever the number of slots. */
+static void test_bytes(const char *name, double bytes, const char *text)
+{
+    for (int batch = 1; batch <= 3; batch += 2) {
+        Attempt at = {text, &sample_vectors, batch, NAN, 0, 0, 0};
+        char msg[512] = "";
+        bool ok = err_guard(attempt, &at, msg, sizeof msg) && at.bytes == bytes;
+        printf("%s  %s batch %d: %.0f bytes, not %.0f %s\n", ok ? "ok  " : "FAIL", name, batch,
+               at.bytes, bytes, msg);
+        passed += ok;
+        failed += !ok;
+    }
 }
 
 #define CONV "strides=[1,1] pads=[1,1,1,1] dilations=[1,1] groups=1"
@@ -321,6 +336,18 @@ int main(void)
                " %d = concat %k, %wf, %yf, %zf, %k, %wf {axis=0} : f64[4596]\n"
                " %m = mul %d, %d : f64[4596]\n %o = reshape %d : f64[1,4596]\n"
                " %s = reshape %m : f64[1,4596]\n return o=%o, s=%s\n}\n");
+    test_bytes("moved by a map, once for each buffer", 3 * 56,
+               "graph t {\n %x = input {name=\"x\"} : f64[1,7]\n %z = input {name=\"z\"} :"
+               " f64[1,7]\n %a = mul %x, %z : f64[1,7]\n %b = add %a, %x : f64[1,7]\n"
+               " return y=%b\n}\n");
+    test_bytes("moved of a part of a value", 2 * 80,
+               "graph t {\n %x = input {name=\"x\"} : f64[1,1000]\n"
+               " %s = slice %x {starts=[0,500] sizes=[1,10] steps=[1,2]} : f64[1,10]\n"
+               " %y = neg %s : f64[1,10]\n return y=%y\n}\n");
+    test_bytes("moved by the kernels of a concatenation", 2 * 8 * 1240,
+               "graph t {\n %a = input {name=\"a\"} : f64[1,600]\n"
+               " %b = input {name=\"b\"} : f64[1,640]\n"
+               " %c = concat %a, %b {axis=1} : f64[1,1240]\n return c=%c\n}\n");
     test("gather, scatter_add, argsort", 0,
          "graph t {\n %x = input {name=\"x\"} : f64[1,4]\n %i = input {name=\"i\"} : i64[1,2]\n"
          " %g = gather %x, %i {axis=1 batch=1} : f64[1,2]\n"
