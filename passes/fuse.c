@@ -362,6 +362,26 @@ static void melt(Lowering *l)
     for (uint32_t i = l->ngroup; i-- > 0;) l->group[i].melted = may_melt(l, (int)i, reach);
 }
 
+static bool is_io(const Lowering *l, const char *output)
+{
+    for (int i = 0; i < l->prog->nio; i++)
+        if (l->prog->io[i].output && !strcmp(l->prog->io[i].name, output)) return true;
+    return false;
+}
+
+/* The group that computes what r is a reshape of, if it can store r as well; or -1. Where slots are
+ * axis 0 of both, or there is but one. */
+static int makes_reshaped(const Lowering *l, Ref r)
+{
+    const Node *n = &l->g->node[r];
+    if (n->op != OP_reshape || l->group_of[n->args[0]] < 0) return -1;
+    const Node *of = &l->g->node[n->args[0]];
+    int gr = l->group_of[n->args[0]];
+    bool own = type_same_dims(of->type, l->g->node[l->group[gr].root].type);
+    bool slots = of->type.rank > 0 && of->type.dim[0] == n->type.dim[0];
+    return own && !l->group[gr].copy && (slots || l->prog->slots == 1) ? gr : -1;
+}
+
 /* An output that no group computes at its own index, or that is there only once ranks have summed
  * it, needs a copy group to be stored from. It comes last and gives the value to nobody else, so
  * group_of is left alone. */
@@ -372,6 +392,8 @@ static void place_outputs(Lowering *l)
         const Node *n = &l->g->node[r];
         l->out_group[i] = l->group_of[r];
         if (l->group_of[r] >= 0 && n->op != OP_allreduce) continue;
+        if (is_io(l, l->g->out[i].name)) l->out_group[i] = makes_reshaped(l, r);
+        if (l->out_group[i] >= 0 && n->op != OP_allreduce) continue;
         if (n->op == OP_input && !strcmp(node_attr(n, "name")->s, l->g->out[i].name))
             continue; /* a state that does not change */
         int gr = l->out_group[i] = open_group(l, r);

@@ -121,19 +121,23 @@ static void bind_claim(Body *b, const Group *gr)
         b->k->scratch_param = body_param(b, scratch_buffer(b->l, gr->offer.scratch_bytes), true);
 }
 
-static void body_stores(Body *b, const Dests *d)
+/* At the place in memory that r has as a tensor of its own, which may be a reshape of what the group
+ * makes. */
+static void body_store(Body *b, Type space, Ref r, int buffer)
 {
-    for (uint32_t i = 0; i < d->n; i++) {
-        Ref r = d->dest[i].node;
-        KRef v = body_value(b, r, b->axis, NOK);
-        if (b->k->nstore == MAX_STORES)
-            err(b->l->prog->name, "a fused kernel stores more than %d values", MAX_STORES);
-        KStore *s = &b->k->store[b->k->nstore++];
-        s->param = body_param(b, d->dest[i].buffer, true);
-        s->rank = b->rank;
-        s->value = v;
-        memcpy(s->index, b->axis, sizeof s->index);
-    }
+    const Node *n = &b->l->g->node[r];
+    bool own = type_same_dims(n->type, space);
+    KRef v = body_value(b, own ? r : n->args[0], b->axis, NOK);
+    if (b->k->nstore == MAX_STORES)
+        err(b->l->prog->name, "a fused kernel stores more than %d values", MAX_STORES);
+    KStore *s = &b->k->store[b->k->nstore++];
+    *s = (KStore){.param = body_param(b, buffer, true), .rank = n->type.rank, .value = v};
+    body_reshaped(b, space, b->axis, n->type, s->index);
+}
+
+static void body_stores(Body *b, Type space, const Dests *d)
+{
+    for (uint32_t i = 0; i < d->n; i++) body_store(b, space, d->dest[i].node, d->dest[i].buffer);
 }
 
 static const char *group_name(Lowering *l, const Group *gr)
@@ -147,10 +151,14 @@ static const char *group_name(Lowering *l, const Group *gr)
     return gr->nmember == 1 ? heavy : arena_printf(l->module->arena, "%s_%s", heavy, last);
 }
 
-static bool stores_samples(const Lowering *l, const Dests *d)
+/* Of a kernel over the axes of `space`. */
+static bool stores_samples(const Lowering *l, Type space, const Dests *d)
 {
-    for (uint32_t i = 0; i < d->n; i++)
-        if (l->prog->buffer[d->dest[i].buffer].sample) return true;
+    for (uint32_t i = 0; i < d->n; i++) {
+        Type t = l->g->node[d->dest[i].node].type;
+        bool first = space.rank > 0 && t.rank > 0 && t.dim[0] == space.dim[0];
+        if (first && l->prog->buffer[d->dest[i].buffer].sample) return true;
+    }
     return false;
 }
 
@@ -270,7 +278,7 @@ static void lower_part(Lowering *l, int i, const Dests *d, const Run *run, bool 
     const Node *root = &l->g->node[gr->root];
     Body b;
     Ref value[MAX_STORES];
-    bool sample = l->batched[gr->root] || stores_samples(l, d);
+    bool sample = l->batched[gr->root] || stores_samples(l, root->type, d);
     body_kernel(l, &b, i, group_name(l, gr));
     if (run)
         open_run(&b, root, run, sample);
@@ -278,7 +286,7 @@ static void lower_part(Lowering *l, int i, const Dests *d, const Run *run, bool 
         open_axes(&b, root->type, sample);
     if (gr->claimed) bind_claim(&b, gr);
     if (gr->heavy != NOREF) b.heavy_value = b.k->heavy = body_heavy(&b, gr->heavy);
-    body_stores(&b, d);
+    body_stores(&b, root->type, d);
     for (uint32_t s = 0; s < d->n; s++) value[s] = d->dest[s].node;
     Arena *a = l->module->arena;
     Kernel *k = gr->pack ? lower_schedule_pack(a, l->target, b.k, &gr->packed)
