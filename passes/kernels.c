@@ -121,8 +121,7 @@ static void bind_claim(Body *b, const Group *gr)
         b->k->scratch_param = body_param(b, scratch_buffer(b->l, gr->offer.scratch_bytes), true);
 }
 
-/* At the place in memory that r has as a tensor of its own, which may be a reshape of what the group
- * makes. */
+/* As a tensor of its own, which may be a reshape of what the group makes. */
 static void body_store(Body *b, Type space, Ref r, int buffer)
 {
     const Node *n = &b->l->g->node[r];
@@ -188,39 +187,6 @@ int module_kernel(Module *m, Kernel *k)
 
 /* ---- calls ---- */
 
-static double buffer_traffic(const Buffer *b)
-{
-    double bytes = (double)b->bytes;
-    if (!bytes) bytes = (double)layout_bytes(&b->layout, b->dtype);
-    return b->sample ? bytes / (double)b->layout.digit[0].extent : bytes;
-}
-
-/* Cells of a slot that an access of these axes may touch. */
-static double cells_of(const Kernel *k, uint32_t axes)
-{
-    double cells = 1;
-    for (int a = 0; a < k->naxis; a++)
-        if (axes >> a & 1 && !k->axis[a].sample) cells *= (double)k->axis[a].extent;
-    return cells;
-}
-
-/* Bytes of a slot that a kernel moves through a parameter: all there are, or of a large buffer what
- * its loads and stores touch. */
-static double param_traffic(const Kernel *k, int p, const Buffer *b)
-{
-    double cells = 0, all = buffer_traffic(b);
-    for (KRef r = 0; r < k->nexpr; r++)
-        if (k->expr[r].kop == K_LOAD && k->expr[r].param == p)
-            cells += cells_of(k, k->expr[r].axes);
-    for (int i = 0; i < k->nstore; i++) {
-        uint32_t axes = 0;
-        for (int d = 0; d < k->store[i].rank; d++) axes |= k->expr[k->store[i].index[d]].axes;
-        if (k->store[i].param == p) cells += cells_of(k, axes);
-    }
-    double touched = cells * dtype_bytes(b->dtype);
-    return cells > 0 && touched < all ? touched : all;
-}
-
 void lower_call(Lowering *l, Kernel *k, const Body *b, Ref about, const Ref *value)
 {
     Arena *a = l->module->arena;
@@ -234,7 +200,7 @@ void lower_call(Lowering *l, Kernel *k, const Body *b, Ref about, const Ref *val
     str_free(&where);
     for (int p = 0; p < k->nparam; p++) {
         Buffer *buf = &l->prog->buffer[b->buf[p]];
-        c.bytes += param_traffic(k, p, buf);
+        c.bytes += call_traffic(k, p, buf);
         if (buf->kind == BUF_TEMP) {
             buf->last = l->phase->ncall;
             buf->first = buf->first < 0 ? buf->last : buf->first;

@@ -152,6 +152,8 @@ int claim_weights(Lowering *, const Group *);                         /* buffer 
 Kernel *body_kernel(Lowering *, Body *, int group, const char *name); /* opens one, no axes */
 /* Appends the call; value: the nodes stored, NULL if what it stores is no node. */
 void lower_call(Lowering *, Kernel *, const Body *, Ref about, const Ref *value);
+/* traffic.c: bytes of a slot that a kernel moves through parameter p. */
+double call_traffic(const Kernel *, int p, const Buffer *);
 void lower_transform(Lowering *, const Group *); /* transform.c */
 int module_kernel(Module *, Kernel *);           /* adds, or finds an equal one */
 
