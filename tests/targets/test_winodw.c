@@ -26,7 +26,7 @@ static const Case cases[] = {
 
 /* The heuristic's own choices, where it makes one. */
 static const Case large[] = {
-    {.n = 128, .ic = 16, .oc = 16, .ih = 32, .iw = 32, .pad = SAME(1)},
+    {.n = 48, .ic = 16, .oc = 16, .ih = 32, .iw = 32, .pad = SAME(1)},
     {.n = 64, .ic = 64, .oc = 64, .ih = 8, .iw = 8, .pad = SAME(1)},
     {.n = 4, .ic = 128, .oc = 128, .ih = 14, .iw = 14, .pad = SAME(1)},
 };
