@@ -172,8 +172,7 @@ const Buffer *call_across(const Module *, const Program *, const Call *);
 
 void module_print(Str *, const Module *); /* programs, buffers, calls, kernels */
 /* Runs a phase over slots [lo, hi) with the kernel interpreter; the module is held. io/hyper as in
- * the call, with strides. After each call of each chunk, on(user, call index) if not
- * NULL. */
+ * the call, with strides. After each call of each chunk, on(user, call index) if not NULL. */
 typedef struct PhaseMem {
     uint8_t *arena; /* main_bytes + own_bytes */
     void *const *io;

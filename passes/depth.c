@@ -134,12 +134,16 @@ static void keep_alive(Program *p, int phase, int from, int to)
 static bool loads_guarded(const Kernel *k, int param)
 {
     uint8_t *used = NEW_N(k->arena, uint8_t, k->nexpr);
-    for (int i = 0; i < k->nstore; i++) used[k->store[i].value] = 1;
+    for (int i = 0; i < k->nstore; i++) {
+        used[k->store[i].value] = 1;
+        for (int d = 0; d < k->store[i].rank; d++) used[k->store[i].index[d]] = 1;
+    }
     for (uint32_t i = k->nexpr; i-- > 0;) { /* arguments come before what they are of */
         const KExpr *e = &k->expr[i];
         if (!used[i] || (k->offer.claim >= 0 && i == k->heavy)) continue;
         if (e->kop == K_LOAD && e->param == param && e->guard != NOK) return true;
         for (int a = 0; a < e->nargs; a++) used[e->arg[a]] = 1;
+        if (e->kop == K_LOAD && e->guard != NOK) used[e->guard] = 1;
     }
     return false;
 }

@@ -8,9 +8,8 @@
  * after another and use the same scratch.
  * A halo is zeroed once and never written, so a buffer with a halo shares its place only with
  * buffers of the very same geometry, be they of fewer slots: those form a pool, and pools do not
- * overlap. Other temporaries
- * are placed first-fit by lifetime. Phases never run at the same time on a worker and share all of
- * it. */
+ * overlap. Other temporaries are placed first-fit by lifetime. Phases never run at the same time on
+ * a worker and share all of it. */
 #include <string.h>
 
 #include "lowering.h"

@@ -327,16 +327,11 @@ void tile_sum(Walk *w, const char *name, LLVMValueRef count, int nacc, LLVMValue
     close_loop(w, &l, next, acc);
 }
 
-LLVMValueRef tile_own_register(Walk *w, LLVMValueRef at)
-{
-    return walk_own_register(w, at);
-}
-
 static void nest_level(Walk *w, const Nest *n, int level, LLVMValueRef in, LLVMValueRef wt,
                        LLVMValueRef *acc)
 {
     if (level == n->nlevel) {
-        n->body(w, n->user, tile_own_register(w, in), tile_own_register(w, wt), acc);
+        n->body(w, n->user, walk_own_register(w, in), walk_own_register(w, wt), acc);
         return;
     }
     const Level *v = &n->level[level];

@@ -74,10 +74,6 @@ typedef void SumBody(Walk *, void *user, LLVMValueRef step, LLVMValueRef *acc);
 void tile_sum(Walk *, const char *name, LLVMValueRef count, int nacc, LLVMValueRef *acc, SumBody *,
               void *user);
 
-/* The address, in a register of its own, as far as LLVM knows. Addresses of a register and an index
- * make two operations of each multiply-add that reads memory (Intel's cores "unlaminate" them), and
- * halve how far ahead the core works; LLVM takes them for free. */
-LLVMValueRef tile_own_register(Walk *, LLVMValueRef at);
 /* LLVM moves no load or store across; no instruction. */
 void tile_in_order(Walk *);
 

@@ -133,7 +133,6 @@ static WinoDw read_kernel(Walk *w)
     d.sum_planes = wino_planes(d.e.f) / p.parts * (plane[0] + plane[1]);
     d.near = d.e.in.near = d.y.near = winodw_near(w->target, &p, d.e.lanes);
     if (p.parts > 1) d.e.in.parts = d.y.parts = (int)p.parts;
-
     d.kept_planes = d.sum_planes + wino_planes(d.e.f) * plane[2];
     d.tiles = k->contract.batch * d.e.tiles[0] * d.e.tiles[1];
     d.run = winodw_run(&p, d.tiles);

@@ -25,7 +25,7 @@ static void product_step(Walk *w, void *user, LLVMValueRef tile, LLVMValueRef *a
     const WinoEmit *e = &p->d->e;
     int64_t s = p->s, c = p->d->p.c;
     LLVMValueRef x = tile_at(w, e->elem, p->x, tile, e->lanes), v[MAX_ACC];
-    LLVMValueRef y = tile_own_register(w, tile_at(w, e->elem, p->y, tile, e->lanes));
+    LLVMValueRef y = walk_own_register(w, tile_at(w, e->elem, p->y, tile, e->lanes));
     for (int64_t j = 0; j < c; j++)
         v[j] = wino_load(e, w, tile_at_const(w, e->elem, x, j * p->d->p.block * e->lanes));
     if (s > p->d->p.s && !p->d->near) {

@@ -53,7 +53,7 @@ WinoPlace wino_place(const WinoEmit *, Walk *, LLVMValueRef tile);
 LLVMValueRef wino_scratch(const WinoEmit *, Walk *, int64_t element);
 LLVMValueRef wino_data_planes(const WinoEmit *, Walk *);
 LLVMValueRef wino_result_planes(const WinoEmit *, Walk *);
-LLVMValueRef wino_results(const WinoEmit *, Walk *);
+LLVMValueRef wino_results(const WinoEmit *, Walk *); /* of a tile, where they wait */
 LLVMValueRef wino_load(const WinoEmit *, Walk *, LLVMValueRef at);
 void wino_store(const WinoEmit *, Walk *, LLVMValueRef at, LLVMValueRef);
 

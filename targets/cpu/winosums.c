@@ -93,8 +93,8 @@ static void store_row(Walk *w, void *user, LLVMValueRef i)
     tile_range(w, "col", walk_i64(w, 0), s.cols, store_one, &s);
 }
 
-/* Where a map's edge may cut a tile, or the epilogue is long. Results wait in a place that is
- * free by now. */
+/* Where a map's edge may cut a tile, or the epilogue is long: results wait, to be stored one by
+ * one. */
 static void store_part(Sum *s, Walk *w, LLVMValueRef r[WINO_OUT][WINO_OUT])
 {
     int out = s->e->f->out;

@@ -151,14 +151,14 @@ static void run_calls(Turns *t, int from, int to, LLVMValueRef lo, LLVMValueRef 
     }
 }
 
-/* Some slots at once (passes/depth.c); a team, which shares out each kernel, goes
- * through once: it has no more slots than the places that they take in turn. */
+/* Some slots at once (passes/depth.c). A team, which shares out each kernel and counts turns on the
+ * way, goes through once: it has no more slots than the places that they take in turn. */
 static void run_stretch(Turns *t, int from, int to, int chunk)
 {
     EntryGen *g = t->g;
     Ib *ib = &g->ib;
     LLVMValueRef hi = ib_arg(ib, 2), step = ib_i64(ib, chunk);
-    if (g->teams) { /* turns are counted on the way, so a team goes through once */
+    if (g->teams) {
         LLVMValueRef team = ib_get(ib, g->run_t, t->run, RUN_TEAM);
         LLVMValueRef alone = ib_cmp(ib, LLVMIntEQ, team, ib_i32(ib, 0));
         step = ib_select(ib, alone, step, ib_i64(ib, g->p->slots));

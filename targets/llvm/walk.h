@@ -47,7 +47,9 @@ void walk_put(Walk *, int store, LLVMValueRef value);
 /* Where a store's first lane goes (ptr), to be fetched: it may be out of the parameter's bounds.
  * NULL: bits. */
 LLVMValueRef walk_where(Walk *, int store);
-/* The address, in a register of its own: as far as LLVM knows it is part of no other. */
+/* The address, in a register of its own, as far as LLVM knows. Addresses of a register and an index
+ * make two operations of each multiply-add that reads memory (Intel's cores "unlaminate" them), and
+ * halve how far ahead the core works; LLVM takes them for free. */
 LLVMValueRef walk_own_register(Walk *, LLVMValueRef at);
 /* Address (ptr) of a parameter's cell: digit values given, halo added by the caller. */
 LLVMValueRef walk_cell(Walk *, int param, LLVMValueRef element_index);
