@@ -33,6 +33,10 @@ typedef enum AdjEmit {
     ADJ_EMIT_PTX
 } AdjEmit;
 
+/* What matrix tiles (AMX) multiply where the CPU has them: bf16; f32 too, in three parts of bf16;
+ * nothing. */
+enum { ADJ_TILES_BF16, ADJ_TILES_F32, ADJ_TILES_OFF };
+
 typedef struct AdjOptions {
     const char *model;   /* ONNX file */
     const char *entries; /* "forward,gradient,pgd-linf"; NULL: forward */
@@ -52,9 +56,11 @@ typedef struct AdjOptions {
     bool bf16;   /* --precision bf16: what convolutions and matrix products read */
     bool weights_file; /* --weights file: constants beside the object */
     bool no_winograd;  /* direct convolutions only */
+    int tiles;         /* matrix tiles (AMX): ADJ_TILES_ above */
     bool no_depth;     /* each kernel for all slots before the next */
-    double max_error;  /* largest error that a form of Winograd may have, in units of the largest
-                          result of its kernel, next to 5e-7 or so of a direct sum; 0: any */
+    double max_error;  /* largest error that a form of Winograd, or f32 in parts of bf16, may have,
+                          in units of the largest result of its kernel, next to 5e-7 or so of a
+                          direct sum; 0: any */
     bool generic;      /* no claims: every kernel by the generic lowering */
     bool trace;        /* call env->trace after every kernel */
     /* Lines that say how convolutions are run (docs/targets.md), and what messages call their

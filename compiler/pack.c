@@ -25,14 +25,15 @@ json_t *options_json(AdjCompiled *c)
 {
     const AdjOptions *o = &c->opt;
     return json_pack(
-        "{s:s, s:I, s:i, s:s, s:s, s:s, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:o}",
+        "{s:s, s:I, s:i, s:s, s:s, s:s, s:b, s:b, s:b, s:b, s:b, s:i, s:b, s:b, s:o, s:o, s:o, "
+        "s:o}",
         "entries", o->entries, "batch", (json_int_t)o->batch, "consts", o->nconsts, "dims",
         o->dims ? o->dims : "", "layer", o->layer ? o->layer : "", "train",
         o->train ? o->train : "", "f64", o->f64, "bf16", o->bf16, "generic", o->generic, "trace",
-        o->trace, "no_winograd", o->no_winograd, "no_depth", o->no_depth, "nhwc", o->nhwc, "mean",
-        numbers_json(c->arena, o->nmean, o->mean), "std", numbers_json(c->arena, o->nstd, o->std),
-        "scale", numbers_json(c->arena, 1, &o->scale), "max_error",
-        numbers_json(c->arena, 1, &o->max_error));
+        o->trace, "no_winograd", o->no_winograd, "tiles", o->tiles, "no_depth", o->no_depth, "nhwc",
+        o->nhwc, "mean", numbers_json(c->arena, o->nmean, o->mean), "std",
+        numbers_json(c->arena, o->nstd, o->std), "scale", numbers_json(c->arena, 1, &o->scale),
+        "max_error", numbers_json(c->arena, 1, &o->max_error));
 }
 
 static int take_numbers(const json_t *list, double *out)
@@ -86,6 +87,7 @@ static void take_options(const json_t *manifest, AdjOptions *o)
     o->generic = is_set(j, "generic");
     o->trace = is_set(j, "trace");
     o->no_winograd = is_set(j, "no_winograd");
+    o->tiles = (int)json_integer_value(json_object_get(j, "tiles"));
     o->no_depth = is_set(j, "no_depth");
     o->nhwc = is_set(j, "nhwc");
     o->nmean = take_numbers(json_object_get(j, "mean"), o->mean);

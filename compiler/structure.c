@@ -30,8 +30,9 @@ uint64_t model_hash(const AdjCompiled *c)
 {
     Str s = {0};
     for (int i = 0; i < c->nspec; i++) put_graphs(&s, &c->spec[i]);
-    str_fmt(&s, "%s %s %d %d %d %d %d %.17g", c->target->triple, c->cpus, c->opt.weights_file,
-            c->opt.trace, c->opt.generic, c->opt.no_winograd, c->opt.no_depth, c->opt.max_error);
+    str_fmt(&s, "%s %s %d %d %d %d %d %d %.17g", c->target->triple, c->cpus, c->opt.weights_file,
+            c->opt.trace, c->opt.generic, c->opt.no_winograd, c->opt.tiles, c->opt.no_depth,
+            c->opt.max_error);
     schedules_used(c, &s);
     if (c->opt.weights_file)
         for (int i = 0; i < c->nvariant; i++) put_places(&s, c->variant[i].module);

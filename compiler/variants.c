@@ -12,6 +12,8 @@ static const Target *find_target(AdjCompiled *c, const char *cpu)
 {
     Target *t = arena_dup(c->arena, target_find(c->arena, c->opt.target, cpu), sizeof *t);
     t->winograd = !c->opt.no_winograd;
+    if (c->opt.tiles == ADJ_TILES_OFF) t->tiles = 0;
+    t->f32_tiles = c->opt.tiles == ADJ_TILES_F32;
     t->depth_first = !c->opt.no_depth;
     t->max_error = c->opt.max_error;
     t->bf16_parts = c->opt.bf16;

@@ -116,6 +116,7 @@ typedef struct Contract {
     Op op;
     DType dtype; /* of sums and results */
     bool bf16;   /* both operands are bf16 in memory; dtype is f32 */
+    bool varies; /* the weights are no constants; said where a target would prepare them ahead */
     int64_t batch, ic, oc, groups;
     int64_t ih, iw, oh, ow, kh, kw;
     int64_t sh, sw, ph, pw, ph2, pw2, dh, dw; /* strides, pads low, pads high, dilations */

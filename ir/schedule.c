@@ -29,6 +29,8 @@ static const Fact facts[] = {
 };
 #undef F
 
+static const char varies[] = "varies";
+
 static int64_t *fact_at(Contract *c, const Fact *f, int i)
 {
     return (int64_t *)(void *)((char *)c + f->at[i]);
@@ -68,6 +70,7 @@ void contract_text(Str *s, const Contract *c)
         if (!is_absent(c, &facts[i])) fact_text(s, c, &facts[i]);
     DType said = c->bf16 ? DT_BF16 : c->dtype;
     if (said != DT_F32) str_fmt(s, " %s", dtype_name(said));
+    if (c->varies) str_fmt(s, " %s", varies);
 }
 
 /* ---- in ---- */
@@ -170,6 +173,10 @@ static Contract read_contract(const Reader *r, int n, char *const *word)
     bool seen[COUNT(facts)] = {false};
     for (int i = 1; i < n; i++) {
         if (put_type(&c, word[i])) continue;
+        if (!strcmp(word[i], varies)) {
+            c.varies = true;
+            continue;
+        }
         int f = fact_index(seen, word[i]);
         if (f < 0) err(r->where, "'%s' says nothing of a convolution", word[i]);
         if (seen[f]) err(r->where, "'%s': said before", word[i]);
@@ -232,8 +239,8 @@ void schedule_read(Arena *a, Schedule *s, const char *name, const char *text)
 
 bool contract_eq(const Contract *a, const Contract *b)
 {
-    if (a->op != b->op || a->dtype != b->dtype || a->bf16 != b->bf16 || a->oh != b->oh ||
-        a->ow != b->ow)
+    if (a->op != b->op || a->dtype != b->dtype || a->bf16 != b->bf16 || a->varies != b->varies ||
+        a->oh != b->oh || a->ow != b->ow)
         return false;
     for (int i = 0; i < COUNT(facts); i++)
         for (int k = 0; k < facts[i].n; k++)

@@ -7,7 +7,8 @@
  * Before the colon: the CPU row, the face (conv, conv_dx, conv_dw), and of the forward convolution
  * input x output channels, kernel, stride, padding, input rows x columns, batch. k, s, p and d
  * (dilation) take two numbers where axes differ (k7x1), p four where sides do (top, left, bottom,
- * right). Of s1, p0, d1, g1 (groups) and f32 nothing is said; f64 is. '#' begins a comment. */
+ * right). Of s1, p0, d1, g1 (groups) and f32 nothing is said; f64 is, and `varies` (Contract). '#'
+ * begins a comment. */
 #ifndef ADJ_IR_SCHEDULE_H
 #define ADJ_IR_SCHEDULE_H
 

@@ -22,10 +22,11 @@ typedef struct Target {
     double l3_rate, memory_rate; /* bytes a core reads a cycle */
     /* Bids for a contraction; false: generic lowering. */
     bool (*offer)(const struct Target *, const Contract *, Offer *);
-    bool winograd;            /* offers may use it */
-    bool bf16_parts;          /* f32 may be multiplied as the sum of two numbers of bf16 */
-    bool depth_first;         /* calls may run for some slots before the others (passes/depth.c) */
-    double max_error;         /* of an offer, in units of the largest result; 0: any */
+    bool winograd;    /* offers may use it */
+    bool bf16_parts;  /* f32 may be multiplied as the sum of two numbers of bf16 */
+    bool f32_tiles;   /* matrix tiles may multiply f32 as the sum of three numbers of bf16 */
+    bool depth_first; /* calls may run for some slots before the others (passes/depth.c) */
+    double max_error; /* of an offer, in units of the largest result; 0: any */
     const Schedule *schedule; /* lines that bids obey; NULL: none */
     /* Transforms the weights of an offer with packed_bytes, at compile time. dense: row-major. */
     void (*pack)(const struct Target *, const Contract *, const Offer *, const void *dense,

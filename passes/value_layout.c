@@ -66,6 +66,12 @@ static bool ask(const Lowering *l, const Contract *c, Offer *offer)
     return l->target->offer(l->target, c, offer) && offer->claim >= 0;
 }
 
+static bool is_prepared(const Graph *g, Ref r)
+{
+    const Node *n = &g->node[r];
+    return n->op == OP_const || (widens_bf16(g, n) && g->node[n->args[0]].op == OP_const);
+}
+
 bool contract_offer(const Lowering *l, Ref r, Contract *c, Offer *offer)
 {
     const Node *n = &l->g->node[r];
@@ -73,6 +79,7 @@ bool contract_offer(const Lowering *l, Ref r, Contract *c, Offer *offer)
     if (n->op != OP_conv && n->op != OP_conv_dx && !dw) return false;
     if (!l->target->offer || n->type.rank != 4 || (dw && l->batched[r])) return false;
     *c = contract_of(l->g, r);
+    c->varies = l->target->f32_tiles && !dw && !is_prepared(l->g, n->args[1]);
     c->bf16 = reads_bf16(l, n);
     if (c->bf16 && ask(l, c, offer)) return true;
     c->bf16 = false;

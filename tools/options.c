@@ -18,7 +18,7 @@
 
 static struct {
     char *batch, *max_arena, *cpu, *precision, *weights, *mean, *std, *scale, *layout, *print_after,
-        *dim, *winograd, *depth_first, *max_error, *sched;
+        *dim, *winograd, *tiles, *depth_first, *max_error, *sched;
     char **consts, **inputs;
     char *preset;
     int generic;
@@ -66,13 +66,18 @@ struct poptOption model_table[] = {
     TEXT("scale", scale, "see --mean; 255 for a model that wants 0..255 (default 1)", "S"),
     TEXT("layout", layout, "of the model's own input: nchw (default) or nhwc", "ORDER"),
     TEXT("winograd", winograd, "auto (default): where it is faster; off: direct only", "WHEN"),
+    TEXT("tiles", tiles,
+         "what matrix tiles (AMX) multiply where the CPU has them: bf16 (default), f32 too, in "
+         "three parts of bf16, where that is faster, or off",
+         "TYPES"),
     TEXT("depth-first", depth_first,
          "auto (default): kernels whose samples exceed the L2 cache run for some of a batch "
          "before the others; off: each for all. The results are the same",
          "WHEN"),
     TEXT("max-error", max_error,
          "leave out forms of Winograd that err by more, in units of a kernel's largest result: "
-         "F(4,3) 3e-6, F(2,3) 1e-6 (default: all are allowed)",
+         "F(4,3) 3e-6, F(2,3) 1e-6; and f32 in three parts of bf16, 1.5e-6 (default: all are "
+         "allowed)",
          "E"),
     TEXT(
         "sched", sched,
@@ -226,12 +231,14 @@ static int take_words(AdjOptions *o)
 {
     static const char *const precisions[] = {"f32", "f64", "bf16", NULL};
     static const char *const places[] = {"embed", "file", NULL};
+    static const char *const tile_words[] = {"bf16", "f32", "off", NULL}; /* ADJ_TILES_ */
     static const char *const auto_off[] = {"auto", "off", NULL};
     static const char *const layouts[] = {"nchw", "nhwc", NULL};
-    int precision = 0, weights = 0, layout = 0, winograd = 0, depth_first = 0, e;
+    int precision = 0, weights = 0, layout = 0, winograd = 0, tiles = 0, depth_first = 0, e;
     if ((e = option_word("--precision", given.precision, precisions, &precision)) ||
         (e = option_word("--weights", given.weights, places, &weights)) ||
         (e = option_word("--winograd", given.winograd, auto_off, &winograd)) ||
+        (e = option_word("--tiles", given.tiles, tile_words, &tiles)) ||
         (e = option_word("--depth-first", given.depth_first, auto_off, &depth_first)) ||
         (e = option_word("--layout", given.layout, layouts, &layout)) ||
         (e = option_number("--max-error", given.max_error, 0, 1, &o->max_error)))
@@ -241,6 +248,7 @@ static int take_words(AdjOptions *o)
     o->weights_file = weights == 1;
     o->nhwc = layout == 1;
     o->no_winograd = winograd == 1;
+    o->tiles = tiles;
     o->no_depth = depth_first == 1;
     return 0;
 }

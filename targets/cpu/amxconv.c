@@ -7,16 +7,20 @@
  *
  * An element's sum starts at 0 and adds data block by block (of 32 channels, or 16), then ky, kx:
  * of each block the even channels and the odd ones are summed apart, in rising order, and added to
- * it. In parts (first layers, amxplan.h) an element's sum adds kernel row by row lo*hi, hi*hi and
- * hi*lo of data and weights. Subnormal numbers count as 0. Neither plan nor batch nor neighbours
- * change a bit. */
+ * it; with --tiles f32 so does each of six products of parts (amxthirds.c). In two parts (first
+ * layers, amxplan.h) an element's sum adds kernel row by row lo*hi, hi*hi and hi*lo of data and weights.
+ * Subnormal numbers count as 0. Neither plan nor batch nor neighbours change a bit. */
 #include "amxemit.h"
 #include "tapplan.h"
+#include "wino.h"
 
 #include <stdio.h>
 
+enum { USUAL_BATCH = 8 };        /* images that a claim is chosen for */
+static const double GAIN = 1.25; /* that f32 in three parts is to promise */
+
 /* Offer.number */
-enum { N_TILES, N_BLOCKS, N_ROWS, N_SAMPLES };
+enum { N_TILES, N_BLOCKS, N_ROWS, N_SAMPLES, N_PARTS };
 
 /* ---- the bid ---- */
 /* {result / 16C} {data / depth} {ky} {kx} {(result / 16) % C} {(data % depth) / 2} {result % 16}
@@ -45,10 +49,12 @@ static void amx_bid(const Contract *c, const TapShape *s, const AmxPlan *p, Offe
         amx_part_halo(s, high);
         o->in = layout_halo(tap_data(c, s), low, high);
     } else {
-        o->in = layout_blocked(tap_data(c, s), (int)amx_depth(s), low, high);
+        int block = amx_thirds(c, s) ? AMX_LANES : (int)amx_depth(s);
+        o->in = layout_blocked(tap_data(c, s), block, low, high);
     }
     o->out = layout_blocked(tap_result(c, s), AMX_LANES, NULL, NULL);
-    o->w = weight_layout(s, p->c);
+    o->w = amx_thirds(c, s) ? amx_third_layout(s) : weight_layout(s, p->c);
+    if (amx_thirds(c, s)) o->packed_bytes = amx_third_bytes(s);
     o->vec_dim = 1;
     o->lanes = AMX_LANES;
     o->scratch_bytes = amx_sum_bytes() + amx_part_bytes(s) + 2 * p->samples * amx_slot(s, p);
@@ -56,6 +62,7 @@ static void amx_bid(const Contract *c, const TapShape *s, const AmxPlan *p, Offe
     o->number[N_BLOCKS] = p->c;
     o->number[N_ROWS] = p->rows;
     o->number[N_SAMPLES] = p->samples;
+    o->number[N_PARTS] = p->parts;
     o->cost = p->cost;
 }
 
@@ -64,17 +71,33 @@ static AmxPlan plan_of(const int64_t *number)
     return (AmxPlan){.t = number[N_TILES],
                      .c = number[N_BLOCKS],
                      .rows = number[N_ROWS],
-                     .samples = number[N_SAMPLES]};
+                     .samples = number[N_SAMPLES],
+                     .parts = number[N_PARTS]};
+}
+
+/* Of f32: whether multiply-adds do about as well: what runs beside matrix tiles, and after them, is
+ * slower for it. The answer depends on the batch only below 8. */
+static bool worse(const Target *t, const Contract *c, const TapShape *s)
+{
+    Contract usual = *c;
+    AmxPlan p;
+    TapPlan direct;
+    WinoPlan wino;
+    double cost;
+    if (usual.batch > USUAL_BATCH) usual.batch = USUAL_BATCH;
+    amx_plan(t, &usual, s, &p);
+    double own = p.cost * (amx_parts(s) ? 1 / 0.9 : GAIN);
+    if (tap_plan(t, &usual, s, &direct) && own > direct.cost) return true;
+    return wino_fits(t, &usual, s) && wino_plan(t, &usual, s, &wino, &cost) && own > cost;
 }
 
 bool amxconv_offer(const Target *t, const Contract *c, Offer *o)
 {
     TapShape s;
     AmxPlan p;
-    TapPlan direct;
     if (!tap_shape(c, &s) || !amx_fits(t, c, &s)) return false;
+    if (!c->bf16 && worse(t, c, &s)) return false;
     amx_plan(t, c, &s, &p);
-    if (amx_parts(&s) && tap_plan(t, c, &s, &direct) && p.cost > 0.9 * direct.cost) return false;
     amx_bid(c, &s, &p, o);
     return true;
 }
@@ -91,13 +114,22 @@ bool amxconv_fit(const Target *t, const Contract *c, Offer *o, char *why)
     if (!tap_shape(c, &s) || !amx_fits(t, c, &s)) {
         snprintf(
             why, PLAN_WHY,
-            "amxconv wants matrix tiles, bf16, no groups, channels in blocks of 16 (or up to 4 "
-            "of data, in f32) and a small kernel");
+            "amxconv wants matrix tiles, bf16 (or --tiles f32 and constant weights), no groups, "
+            "channels in blocks of 16 (data of f32: of 32, or up to 4), a small kernel");
         return false;
     }
     if (!amx_plan_fit(t, c, &s, &p, why)) return false;
     amx_bid(c, &s, &p, o);
     return true;
+}
+
+void amxconv_pack(const Target *t, const Contract *c, const Offer *o, const void *dense,
+                  void *packed)
+{
+    TapShape s;
+    (void)t;
+    check(tap_shape(c, &s) && amx_thirds(c, &s));
+    amx_pack_thirds(&s, o->number[N_BLOCKS], dense, packed);
 }
 
 /* ---- what the emitter knows ---- */
@@ -115,7 +147,7 @@ static void read_data_layout(AmxEmit *e)
     int row = layout_digit(l, 2, 1), col = layout_digit(l, 3, 1);
     bool planar = amx_parts(&e->s);
     check(planar || layout_stride(l, layout_digit(l, 1, 1)) == 1);
-    e->in_block = block_stride(l, planar ? 1 : e->depth);
+    e->in_block = block_stride(l, planar ? 1 : e->p.parts > 1 ? AMX_LANES : e->depth);
     e->in_row = layout_stride(l, row);
     e->in_col = layout_stride(l, col);
     e->in_low[0] = l->digit[row].low;
@@ -125,6 +157,10 @@ static void read_data_layout(AmxEmit *e)
 static void read_weight_layout(AmxEmit *e)
 {
     const Layout *l = &e->w->k->param[e->w->k->weight_param].layout;
+    if (e->p.parts > 1) {
+        amx_third_places(e);
+        return;
+    }
     Layout want = weight_layout(&e->s, e->p.c);
     check(layout_eq(l, &want));
     if (amx_parts(&e->s)) {
@@ -154,7 +190,7 @@ static AmxEmit read_kernel(Walk *w)
 static AmxClass class_of(const AmxEmit *e, int64_t a, int64_t b)
 {
     AmxClass c = amx_class(&e->s, &e->p, a, b);
-    if (c.slot && e->in_col == e->depth)
+    if (c.slot && e->p.parts == 1 && e->in_col == e->depth)
         amx_read_direct(&c, &e->p, e->in_row / e->depth, e->in_block);
     return c;
 }
@@ -222,7 +258,10 @@ static void over_block(Walk *w, void *user, LLVMValueRef block)
 static void make_functions(AmxEmit *e)
 {
     int64_t rest = e->c.tiles % e->p.t;
-    if (amx_copies(e)) e->copy = amx_parts(&e->s) ? amx_split(e) : amx_copy(e);
+    if (amx_copies(e))
+        e->copy = amx_parts(&e->s) ? amx_split(e)
+                  : e->p.parts > 1 ? amx_split_thirds(e)
+                                   : amx_copy(e);
     if (e->c.tiles >= e->p.t) e->wide = amx_call(e, e->p.t);
     if (rest) e->narrow = amx_call(e, rest);
 }
@@ -249,7 +288,7 @@ static void over_classes(AmxEmit *e)
         for (int64_t b = 0; b < tap_classes(&e->s, 1); b++) {
             e->c = class_of(e, a, b);
             if (e->c.blocks == 0) continue;
-            e->fetches = amx_fetches(&e->s, &e->c);
+            e->fetches = amx_fetches(&e->s, &e->p, &e->c);
             if (!one_class(&e->s)) amx_configure(e);
             make_functions(e);
             over_class(e, first);

@@ -9,6 +9,7 @@ bool amxconv_offer(const Target *, const Contract *, Offer *);
 bool amxconv_fit(const Target *, const Contract *, Offer *, char *why);
 extern const PlanField amxconv_fields[];
 void amxconv_emit(Walk *);
+void amxconv_pack(const Target *, const Contract *, const Offer *, const void *dense, void *packed);
 int64_t amxconv_pieces(const Kernel *);
 
 #endif

@@ -33,8 +33,6 @@ typedef struct AmxEmit {
 } AmxEmit;
 
 /* Tile registers by number: the sums, points by blocks of results, then weights, then data. */
-void amx_load(Walk *, int64_t tile, LLVMValueRef at, int64_t bytes); /* from row to row */
-void amx_product(Walk *, int64_t sum, int64_t data, int64_t weights);
 int64_t amx_sum_tile(const AmxEmit *, int64_t t, int64_t j);
 int64_t amx_weight_tile(const AmxEmit *, int64_t j);
 int64_t amx_data_tile(const AmxEmit *, int64_t t); /* as many as are left take turns */
@@ -42,12 +40,17 @@ int64_t amx_data_tile(const AmxEmit *, int64_t t); /* as many as are left take t
 Tile amx_copy(const AmxEmit *);
 Tile amx_call(const AmxEmit *, int64_t tiles);
 void amx_configure(const AmxEmit *); /* the tile registers, for the class at hand */
-void amx_release(Walk *);
 /* Scratch: sums of a call, weights in parts, then copies. */
 int64_t amx_sum_bytes(void);
 LLVMValueRef amx_slot_at(const AmxEmit *, Tile *);
 /* Row 0 and column 0 of what a block of results reads, without halo. */
 LLVMValueRef amx_block_data(const AmxEmit *, Tile *, LLVMValueRef block);
+
+/* In three parts: amxthirds.c. */
+Layout amx_third_layout(const TapShape *); /* of the weights that are packed */
+void amx_pack_thirds(const TapShape *, int64_t c, const float *dense, uint16_t *to);
+void amx_third_places(AmxEmit *);
+Tile amx_split_thirds(const AmxEmit *); /* copies a sample's data */
 
 /* In parts: amxparts.c. */
 Layout amx_part_weights(const TapShape *, int64_t c);

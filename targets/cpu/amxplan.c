@@ -14,9 +14,11 @@
 
 #include "targets/llvm/walk.h"
 
-enum { COPY_CYCLES = 2, STORE_CYCLES = 4, CALL_CYCLES = 60, L2_RATE = 32 };
+enum { COPY_CYCLES = 2, SPLIT_CYCLES = 3 }; /* the latter in thirds */
+enum { STORE_CYCLES = 4, CALL_CYCLES = 60, L2_RATE = 32 };
 enum { MOST_SAMPLES = 16, FETCH_BYTES = 64 << 10 };
-#define PARTS_ERROR 8e-6 /* at most, of the largest result (test_parts) */
+#define PARTS_ERROR 8e-6    /* at most, of the largest result (test_parts) */
+#define THIRDS_ERROR 1.5e-6 /* (test_thirds) */
 
 /* ---- geometry ---- */
 int64_t amx_depth(const TapShape *s)
@@ -79,9 +81,9 @@ int64_t amx_row_pixels(const TapShape *s)
 }
 
 /* Steps of depth that a copy holds. */
-static int64_t copy_steps(const TapShape *s)
+static int64_t copy_steps(const TapShape *s, const AmxPlan *p)
 {
-    return amx_parts(s) ? 2 : s->data_ch / amx_depth(s);
+    return amx_parts(s) ? 2 : s->data_ch / amx_depth(s) * p->parts;
 }
 
 static int64_t divisor_up_to(int64_t n, int64_t most)
@@ -109,7 +111,7 @@ AmxClass amx_class(const TapShape *s, const AmxPlan *p, int64_t row_class, int64
     c.height = c.rows + c.y.reach;
     c.plane = c.width * c.height;
     c.channels = c.plane * c.y.phases * c.x.phases * amx_depth(s);
-    c.slot = c.channels * copy_steps(s);
+    c.slot = c.channels * copy_steps(s, p);
     cut_run(&c, p);
     return c;
 }
@@ -168,9 +170,21 @@ static bool parts_fit(const Target *t, const Contract *c, const TapShape *s)
     return amx_row_pixels(s) >= AMX_ROWS;
 }
 
+bool amx_thirds(const Contract *c, const TapShape *s)
+{
+    return !c->bf16 && !amx_parts(s);
+}
+
+static bool thirds_fit(const Target *t, const Contract *c, const TapShape *s)
+{
+    if (!t->f32_tiles || c->varies || s->data_ch % (2 * AMX_LANES) != 0) return false;
+    return t->max_error == 0 || t->max_error >= THIRDS_ERROR;
+}
+
 static bool data_fit(const Target *t, const Contract *c, const TapShape *s)
 {
-    return amx_parts(s) ? parts_fit(t, c, s) : c->bf16 && s->data_ch % AMX_LANES == 0;
+    if (amx_parts(s)) return parts_fit(t, c, s);
+    return c->bf16 ? s->data_ch % AMX_LANES == 0 : thirds_fit(t, c, s);
 }
 
 bool amx_fits(const Target *t, const Contract *c, const TapShape *s)
@@ -183,15 +197,20 @@ bool amx_fits(const Target *t, const Contract *c, const TapShape *s)
 }
 
 /* ---- costs ---- */
-static double weight_bytes(const TapShape *s)
+int64_t amx_third_bytes(const TapShape *s)
 {
-    if (amx_parts(s)) return (double)amx_part_bytes(s);
-    return 2.0 * (double)(s->data_ch * s->result_ch * s->kernel[0] * s->kernel[1]);
+    return 2 * AMX_THIRDS * s->data_ch * s->result_ch * s->kernel[0] * s->kernel[1];
 }
 
-bool amx_fetches(const TapShape *s, const AmxClass *c)
+static double weight_bytes(const TapShape *s, const AmxPlan *p)
 {
-    return !amx_parts(s) && c->blocks == 1 && weight_bytes(s) >= FETCH_BYTES;
+    if (amx_parts(s)) return (double)amx_part_bytes(s);
+    return (double)(amx_third_bytes(s) / AMX_THIRDS * p->parts);
+}
+
+bool amx_fetches(const TapShape *s, const AmxPlan *p, const AmxClass *c)
+{
+    return !amx_parts(s) && c->blocks == 1 && weight_bytes(s, p) >= FETCH_BYTES;
 }
 
 /* Bytes that the calls of a block read from the L2 cache: data, where they do not stay in the L1,
@@ -200,7 +219,7 @@ bool amx_fetches(const TapShape *s, const AmxClass *c)
 static double block_traffic(const Target *t, const TapShape *s, const AmxPlan *p, const AmxClass *c)
 {
     double groups = (double)(s->result_ch / AMX_LANES) / (double)p->c;
-    double weights = weight_bytes(s), data = 2.0 * (double)c->slot;
+    double weights = weight_bytes(s, p), data = 2.0 * (double)c->slot;
     bool data_stay = data <= (double)t->l1 * 3 / 4;
     double beside = data_stay ? data : data / (double)c->calls;
     bool weights_stay = weights / groups + beside <= (double)t->l1;
@@ -210,20 +229,28 @@ static double block_traffic(const Target *t, const TapShape *s, const AmxPlan *p
 /* Once a block weights come from an outer cache, if they are too many for the L2. */
 static double block_loads(const Target *t, const TapShape *s, const AmxPlan *p, const AmxClass *c)
 {
-    double far = weight_bytes(s) > (double)t->l2 / 2 ? weight_bytes(s) / t->l3_rate : 0;
+    double bytes = weight_bytes(s, p), far = bytes > (double)t->l2 / 2 ? bytes / t->l3_rate : 0;
     return block_traffic(t, s, p, c) / L2_RATE + far / (double)p->samples;
+}
+
+/* Of parts: hi*hi alone, or all but mid*lo, lo*mid and lo*lo. */
+static int64_t products_of(int64_t parts)
+{
+    return parts * (parts + 1) / 2;
 }
 
 static double class_cycles(const Target *t, const TapShape *s, const AmxPlan *p, const AmxClass *c)
 {
-    int64_t channels = amx_parts(s) ? 3 : s->data_ch / amx_depth(s);
+    int64_t channels = amx_parts(s) ? 3 : s->data_ch / amx_depth(s) * products_of(p->parts);
     double steps = (double)(c->y.a.taps * c->x.a.taps * channels);
     double blocks = (double)(s->result_ch / AMX_LANES), tiles = (double)c->tiles;
     double products = tiles * blocks * steps * (double)c->points;
     double loads = block_loads(t, s, p, c);
     double stores = (double)(c->rows * c->x.a.points) * blocks * STORE_CYCLES;
     double calls = (double)c->calls * blocks / (double)p->c * CALL_CYCLES;
-    double copies = is_dense(c) && !amx_parts(s) ? 0 : (double)c->slot / AMX_LANES * COPY_CYCLES;
+    bool copied = !is_dense(c) || amx_parts(s) || p->parts > 1;
+    double cell = p->parts > 1 ? SPLIT_CYCLES : COPY_CYCLES;
+    double copies = copied ? (double)c->slot / AMX_LANES * cell : 0;
     return (double)c->blocks * ((products > loads ? products : loads) + stores + calls + copies);
 }
 
@@ -245,16 +272,16 @@ static bool registers_hold(int64_t t, int64_t c)
     return t >= 1 && c >= 1 && t * c + c + 1 <= AMX_TILES;
 }
 
-static bool weights_stay(const Target *t, const TapShape *s)
+static bool weights_stay(const Target *t, const TapShape *s, const AmxPlan *p)
 {
-    return weight_bytes(s) <= (double)t->l2 / 2;
+    return weight_bytes(s, p) <= (double)t->l2 / 2;
 }
 
 static int64_t usual_samples(const Target *t, const Contract *c, const TapShape *s,
                              const AmxPlan *p)
 {
     int64_t slot = amx_slot(s, p) * 2, n = slot > 0 ? t->l2 / 4 / slot : 1;
-    if (weights_stay(t, s) || p->rows < tap_axis(s, 0, 0).points) return 1;
+    if (weights_stay(t, s, p) || p->rows < tap_axis(s, 0, 0).points) return 1;
     n = n < MOST_SAMPLES ? n : MOST_SAMPLES;
     n = n < c->batch ? n : c->batch;
     return n > 1 ? n : 1;
@@ -272,6 +299,7 @@ static int64_t usual_rows(const Target *t, const TapShape *s, AmxPlan p)
 
 static void complete(const Target *t, const Contract *c, const TapShape *s, AmxPlan *p)
 {
+    p->parts = amx_thirds(c, s) ? AMX_THIRDS : 1;
     if (p->c < 0) p->c = s->result_ch / AMX_LANES % 2 == 0 ? 2 : 1;
     if (p->t < 0) p->t = p->c == 2 ? 2 : 4;
     if (p->rows < 0) p->rows = usual_rows(t, s, *p);

@@ -12,6 +12,13 @@
  * rows of a block of results are one run of points there, a plane's width apart: a tile may run
  * over the end of a row, and what it finds between two rows is computed and thrown away.
  *
+ * Data of f32 in many channels are multiplied in three parts: x = hi + mid + lo exactly, each of
+ * bf16, and w likewise, when the model is compiled. Six of the nine products are summed; the others
+ * are below 2^-23 of the whole, as f32's own rounding is. Data are always copied, since the copy
+ * splits them, and a step of depth has three planes instead of one:
+ *
+ *   [data channel / 32] [part] [row phase] [column phase] [row] [column] [channels i, 16 + i]
+ *
  * First layers, of at most 4 channels in f32, are multiplied in parts: x = hi + lo, both of bf16,
  * and w likewise; hi*hi + lo*hi + hi*lo has 16 bits of each. There a pixel is 4 elements, a cell as
  * many pixels as the columns' stride, and all columns of a kernel row are one product of 8 pixels,
@@ -22,14 +29,11 @@
 #ifndef ADJ_TARGETS_CPU_AMXPLAN_H
 #define ADJ_TARGETS_CPU_AMXPLAN_H
 
+#include "amx.h"
 #include "ir/target.h"
 #include "tapgeom.h"
 
 enum {
-    AMX_ROWS = 16,  /* of a tile register */
-    AMX_LANES = 16, /* f32 of a row */
-    AMX_TILES = 8,  /* registers */
-    AMX_TILE_BYTES = 1024,
     AMX_MOST_TAPS = 16,   /* along an axis */
     AMX_MOST_UNROLL = 64, /* in all: they are written out */
     AMX_PIXEL = 4,        /* elements of one, in parts */
@@ -40,6 +44,7 @@ typedef struct AmxPlan {
     int64_t t, c;    /* tiles of points x blocks of 16 result channels, in registers at once */
     int64_t rows;    /* most rows of results whose data are copied at once */
     int64_t samples; /* samples whose data wait together, where a block is a whole map */
+    int64_t parts;   /* AMX_THIRDS: of f32; 1: data and weights are bf16, or of a first layer */
     double cost;     /* cycles for the whole batch */
 } AmxPlan;
 
@@ -79,7 +84,10 @@ AmxClass amx_class(const TapShape *, const AmxPlan *, int64_t row_class, int64_t
 void amx_read_direct(AmxClass *, const AmxPlan *, int64_t width, int64_t channels);
 int64_t amx_slot(const TapShape *, const AmxPlan *); /* of the class that needs most */
 /* Are weights to be fetched ahead? Where they are read once a sample they may come from memory. */
-bool amx_fetches(const TapShape *, const AmxClass *);
+bool amx_fetches(const TapShape *, const AmxPlan *, const AmxClass *);
+int64_t amx_third_bytes(const TapShape *); /* of weights in three parts */
+/* Whether data and weights are to be multiplied in three parts. */
+bool amx_thirds(const Contract *, const TapShape *);
 bool amx_fits(const Target *, const Contract *, const TapShape *);
 void amx_plan(const Target *, const Contract *, const TapShape *, AmxPlan *);
 /* Completes a plan of which some numbers are below 0; false: why it cannot be. */

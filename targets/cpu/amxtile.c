@@ -13,43 +13,6 @@ int64_t amx_sum_bytes(void)
     return AMX_TILES * AMX_TILE_BYTES;
 }
 
-/* ---- instructions ---- */
-static void instruction(Walk *w, const char *name, unsigned n, LLVMValueRef *arg)
-{
-    unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
-    LLVMValueRef fn = LLVMGetIntrinsicDeclaration(w->mod, id, NULL, 0);
-    LLVMBuildCall2(w->b, LLVMIntrinsicGetType(w->ctx, id, NULL, 0), fn, arg, n, "");
-}
-
-static LLVMValueRef tile_number(const Walk *w, int64_t i)
-{
-    check(i < AMX_TILES);
-    return LLVMConstInt(LLVMInt8TypeInContext(w->ctx), (uint64_t)i, false);
-}
-
-static void tile_zero(Walk *w, int64_t i)
-{
-    LLVMValueRef arg[] = {tile_number(w, i)};
-    instruction(w, "llvm.x86.tilezero", 1, arg);
-}
-
-static void tile_move(Walk *w, const char *name, int64_t i, LLVMValueRef at, int64_t stride)
-{
-    LLVMValueRef arg[] = {tile_number(w, i), at, walk_i64(w, stride)};
-    instruction(w, name, 3, arg);
-}
-
-void amx_load(Walk *w, int64_t tile, LLVMValueRef at, int64_t bytes)
-{
-    tile_move(w, "llvm.x86.tileloadd64", tile, at, bytes);
-}
-
-void amx_product(Walk *w, int64_t sum, int64_t data, int64_t weights)
-{
-    LLVMValueRef arg[] = {tile_number(w, sum), tile_number(w, data), tile_number(w, weights)};
-    instruction(w, "llvm.x86.tdpbf16ps", 3, arg);
-}
-
 /* ---- registers ---- */
 int64_t amx_sum_tile(const AmxEmit *e, int64_t t, int64_t j)
 {
@@ -67,37 +30,17 @@ int64_t amx_data_tile(const AmxEmit *e, int64_t t)
     return first + t % (AMX_TILES - first);
 }
 
-/* What ldtilecfg reads: the palette, then bytes of a row and rows of each tile. */
-static void fill_shapes(const AmxEmit *e, unsigned char shape[LINE])
+void amx_configure(const AmxEmit *e)
 {
     int64_t weights = amx_weight_tile(e, 0), data = amx_weight_tile(e, e->p.c);
-    memset(shape, 0, LINE);
-    shape[0] = 1;
+    AmxShapes s;
     for (int64_t i = 0; i < AMX_TILES; i++) {
         bool is_weight = i >= weights && i < data;
         int64_t row = amx_row_bytes(&e->s);
-        shape[16 + 2 * i] = (unsigned char)(i < data ? LINE : row);
-        shape[48 + i] = (unsigned char)(is_weight ? row / 4 : e->c.points);
+        s.bytes[i] = (unsigned char)(i < data ? AMX_LINE : row);
+        s.rows[i] = (unsigned char)(is_weight ? row / 4 : e->c.points);
     }
-}
-
-void amx_configure(const AmxEmit *e)
-{
-    unsigned char shape[LINE];
-    Walk *w = e->w;
-    fill_shapes(e, shape);
-    LLVMValueRef text = LLVMConstStringInContext2(w->ctx, (const char *)shape, LINE, true);
-    LLVMValueRef g = LLVMAddGlobal(w->mod, LLVMTypeOf(text), "tiles");
-    LLVMSetInitializer(g, text);
-    LLVMSetGlobalConstant(g, true);
-    LLVMSetLinkage(g, LLVMPrivateLinkage);
-    LLVMSetAlignment(g, LINE);
-    instruction(w, "llvm.x86.ldtilecfg", 1, &g);
-}
-
-void amx_release(Walk *w)
-{
-    instruction(w, "llvm.x86.tilerelease", 0, NULL);
+    amx_shape(e->w, &s);
 }
 
 /* ---- copies ---- */
@@ -236,7 +179,8 @@ static void channel_products(Walk *w, void *user, LLVMValueRef in, LLVMValueRef 
                              LLVMValueRef *acc)
 {
     const Call *c = user;
-    const AmxClass *k = &c->e->c;
+    const AmxEmit *e = c->e;
+    const AmxClass *k = &e->c;
     (void)acc;
     for (int64_t y = 0; y < k->y.a.taps; y++)
         for (int64_t x = 0; x < k->x.a.taps; x++) {
@@ -245,8 +189,18 @@ static void channel_products(Walk *w, void *user, LLVMValueRef in, LLVMValueRef 
             int64_t ky = k->y.a.k0 + y * k->y.a.k_tap, kx = k->x.a.k0 + x * k->x.a.k_tap;
             int64_t tap = ky * c->e->s.kernel[1] + kx;
             LLVMValueRef at = tile_at_const(w, c->e->elem, wt, tap * c->e->wt_tap);
+            LLVMValueRef from = tile_at_const(w, c->e->elem, in, cell * c->e->depth);
             fetch_ahead(c, w, at);
-            tap_products(c, w, tile_at_const(w, c->e->elem, in, cell * c->e->depth), at);
+            if (c->e->p.parts > 1)
+                amx_third_products(w,
+                                   &(AmxThirds){.t = e->p.t,
+                                                .c = e->p.c,
+                                                .tiles = c->tiles,
+                                                .part = 2 * k->channels,
+                                                .next = 2 * e->c.points * e->depth},
+                                   from, at);
+            else
+                tap_products(c, w, from, at);
         }
 }
 
@@ -263,7 +217,8 @@ static LLVMValueRef first_cell(const Call *c, Walk *w)
 static LLVMValueRef group_weights(const Call *c, Walk *w)
 {
     const AmxEmit *e = c->e;
-    LLVMValueRef all = amx_parts(&e->s) ? amx_parts_at(e, w) : w->base[w->k->weight_param];
+    int weights = e->p.parts > 1 ? w->k->packed_param : w->k->weight_param;
+    LLVMValueRef all = amx_parts(&e->s) ? amx_parts_at(e, w) : w->base[weights];
     return tile_at(w, e->elem, all, c->t->scalar[S_GROUP], e->wt_group);
 }
 
@@ -277,8 +232,9 @@ static void call_sums(Call *c, Walk *w)
               .nlevel = 1,
               .body = channel_products,
               .user = c,
-              .level = {{"channels", e->s.data_ch / e->depth, 1, e->c.channels, e->wt_channels}}};
-    for (int64_t i = 0; i < c->tiles * e->p.c; i++) tile_zero(w, i);
+              .level = {{"channels", e->s.data_ch / e->depth, 1, e->p.parts * e->c.channels,
+                         e->wt_channels}}};
+    for (int64_t i = 0; i < c->tiles * e->p.c; i++) amx_zero(w, i);
     if (amx_parts(&e->s))
         amx_part_products(e, w, c->tiles, in, wt);
     else if (e->c.slot)
@@ -297,8 +253,7 @@ static void keep_sums(const Call *c, Walk *w)
 {
     for (int64_t t = 0; t < c->tiles; t++)
         for (int64_t j = 0; j < c->e->p.c; j++)
-            tile_move(w, "llvm.x86.tilestored64", amx_sum_tile(c->e, t, j),
-                      sums_at(c, w, j, t * c->e->c.points), LINE);
+            amx_store(w, amx_sum_tile(c->e, t, j), sums_at(c, w, j, t * c->e->c.points), LINE);
 }
 
 typedef struct Row {

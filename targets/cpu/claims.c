@@ -10,7 +10,7 @@
 #include "targets/llvm/emit.h"
 
 const ClaimRow cpu_claims[] = {
-    {"amxconv", amxconv_offer, amxconv_emit, NULL, NULL, amxconv_pieces, amxconv_fit,
+    {"amxconv", amxconv_offer, amxconv_emit, amxconv_pack, NULL, amxconv_pieces, amxconv_fit,
      amxconv_fields, false, "amx-tile,amx-bf16", false},
     {"winograd", winograd_offer, winograd_emit, winograd_pack, winograd_transform, winograd_pieces,
      winograd_fit, winograd_fields, false, NULL, false},

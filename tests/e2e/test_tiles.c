@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Matrix tiles (AMX) that Linux refuses, here since a signal stack is too small for their state:
- * code that would use them says so, an object with other code besides runs that, and f32 does not
- * ask. Once they are granted the same objects run. */
+ * code that would use them says so, an object with other code besides runs that, and one without
+ * tiles does not ask. Once they are granted the same objects run. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,10 +48,13 @@ int main(int argc, char **argv)
     static const struct {
         const char *cpu;
         bool bf16;
-        int refused;
-    } object[] = {{"sapphirerapids", true, ADJ_BAD_CPU},
-                  {"skylake-avx512,sapphirerapids", true, 0},
-                  {"sapphirerapids", false, 0}};
+        int tiles, refused;
+    } object[] = {{"sapphirerapids", true, ADJ_TILES_BF16, ADJ_BAD_CPU},
+                  {"skylake-avx512,sapphirerapids", true, ADJ_TILES_BF16, 0},
+                  {"sapphirerapids", false, ADJ_TILES_BF16, 0},
+                  {"sapphirerapids", false, ADJ_TILES_F32, ADJ_BAD_CPU},
+                  {"skylake-avx512,sapphirerapids", false, ADJ_TILES_F32, 0},
+                  {"sapphirerapids", true, ADJ_TILES_OFF, 0}};
     enum { OBJECTS = sizeof object / sizeof *object };
     Net net[OBJECTS];
     Count k = {.name = "tiles"};
@@ -60,20 +63,24 @@ int main(int argc, char **argv)
         return count_close(&k);
     }
     for (int i = 0; i < OBJECTS; i++)
-        net[i] = net_open(&(AdjOptions){
-            .model = model, .entries = "forward", .cpu = object[i].cpu, .bf16 = object[i].bf16});
+        net[i] = net_open(&(AdjOptions){.model = model,
+                                        .entries = "forward",
+                                        .cpu = object[i].cpu,
+                                        .bf16 = object[i].bf16,
+                                        .tiles = object[i].tiles});
     void *memory = malloc(SMALL_STACK);
     set_stack(memory);
     for (int i = 0; i < OBJECTS; i++) {
         int rc = status_of(&net[i]);
-        count_check(&k, rc == object[i].refused, "%s, bf16 %d: refused, %d", object[i].cpu,
-                    object[i].bf16, rc);
+        count_check(&k, rc == object[i].refused, "%s, bf16 %d, tiles %d: refused, %d",
+                    object[i].cpu, object[i].bf16, object[i].tiles, rc);
     }
     set_stack(NULL);
     free(memory);
     for (int i = 0; i < OBJECTS; i++) {
         int rc = status_of(&net[i]);
-        count_check(&k, rc == 0, "%s, bf16 %d: granted, %d", object[i].cpu, object[i].bf16, rc);
+        count_check(&k, rc == 0, "%s, bf16 %d, tiles %d: granted, %d", object[i].cpu,
+                    object[i].bf16, object[i].tiles, rc);
         net_close(&net[i]);
     }
     return count_close(&k);

@@ -7,8 +7,9 @@
  *
  *     bench_tapconv [net] [batch] [part of a layer's name] [plan ...]
  *
- * net: resnet44 (default), resnet50, or either with -direct: without Winograd. Plans ("" is the
- * heuristic's) take turns with each other; a layer that one does not fit takes its own. */
+ * net: resnet44 (default), resnet50, or either with -direct: without Winograd, or with -tiles: f32 by
+ * matrix tiles too. Plans ("" is the heuristic's) take turns with each other; a layer that one does
+ * not fit takes its own. */
 #include "tapkernel.h"
 
 #include "ir/schedule.h"
@@ -18,6 +19,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__linux__) && defined(__x86_64__)
+#    include <sys/syscall.h>
+#    include <unistd.h>
+#endif
 
 /* ---- one layer ---- */
 
@@ -162,6 +167,10 @@ int main(int argc, char **argv)
     int n = big ? COUNT(resnet50) : COUNT(resnet44);
     Arena *a = arena_new();
     Target t = *target_find(a, NULL, NULL);
+#if defined(__linux__) && defined(__x86_64__)
+    bool granted = t.tiles > 0 && !syscall(SYS_arch_prctl, 0x1023, 18); /* matrix tiles */
+    t.f32_tiles = granted && strstr(net, "-tiles");
+#endif
     if (strstr(net, "-direct")) t.winograd = false;
     printf("%s, batch %lld, peak %.1f Gflop/s\n", t.cpu, (long long)batch, peak_flops() / 1e9);
     char *own = "", **plan = argc > 4 ? argv + 4 : &own;

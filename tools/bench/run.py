@@ -388,7 +388,8 @@ def adjoint_result(args, task, folder, x_file, y_file):
     command = {"forward": ["run"], "gradient": ["gradient"],
                "pgd-linf": ["attack", "--no-random-start", "--steps", str(args.steps)]}[task]
     subprocess.run([args.adjoint, command[0], str(folder / "model.onnx"), x_file, "--labels",
-                    y_file, "-o", str(out), "--precision", args.precision, *command[1:]],
+                    y_file, "-o", str(out), "--precision", args.precision, "--tiles", args.tiles,
+                    *command[1:]],
                    check=True, stdout=subprocess.DEVNULL)
     return np.load(out)
 
@@ -406,7 +407,7 @@ def measure(args, task, threads, folder):
     contenders.append(Contender("adjoint", [
         args.adjoint, "bench", str(folder / "model.onnx"), "--serve", "--entry", task, "--batch",
         str(slots), "--threads", str(threads), "--n", str(calls), "--steps", str(args.steps),
-        "--precision", args.precision], cpus, env))
+        "--precision", args.precision, "--tiles", args.tiles], cpus, env))
     for name, (tasks, _, dist) in PEERS.items():
         if not measured(name, tasks, args, task):
             continue
@@ -524,6 +525,8 @@ def main():
     p.add_argument("--rounds", type=int, default=7)
     p.add_argument("--precision", default="f32", choices=("f32", "bf16"),
                    help="Adjoint's, and that of the peers, if --peers does not say which")
+    p.add_argument("--tiles", default="bf16", choices=("bf16", "f32", "off"),
+                   help="what Adjoint multiplies by matrix tiles")
     p.add_argument("--peers", help="only these, with commas")
     p.add_argument("--json", help="write every figure here")
     p.add_argument("--out", help="write the tables here instead of to standard output")
@@ -545,6 +548,7 @@ def main():
                     rows = measure(args, task, threads, Path(name))
                     steps = f", {args.steps} steps" if task == "pgd-linf" else ""
                     steps += ", bf16" if args.precision == "bf16" else ""
+                    steps += ", f32 by matrix tiles" if args.tiles == "f32" else ""
                     print(f"\n**{Path(path).name}, {task}, {args.n} images{steps}, {threads} "
                           f"thread{'s' * (threads > 1)}**\n\n{table(rows)}", file=out, flush=True)
                     report["tables"].append({"model": Path(path).name, "task": task, "n": args.n,
