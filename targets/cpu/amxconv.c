@@ -8,8 +8,8 @@
  * An element's sum starts at 0 and adds data block by block (of 32 channels, or 16), then ky, kx:
  * of each block the even channels and the odd ones are summed apart, in rising order, and added to
  * it; with --tiles f32 so does each of six products of parts (amxthirds.c). In two parts (first
- * layers, amxplan.h) an element's sum adds kernel row by row lo*hi, hi*hi and hi*lo of data and weights.
- * Subnormal numbers count as 0. Neither plan nor batch nor neighbours change a bit. */
+ * layers, amxplan.h) an element's sum adds kernel row by row lo*hi, hi*hi and hi*lo of data and
+ * weights. Subnormal numbers count as 0. Neither plan nor batch nor neighbours change a bit. */
 #include "amxemit.h"
 #include "tapplan.h"
 #include "wino.h"
