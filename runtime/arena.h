@@ -15,8 +15,8 @@ enum { ADJ_ARENA_ALIGN = 64 }; /* bytes; of arenas and of weights */
 /* Bytes that let `workers` (below 1: one) run at once; 0 if that does not fit a size_t. */
 size_t adj_arena_bytes(const AdjEntry *, int workers);
 
-/* Uninitialised memory at a multiple of ADJ_ARENA_ALIGN; NULL if there is none. From 2 MB on Linux is
- * asked to lay it on huge pages (madvise). */
+/* Uninitialised memory at a multiple of ADJ_ARENA_ALIGN; NULL if there is none. From 2 MB on Linux
+ * is asked to lay it on huge pages (madvise). */
 void *adj_arena_new(size_t bytes);
 void adj_arena_free(void *);
 
