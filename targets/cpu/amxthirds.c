@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What amxconv does for data of f32 in many channels (amxplan.h): x = hi + mid + lo, each of bf16.
  * After G. Henry, P. Tang and A. Heinecke, "Leveraging the bfloat16 artificial intelligence
- * datatype for higher-precision computations", ARITH 2019. Of data hi is rounded, so that the rest
- * has either sign and what is left out no tendency; mid and lo are what follows, and the sum is
- * exact. Data are finite: of infinity, or of what rounds to it, mid is NaN. */
+ * datatype for higher-precision computations", ARITH 2019. Data are cut, which is exact; weights
+ * are rounded, so that their mid and lo have either sign and the products that are left out no
+ * tendency. Data are finite: of infinity mid is NaN. */
 #include "amxemit.h"
 
 #include <math.h>
@@ -109,11 +109,10 @@ static LLVMValueRef without(Walk *w, LLVMValueRef f, LLVMValueRef part)
 /* Parts in the upper halves; below lo is anything. */
 static void split(Walk *w, LLVMValueRef f, LLVMValueRef part[AMX_THIRDS])
 {
-    LLVMTypeRef vec = LLVMTypeOf(f);
     LLVMTypeRef bits = LLVMVectorType(LLVMInt32TypeInContext(w->ctx), AMX_LANES);
     LLVMValueRef u = LLVMBuildBitCast(w->b, f, bits, "");
-    part[HI] = upper_half(w, LLVMBuildAdd(w->b, u, all_lanes(w, 0x8000), ""));
-    LLVMValueRef rest = without(w, LLVMBuildBitCast(w->b, u, vec, ""), part[HI]);
+    part[HI] = upper_half(w, u);
+    LLVMValueRef rest = without(w, f, part[HI]);
     part[MID] = upper_half(w, LLVMBuildBitCast(w->b, rest, bits, ""));
     part[LO] = LLVMBuildBitCast(w->b, without(w, rest, part[MID]), bits, "");
 }
