@@ -628,7 +628,7 @@ static void test_unknown(void)
 static void test_shared(void)
 {
     const char *shared = getenv("ADJ_SHARED");
-    if (!shared) {
+    if (!shared || !*shared) {
         printf("data: ADJ_SHARED is not set: the CIFAR-10 test set is skipped\n");
         return;
     }

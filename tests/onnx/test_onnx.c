@@ -525,7 +525,7 @@ int main(void)
     test_deep_nesting();
     test_messages();
     test_external_data();
-    if (shared)
+    if (shared && *shared)
         test_shared();
     else
         printf("onnx: models skipped, ADJ_SHARED is not set\n");
