@@ -60,16 +60,16 @@ static bool reads_bf16(const Lowering *l, const Node *n)
     return n->op != OP_conv_dw && fuse_melts(l, n->args[0]) && fuse_melts(l, n->args[1]);
 }
 
+static bool is_constant_operand(const Graph *g, Ref r)
+{
+    const Node *n = &g->node[r];
+    return n->op == OP_const || (widens_bf16(g, n) && g->node[n->args[0]].op == OP_const);
+}
+
 static bool ask(const Lowering *l, const Contract *c, Offer *offer)
 {
     *offer = (Offer){.claim = -1};
     return l->target->offer(l->target, c, offer) && offer->claim >= 0;
-}
-
-static bool is_prepared(const Graph *g, Ref r)
-{
-    const Node *n = &g->node[r];
-    return n->op == OP_const || (widens_bf16(g, n) && g->node[n->args[0]].op == OP_const);
 }
 
 bool contract_offer(const Lowering *l, Ref r, Contract *c, Offer *offer)
@@ -79,7 +79,7 @@ bool contract_offer(const Lowering *l, Ref r, Contract *c, Offer *offer)
     if (n->op != OP_conv && n->op != OP_conv_dx && !dw) return false;
     if (!l->target->offer || n->type.rank != 4 || (dw && l->batched[r])) return false;
     *c = contract_of(l->g, r);
-    c->varies = l->target->f32_tiles && !dw && !is_prepared(l->g, n->args[1]);
+    c->varies = l->target->f32_tiles && !dw && !is_constant_operand(l->g, n->args[1]);
     c->bf16 = reads_bf16(l, n);
     if (c->bf16 && ask(l, c, offer)) return true;
     c->bf16 = false;
@@ -97,8 +97,8 @@ const Const *contract_weights(const Lowering *l, const Contract *c, const Offer 
 {
     Ref r = contract_operand(l, c, o, conv, 1);
     const Node *n = &l->g->node[r];
+    if (!is_constant_operand(l->g, r)) return NULL;
     if (n->op == OP_const) return n->value;
-    if (!widens_bf16(l->g, n) || l->g->node[n->args[0]].op != OP_const) return NULL;
     if (!l->wide[r]) {
         Graph *g = graph_new(l->module->arena, "weights");
         Ref wide = widen_const(g, l->g->node[n->args[0]].value); /* makes g->node move */

@@ -27,18 +27,4 @@ void amx_load(Walk *, int64_t tile, LLVMValueRef at, int64_t bytes); /* from row
 void amx_store(Walk *, int64_t tile, LLVMValueRef at, int64_t bytes);
 void amx_product(Walk *, int64_t sum, int64_t data, int64_t weights);
 
-/* Tiles of data against tiles of weights, both in three parts: all of a step of depth. Sums are
- * registers 0 to t*c - 1, then come c of weights, then those of data. */
-typedef struct AmxThirds {
-    int64_t t, c;       /* the most tiles of data, those of weights */
-    int64_t tiles;      /* of data */
-    int64_t part, next; /* of data, in bytes: to the next part, to the next tile */
-    int64_t ahead;      /* bytes by which weights are fetched before; 0: they are not */
-} AmxThirds;
-void amx_third_products(Walk *, const AmxThirds *, LLVMValueRef data, LLVMValueRef weights);
-
-/* amxthirds.c: two vectors of f32 become three of pairs of bf16, the first's number below. */
-void amx_split_pair(Walk *, LLVMValueRef first, LLVMValueRef second, LLVMValueRef pair[AMX_THIRDS]);
-void amx_split_weight(float, uint16_t part[AMX_THIRDS]); /* when the model is compiled */
-
 #endif

@@ -54,7 +54,7 @@ static void amx_bid(const Contract *c, const TapShape *s, const AmxPlan *p, Offe
     }
     o->out = layout_blocked(tap_result(c, s), AMX_LANES, NULL, NULL);
     o->w = amx_thirds(c, s) ? amx_third_layout(s) : weight_layout(s, p->c);
-    if (amx_thirds(c, s)) o->packed_bytes = amx_third_bytes(s);
+    if (amx_thirds(c, s)) o->packed_bytes = amx_weight_bytes(s, p);
     o->vec_dim = 1;
     o->lanes = AMX_LANES;
     o->scratch_bytes = amx_sum_bytes() + amx_part_bytes(s) + 2 * p->samples * amx_slot(s, p);
@@ -258,10 +258,7 @@ static void over_block(Walk *w, void *user, LLVMValueRef block)
 static void make_functions(AmxEmit *e)
 {
     int64_t rest = e->c.tiles % e->p.t;
-    if (amx_copies(e))
-        e->copy = amx_parts(&e->s) ? amx_split(e)
-                  : e->p.parts > 1 ? amx_split_thirds(e)
-                                   : amx_copy(e);
+    if (amx_copies(e)) e->copy = amx_parts(&e->s) ? amx_split(e) : amx_copy(e);
     if (e->c.tiles >= e->p.t) e->wide = amx_call(e, e->p.t);
     if (rest) e->narrow = amx_call(e, rest);
 }

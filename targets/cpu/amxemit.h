@@ -50,7 +50,9 @@ LLVMValueRef amx_block_data(const AmxEmit *, Tile *, LLVMValueRef block);
 Layout amx_third_layout(const TapShape *); /* of the weights that are packed */
 void amx_pack_thirds(const TapShape *, int64_t c, const float *dense, uint16_t *to);
 void amx_third_places(AmxEmit *);
-Tile amx_split_thirds(const AmxEmit *); /* copies a sample's data */
+void amx_split_cell(const AmxEmit *, Walk *, LLVMValueRef from, LLVMValueRef to);
+/* The products of a tap. */
+void amx_third_products(const AmxEmit *, Walk *, int64_t tiles, LLVMValueRef in, LLVMValueRef wt);
 
 /* In parts: amxparts.c. */
 Layout amx_part_weights(const TapShape *, int64_t c);

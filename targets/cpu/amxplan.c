@@ -197,15 +197,15 @@ bool amx_fits(const Target *t, const Contract *c, const TapShape *s)
 }
 
 /* ---- costs ---- */
-int64_t amx_third_bytes(const TapShape *s)
+int64_t amx_weight_bytes(const TapShape *s, const AmxPlan *p)
 {
-    return 2 * AMX_THIRDS * s->data_ch * s->result_ch * s->kernel[0] * s->kernel[1];
+    if (amx_parts(s)) return amx_part_bytes(s);
+    return 2 * p->parts * s->data_ch * s->result_ch * s->kernel[0] * s->kernel[1];
 }
 
 static double weight_bytes(const TapShape *s, const AmxPlan *p)
 {
-    if (amx_parts(s)) return (double)amx_part_bytes(s);
-    return (double)(amx_third_bytes(s) / AMX_THIRDS * p->parts);
+    return (double)amx_weight_bytes(s, p);
 }
 
 bool amx_fetches(const TapShape *s, const AmxPlan *p, const AmxClass *c)

@@ -85,7 +85,7 @@ void amx_read_direct(AmxClass *, const AmxPlan *, int64_t width, int64_t channel
 int64_t amx_slot(const TapShape *, const AmxPlan *); /* of the class that needs most */
 /* Are weights to be fetched ahead? Where they are read once a sample they may come from memory. */
 bool amx_fetches(const TapShape *, const AmxPlan *, const AmxClass *);
-int64_t amx_third_bytes(const TapShape *); /* of weights in three parts */
+int64_t amx_weight_bytes(const TapShape *, const AmxPlan *);
 /* Whether data and weights are to be multiplied in three parts. */
 bool amx_thirds(const Contract *, const TapShape *);
 bool amx_fits(const Target *, const Contract *, const TapShape *);

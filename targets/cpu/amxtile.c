@@ -53,6 +53,10 @@ typedef struct Copy {
 
 static void copy_cell(const Copy *c, Walk *w, LLVMValueRef from, LLVMValueRef to)
 {
+    if (c->e->p.parts > 1) {
+        amx_split_cell(c->e, w, from, to);
+        return;
+    }
     LLVMTypeRef vec = LLVMVectorType(c->e->elem, (unsigned)c->e->depth);
     LLVMSetAlignment(LLVMBuildStore(w->b, tile_load(w, vec, from, 32), to), 32);
 }
@@ -61,27 +65,33 @@ static void copy_cells(const Copy *c, Walk *w, LLVMValueRef col, int64_t n)
 {
     const AmxEmit *e = c->e;
     int64_t step = e->c.x.a.in_point * e->in_col;
-    LLVMValueRef from = tile_at(w, e->elem, c->from, col, step);
+    LLVMTypeRef data = tile_elem(w, w->k->data_param);
+    LLVMValueRef from = tile_at(w, data, c->from, col, step);
     LLVMValueRef to = tile_at(w, e->elem, c->to, col, e->depth);
     for (int64_t i = 0; i < n; i++)
-        copy_cell(c, w, tile_at_const(w, e->elem, from, i * step),
+        copy_cell(c, w, tile_at_const(w, data, from, i * step),
                   tile_at_const(w, e->elem, to, i * e->depth));
+}
+
+static int64_t cells_at_once(const AmxEmit *e)
+{
+    return e->p.parts > 1 ? 1 : CELLS;
 }
 
 static void copy_some(Walk *w, void *user, LLVMValueRef col)
 {
-    copy_cells(user, w, col, CELLS);
+    copy_cells(user, w, col, cells_at_once(((const Copy *)user)->e));
 }
 
 static void copy_row(Walk *w, void *user, LLVMValueRef row)
 {
     Copy c = *(const Copy *)user;
     const AmxEmit *e = c.e;
-    int64_t cells = e->c.x.a.points + e->c.x.cells[c.x], whole = cells / CELLS;
-    c.from = tile_at(w, e->elem, c.from, row, e->c.y.a.in_point * e->in_row);
+    int64_t cells = e->c.x.a.points + e->c.x.cells[c.x], n = cells_at_once(e), whole = cells / n;
+    c.from = tile_at(w, tile_elem(w, w->k->data_param), c.from, row, e->c.y.a.in_point * e->in_row);
     c.to = tile_at(w, e->elem, c.to, row, e->c.width * e->depth);
-    tile_for(w, "cell", 0, whole, CELLS, copy_some, &c);
-    copy_cells(&c, w, walk_i64(w, whole * CELLS), cells % CELLS);
+    tile_for(w, "cell", 0, whole, n, copy_some, &c);
+    copy_cells(&c, w, walk_i64(w, whole * n), cells % n);
 }
 
 static void copy_phases(Copy *c, Walk *w, LLVMValueRef from, LLVMValueRef to)
@@ -92,7 +102,8 @@ static void copy_phases(Copy *c, Walk *w, LLVMValueRef from, LLVMValueRef to)
             int64_t row = e->c.y.phase[c->y] + e->in_low[0];
             int64_t col = e->c.x.phase[c->x] + e->in_low[1];
             int64_t plane = c->y * e->c.x.phases + c->x;
-            c->from = tile_at_const(w, e->elem, from, row * e->in_row + col * e->in_col);
+            c->from = tile_at_const(w, tile_elem(w, w->k->data_param), from,
+                                    row * e->in_row + col * e->in_col);
             c->to = tile_at_const(w, e->elem, to, plane * e->c.plane * e->depth);
             tile_for(w, "row", 0, e->c.rows + e->c.y.cells[c->y], 1, copy_row, c);
         }
@@ -102,8 +113,10 @@ static void copy_channels(Walk *w, void *user, LLVMValueRef block)
 {
     Copy c = *(const Copy *)user;
     const AmxEmit *e = c.e;
-    copy_phases(&c, w, tile_at(w, e->elem, c.from, block, e->in_block),
-                tile_at(w, e->elem, c.to, block, e->c.channels));
+    int64_t blocks = e->p.parts > 1 ? 2 : 1; /* in memory, of a step of depth */
+    copy_phases(&c, w,
+                tile_at(w, tile_elem(w, w->k->data_param), c.from, block, blocks * e->in_block),
+                tile_at(w, e->elem, c.to, block, e->p.parts * e->c.channels));
 }
 
 LLVMValueRef amx_slot_at(const AmxEmit *e, Tile *t)
@@ -192,13 +205,7 @@ static void channel_products(Walk *w, void *user, LLVMValueRef in, LLVMValueRef 
             LLVMValueRef from = tile_at_const(w, c->e->elem, in, cell * c->e->depth);
             fetch_ahead(c, w, at);
             if (c->e->p.parts > 1)
-                amx_third_products(w,
-                                   &(AmxThirds){.t = e->p.t,
-                                                .c = e->p.c,
-                                                .tiles = c->tiles,
-                                                .part = 2 * k->channels,
-                                                .next = 2 * e->c.points * e->depth},
-                                   from, at);
+                amx_third_products(e, w, c->tiles, from, at);
             else
                 tap_products(c, w, from, at);
         }

@@ -19,10 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#if defined(__linux__) && defined(__x86_64__)
-#    include <sys/syscall.h>
-#    include <unistd.h>
-#endif
 
 /* ---- one layer ---- */
 
@@ -167,10 +163,7 @@ int main(int argc, char **argv)
     int n = big ? COUNT(resnet50) : COUNT(resnet44);
     Arena *a = arena_new();
     Target t = *target_find(a, NULL, NULL);
-#if defined(__linux__) && defined(__x86_64__)
-    bool granted = t.tiles > 0 && !syscall(SYS_arch_prctl, 0x1023, 18); /* matrix tiles */
-    t.f32_tiles = granted && strstr(net, "-tiles");
-#endif
+    t.f32_tiles = strstr(net, "-tiles") && tiles_granted(&t);
     if (strstr(net, "-direct")) t.winograd = false;
     printf("%s, batch %lld, peak %.1f Gflop/s\n", t.cpu, (long long)batch, peak_flops() / 1e9);
     char *own = "", **plan = argc > 4 ? argv + 4 : &own;

@@ -3,6 +3,23 @@
  * the target's offer. */
 #include "tapkernel.h"
 
+#if defined(__linux__) && defined(__x86_64__)
+#    include <sys/syscall.h>
+#    include <unistd.h>
+#endif
+
+bool tiles_granted(const Target *t)
+{
+#if defined(__linux__) && defined(__x86_64__)
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    bool runs = t->tiles > 0 && target_runs_here(t);
+    return runs && !syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA);
+#else
+    (void)t;
+    return false;
+#endif
+}
+
 static int64_t out_extent(int64_t in, int64_t k, int64_t s, int64_t d, int64_t pads)
 {
     return (in + pads - (k - 1) * d - 1) / s + 1;

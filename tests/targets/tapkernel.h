@@ -26,6 +26,9 @@ typedef struct Case {
 
 Contract case_contract(const Case *);
 Type case_type(const Case *, int param); /* of a parameter as a dense tensor */
+/* Whether this process may run the target's code with matrix tiles; asks the system for them, as
+ * kernels alone do not. */
+bool tiles_granted(const Target *);
 /* NULL if the target makes no offer. */
 Kernel *case_kernel(Arena *, const Case *, const Target *, const char *name);
 /* Runs its code over samples [lo, hi), pieces [from, to); stride: bytes a sample of the caller's

@@ -9,10 +9,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#if defined(__linux__) && defined(__x86_64__)
-#    include <sys/syscall.h>
-#    include <unistd.h>
-#endif
 
 static const double bound = 8e-6, lean = 5e-7; /* of the largest; of their mean size */
 static const char *const plans[] = {"amxconv", "amxconv tile=1x1 rows=1", "amxconv tile=3x1 rows=4",
@@ -197,22 +193,12 @@ static uint64_t run_plan(Case c, const char *plan)
     return bits;
 }
 
-static bool tiles_granted(Arena *a)
-{
-#if defined(__linux__) && defined(__x86_64__)
-    Target t = target_of(a);
-    return target_runs_here(&t) && !syscall(SYS_arch_prctl, 0x1023, 18);
-#else
-    (void)a;
-    return false;
-#endif
-}
-
 int main(void)
 {
     Arena *a = arena_new();
     check_claims(a);
-    bool runs = tiles_granted(a);
+    Target t = target_of(a);
+    bool runs = tiles_granted(&t);
     for (int i = 0; i < COUNT(claimed) && runs; i++) {
         uint64_t bits = run_plan(claimed[i], plans[0]);
         for (int j = 1; j < COUNT(plans); j++)

@@ -11,10 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#if defined(__linux__) && defined(__x86_64__)
-#    include <sys/syscall.h>
-#    include <unistd.h>
-#endif
 
 /* ---- what the results should be ---- */
 
@@ -296,16 +292,6 @@ static int forms(Case c, const Target *t, bool all, int *count)
     return bad + one(c, t, count);
 }
 
-/* Kernels alone do not ask for the matrix tiles that they use, as entries do. */
-static bool tiles_granted(void)
-{
-#if defined(__linux__) && defined(__x86_64__)
-    return !syscall(SYS_arch_prctl, 0x1023, 18);
-#else
-    return false;
-#endif
-}
-
 /* By other numbers than the plan's own, so that blocks, registers and waiting samples vary. */
 static int by_plan(Case c, const Target *t, const char *plan, int *count)
 {
@@ -331,7 +317,7 @@ static int pairs(Arena *a, const char *cpu, int *count)
     Target direct = *target_find(a, NULL, cpu);
     int bad = 0, before = *count;
     direct.winograd = false;
-    if (!target_runs_here(&direct) || (direct.tiles > 0 && !tiles_granted())) {
+    if (!target_runs_here(&direct) || (direct.tiles > 0 && !tiles_granted(&direct))) {
         printf("%s does not run here\n", cpu);
         return 0;
     }

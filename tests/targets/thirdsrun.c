@@ -5,10 +5,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#if defined(__linux__) && defined(__x86_64__)
-#    include <sys/syscall.h>
-#    include <unistd.h>
-#endif
 
 static int passed, failed;
 
@@ -31,13 +27,8 @@ Target thirds_target(Arena *a)
 /* ---- what runs ---- */
 bool thirds_granted(Arena *a)
 {
-#if defined(__linux__) && defined(__x86_64__)
     Target t = thirds_target(a);
-    return target_runs_here(&t) && !syscall(SYS_arch_prctl, 0x1023, 18);
-#else
-    (void)a;
-    return false;
-#endif
+    return tiles_granted(&t);
 }
 
 Case thirds_case(Case c, Op op)
