@@ -3,15 +3,19 @@
  * of t by c as in tapplan.c:
  *
  *   products   = planes * tiles / t * result blocks / c * (data channels * max(t*c, t + c,
- *                TAP_CHAINS) + t*c stores + CALL_CYCLES) / rate
+ *                TAP_CHAINS) + t*c stores + CALL_CYCLES) / rate; the first register tile of a
+ *                block meets c vectors of weights in each step, which may take the L3 longer
  *   stream     = bytes of weights / bytes a cycle whence they come, for each block of tiles; 0: the
  *                L2. A call's first block finds them in memory, the others in the L3 if they fit
  *   transforms = tiles * (data blocks * data_cycles + result blocks * sums_cycles) / rate
  *   cost       = the larger of products and stream, 1/8 of the other, transforms
  *
  * The transformed weights are larger than the direct ones (four times for F(4,3)) and are read once
- * a block of tiles, so few tiles and many channels leave it waiting for memory. As in tapplan.c
- * they are fetched a page ahead of fast multiply-adds, if they fill a part of the L2. */
+ * a block of tiles, so few tiles and many channels leave it waiting for memory. Between two calls
+ * of a layer a net reads others' weights, so that the first block finds its own in the L3 even where
+ * they would fit the L2. Fast multiply-adds want them sooner than they come: then a register tile is
+ * of many tiles and few vectors of weights, blocks are large, and as in tapplan.c weights are
+ * fetched a page ahead. */
 #include "wino.h"
 
 #include <stdio.h>
@@ -20,7 +24,7 @@
 
 enum { MOST_BLOCKS = 4, CALL_CYCLES = 20 };
 enum { MOST_SUMS = 16 };                  /* more wait for each other when they are stored */
-enum { FEW_TILES = 16, MANY_TILES = 30 }; /* of a block, where weights stay in the L2 or do not */
+enum { FEW_TILES = 16, MANY_TILES = 30 }; /* of a block, where weights are near or are not */
 enum { USUAL_BATCH = 8 };                 /* that the choice is made for, see choice_batch */
 static const double l3_share = 16 << 20;
 
@@ -37,20 +41,25 @@ typedef struct Model {
     int lanes;
 } Model;
 
-/* Cycles of all products with register tiles of t by c. */
-static double product_cycles(const Model *m, int64_t t, int64_t c)
-{
-    double step = t * c;
-    if (t + c > step) step = t + c;
-    if (step < TAP_CHAINS) step = TAP_CHAINS;
-    double call = (double)m->s->data_ch * step + (double)(t * c) + CALL_CYCLES;
-    int64_t calls = (m->tiles + t - 1) / t * (m->s->result_ch / m->lanes / c);
-    return wino_planes(m->f) * call * (double)calls / tap_rate(m->target);
-}
-
 static double weight_bytes(const Model *m)
 {
     return (double)(wino_planes(m->f) * 4 * m->s->data_ch * m->s->result_ch);
+}
+
+/* Cycles of all products with register tiles of t by c. */
+static double product_cycles(const Model *m, int64_t t, int64_t c, int64_t block)
+{
+    double rate = tap_rate(m->target), step = t * c;
+    if (t + c > step) step = t + c;
+    if (step < TAP_CHAINS) step = TAP_CHAINS;
+    double weights = (double)c * m->target->vec_bytes / m->target->l3_rate * rate;
+    double late = weights > step ? weights - step : 0;
+    double call = (double)m->s->data_ch * step + (double)(t * c) + CALL_CYCLES;
+    double calls = (double)((m->tiles + t - 1) / t),
+           blocks = (double)((m->tiles + block - 1) / block);
+    int64_t groups = m->s->result_ch / m->lanes / c;
+    double all = calls * call + blocks * (double)m->s->data_ch * late;
+    return (double)(wino_planes(m->f) * groups) * all / rate;
 }
 
 /* Cycles in which weights that do not stay in the L2 cache come, if nothing else were done. */
@@ -72,14 +81,16 @@ static double transform_cycles(const Model *m)
 
 static int64_t block_tiles(const Model *m, int64_t t)
 {
-    int64_t want = weight_bytes(m) > (double)m->target->l2 ? MANY_TILES : FEW_TILES;
+    double bytes = weight_bytes(m);
+    bool far = bytes > (double)m->target->l2 || wino_fetches(m->target, (int64_t)bytes);
+    int64_t want = far ? MANY_TILES : FEW_TILES;
     int64_t most = (m->tiles + t - 1) / t * t, block = (want + t / 2) / t * t;
     return block < most ? block : most;
 }
 
 static double block_cycles(const Model *m, int64_t t, int64_t c, int64_t block)
 {
-    double products = product_cycles(m, t, c), stream = stream_cycles(m, block);
+    double products = product_cycles(m, t, c, block), stream = stream_cycles(m, block);
     double most = products > stream ? products : stream;
     return most + (products + stream - most) / 8 + transform_cycles(m); /* never quite at once */
 }
@@ -171,7 +182,7 @@ bool wino_plan(const Target *t, const Contract *c, const TapShape *s, WinoPlan *
 
 bool wino_fetches(const Target *t, int64_t bytes)
 {
-    return tap_outruns(t) && bytes > t->l2 / 4;
+    return tap_outruns(t) && bytes > t->l1;
 }
 
 /* ---- plans of schedules ---- */
