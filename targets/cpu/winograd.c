@@ -160,6 +160,17 @@ bool winograd_fit(const Target *t, const Contract *c, Offer *o, char *why)
 }
 
 /* ---- what the emitter knows ---- */
+/* Of a value, in a stretch of calls: depth first it has as few samples as leave it in the L2 cache,
+ * but not where weights take half of that (passes/depth.c). */
+static int64_t bytes_at_hand(const WinoEmit *e, const KParam *of)
+{
+    const Kernel *k = e->w->k;
+    const Target *t = e->w->target;
+    int64_t all = layout_bytes(&of->layout, of->dtype);
+    bool few = t->depth_first && k->axis[0].sample && k->offer.packed_bytes < t->l2 / 2;
+    return few ? all / k->axis[0].extent : all;
+}
+
 WinoPatches wino_patches(const WinoEmit *e, int param, const int64_t first[2])
 {
     const Layout *l = &e->w->k->param[param].layout;
@@ -173,7 +184,7 @@ WinoPatches wino_patches(const WinoEmit *e, int param, const int64_t first[2])
     const KParam *of = &e->w->k->param[param];
     p.part = ALL_PARTS;
     p.parts = of->dtype == DT_F32 ? 2 : 1; /* others would be converted twice */
-    p.far = !of->io && layout_bytes(l, of->dtype) > e->w->target->l2 / FAR_PART;
+    p.far = !of->io && bytes_at_hand(e, of) > e->w->target->l2 / FAR_PART;
     check(p.first[0] >= 0 && p.first[1] >= 0);
     return p;
 }
