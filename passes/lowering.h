@@ -177,6 +177,8 @@ void lower_plan(Module *, Program *);
 Graph *pass_expand(Arena *, const Target *, const Graph *);
 /* join.c: convolutions that are added, in one; the graph itself where that is not worth it. */
 Graph *pass_join(Arena *, const Target *, const Graph *);
+/* strides.c: strides of convolutions of one tap become slices and pads, where claims are. */
+Graph *pass_strides(Arena *, const Target *, const Graph *);
 bool widens_bf16(const Graph *, const Node *);  /* a cast of bf16 to f32 */
 Ref widen_const(Graph *, const Const *of_bf16); /* the same as f32 */
 

@@ -127,5 +127,6 @@ int main(void)
     test_rewrites();
     test_batch();
     test_join();
+    test_strides();
     return report();
 }

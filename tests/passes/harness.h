@@ -49,5 +49,6 @@ void test_network(void);
 void test_rewrites(void);
 void test_batch(void);
 void test_join(void);
+void test_strides(void);
 
 #endif
