@@ -11,11 +11,11 @@
  *   cost       = the larger of products and stream, 1/8 of the other, transforms
  *
  * The transformed weights are larger than the direct ones (four times for F(4,3)) and are read once
- * a block of tiles, so few tiles and many channels leave it waiting for memory. Between two calls of
- * a layer a net reads others' weights, so that the first block finds its own in the L3 even where
- * they would fit the L2. Fast multiply-adds want them sooner than they come: then a register tile
- * is of many tiles and few vectors of weights, blocks are large, and as in tapplan.c weights are
- * fetched a page ahead. */
+ * a block of tiles, so few tiles and many channels leave it waiting for memory. Between two calls
+ * of a layer a net reads others' weights, so that the first block finds its own in the L3 even
+ * where they would fit the L2. Fast multiply-adds want them sooner than they come: then a register
+ * tile is of many tiles and few vectors of weights, blocks are large, and as in tapplan.c weights
+ * are fetched a page ahead. */
 #include "wino.h"
 
 #include <stdio.h>
