@@ -14,7 +14,7 @@ bool bits_together(const Address *a, int lanes)
 
 static LLVMValueRef byte_ptr(Walk *w, LLVMValueRef base, LLVMValueRef element)
 {
-    LLVMValueRef byte = i_ashr(w, element, walk_i64(w, 3));
+    LLVMValueRef byte = index_shift(w, element, 3);
     return LLVMBuildInBoundsGEP2(w->b, LLVMInt8TypeInContext(w->ctx), base, &byte, 1, "");
 }
 

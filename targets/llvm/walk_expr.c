@@ -92,8 +92,8 @@ static LLVMValueRef index_op(Walk *w, const KExpr *e, const EvalArgs *a)
 {
     if (e->dtype != DT_I64 || e->lo == INT64_MIN || e->hi == INT64_MAX) return NULL;
     if (e->kop != K_EVAL || a->operand != DT_I64) return NULL;
-    if (e->op == OP_add) return LLVMBuildNSWAdd(w->b, a->v[0], a->v[1], "");
-    if (e->op == OP_mul) return LLVMBuildNSWMul(w->b, a->v[0], a->v[1], "");
+    if (e->op == OP_add) return index_add(w, a->v[0], a->v[1]);
+    if (e->op == OP_mul) return index_mul(w, a->v[0], a->v[1]);
     return NULL;
 }
 

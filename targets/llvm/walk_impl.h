@@ -106,6 +106,12 @@ LLVMValueRef math_exp_sum(Walk *, LLVMValueRef hi, LLVMValueRef lo);
 /* x > 0, finite, normal or not: x = 2^k * m with m in [sqrt(1/2), sqrt(2)); k as a float. */
 void math_split(Walk *, LLVMValueRef x, LLVMValueRef *m, LLVMValueRef *k);
 
+/* walk_index.c: i64 or vectors of it. */
+LLVMValueRef index_add(Walk *, LLVMValueRef, LLVMValueRef);
+LLVMValueRef index_mul(Walk *, LLVMValueRef, LLVMValueRef);
+LLVMValueRef index_shift(Walk *, LLVMValueRef, int by); /* arithmetic, right */
+LLVMValueRef index_lane(Walk *, LLVMValueRef, int lane);
+
 /* ---- short forms ---- */
 #define BINARY(name, build)                                                                        \
     static inline LLVMValueRef name(Walk *w, LLVMValueRef a, LLVMValueRef b)                       \

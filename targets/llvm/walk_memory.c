@@ -40,7 +40,7 @@ static Place lane_of(Walk *w, const Place *c, int lane)
 {
     Place one = *c;
     one.ahead = lane * c->at.step;
-    one.element = v_lane(w, c->element, lane);
+    one.element = index_lane(w, c->element, lane);
     one.sample = c->sample ? v_lane(w, c->sample, lane) : NULL;
     one.guard = c->guard ? v_lane(w, c->guard, lane) : NULL;
     return one;
