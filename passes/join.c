@@ -38,11 +38,10 @@ static bool is_weight(const Join *j, Ref r)
 static bool joins(const Join *j, Ref r)
 {
     const Node *n = node_at(j, r);
-    if (n->op != OP_conv || n->type.rank != 4 || j->uses[r] != 1) return false;
-    Type w = node_at(j, n->args[1])->type;
+    if (n->op != OP_conv || !has_one_tap(j->src, n) || j->uses[r] != 1) return false;
+    int64_t channels = node_at(j, n->args[1])->type.dim[1];
     int lanes = target_lanes(j->target, DT_F32);
-    return w.dim[2] == 1 && w.dim[3] == 1 && all_equal(node_attr(n, "pads")->i, 4, 0) &&
-           node_int(n, "groups") == 1 && w.dim[1] % (2 * lanes) == 0 &&
+    return node_int(n, "groups") == 1 && channels % (2 * lanes) == 0 &&
            widens_bf16(j->src, node_at(j, n->args[0])) && is_weight(j, n->args[1]);
 }
 
@@ -59,17 +58,10 @@ static bool is_sum(const Join *j, Ref r, Ref *conv, Ref *bias)
     return joins(j, *conv);
 }
 
-/* What the points of the result read. */
 static Ref data_of(const Join *j, Ref conv)
 {
     const Node *n = node_at(j, conv);
-    Ref x = j->map[node_at(j, n->args[0])->args[0]];
-    const int64_t *step = node_attr(n, "strides")->i;
-    Type t = j->g->node[x].type;
-    int64_t start[4] = {0}, steps[4] = {1, 1, step[0], step[1]};
-    if (step[0] == 1 && step[1] == 1) return x;
-    return b_slice(j->g, x, start, (int64_t[]){t.dim[0], t.dim[1], n->type.dim[2], n->type.dim[3]},
-                   steps);
+    return points_read(j->g, n, j->map[node_at(j, n->args[0])->args[0]]);
 }
 
 static const Const *weight_of(const Join *j, Ref conv)

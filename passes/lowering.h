@@ -179,6 +179,9 @@ Graph *pass_expand(Arena *, const Target *, const Graph *);
 Graph *pass_join(Arena *, const Target *, const Graph *);
 /* strides.c: strides of convolutions of one tap become slices and pads, where claims are. */
 Graph *pass_strides(Arena *, const Target *, const Graph *);
+bool has_one_tap(const Graph *, const Node *conv); /* [N, C, H, W] and no padding, too */
+/* x at the points that such a convolution reads. */
+Ref points_read(Graph *, const Node *conv, Ref x);
 bool widens_bf16(const Graph *, const Node *);  /* a cast of bf16 to f32 */
 Ref widen_const(Graph *, const Const *of_bf16); /* the same as f32 */
 

@@ -11,23 +11,34 @@
 #include "lowering.h"
 #include "rewrite.h"
 
+bool has_one_tap(const Graph *g, const Node *n)
+{
+    const Type *w = &g->node[n->args[1]].type;
+    return w->rank == 4 && w->dim[2] == 1 && w->dim[3] == 1 &&
+           all_equal(node_attr(n, "pads")->i, 4, 0);
+}
+
+Ref points_read(Graph *g, const Node *conv, Ref x)
+{
+    const int64_t *step = node_attr(conv, "strides")->i;
+    Type t = g->node[x].type;
+    if (all_equal(step, 2, 1)) return x;
+    return b_slice(g, x, (int64_t[4]){0},
+                   (int64_t[]){t.dim[0], t.dim[1], conv->type.dim[2], conv->type.dim[3]},
+                   (int64_t[]){1, 1, step[0], step[1]});
+}
+
 static bool is_strided(const Graph *g, const Node *n)
 {
     if (n->op != OP_conv && n->op != OP_conv_dx) return false;
-    if (n->type.rank != 4 || n->type.dtype != DT_F32) return false;
-    const Type *w = &g->node[n->args[1]].type;
-    const int64_t *step = node_attr(n, "strides")->i;
-    return w->dim[2] == 1 && w->dim[3] == 1 && step[0] * step[1] > 1 &&
-           all_equal(node_attr(n, "pads")->i, 4, 0) && !widens_bf16(g, &g->node[n->args[0]]);
+    return n->type.dtype == DT_F32 && has_one_tap(g, n) &&
+           !all_equal(node_attr(n, "strides")->i, 2, 1) && !widens_bf16(g, &g->node[n->args[0]]);
 }
 
 static Ref conv(Graph *g, ConvAttrs at, const Node *n, Ref x, Ref w)
 {
-    Type t = g->node[x].type;
-    int64_t start[4] = {0}, steps[4] = {1, 1, at.strides[0], at.strides[1]};
-    int64_t size[4] = {t.dim[0], t.dim[1], n->type.dim[2], n->type.dim[3]};
     at.strides[0] = at.strides[1] = 1;
-    return b_conv(g, b_slice(g, x, start, size, steps), w, &at);
+    return b_conv(g, points_read(g, n, x), w, &at);
 }
 
 static Ref conv_dx(Graph *g, ConvAttrs at, const Node *n, Ref dy, Ref w)

@@ -26,9 +26,8 @@ LLVMValueRef index_add(Walk *w, LLVMValueRef a, LLVMValueRef b)
     if (!ca && !cb) return LLVMBuildNSWAdd(w->b, a, b, "");
     if (LLVMIsConstant(x)) return LLVMIsConstant(y) ? i_add(w, a, b) : index_add(w, b, a);
     if (LLVMIsConstant(y)) return i_add(w, x, ca ? i_add(w, ca, y) : y);
-    LLVMValueRef sum = i_add(w, x, y);
-    if (ca) sum = i_add(w, sum, cb ? i_add(w, ca, cb) : ca);
-    return cb && !ca ? i_add(w, sum, cb) : sum;
+    LLVMValueRef c = ca && cb ? i_add(w, ca, cb) : ca ? ca : cb;
+    return i_add(w, i_add(w, x, y), c);
 }
 
 LLVMValueRef index_mul(Walk *w, LLVMValueRef a, LLVMValueRef b)
