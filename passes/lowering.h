@@ -175,6 +175,8 @@ void lower_plan(Module *, Program *);
 
 /* expand.c: rewrites rows that have no kernel of their own (argsort). */
 Graph *pass_expand(Arena *, const Target *, const Graph *);
+/* matmul.c: products with weights become convolutions of one tap, where claims are. */
+Graph *pass_matmul(Arena *, const Target *, const Graph *);
 /* join.c: convolutions that are added, in one; the graph itself where that is not worth it. */
 Graph *pass_join(Arena *, const Target *, const Graph *);
 /* strides.c: strides of convolutions of one tap become slices and pads, where claims are. */

@@ -155,7 +155,8 @@ typedef struct Emit {
     int64_t blocks, channels;                     /* of the data: how many, and channels in each */
     int64_t in_block, in_row, in_col, in_channel; /* strides in elements */
     int64_t in_low[2];
-    bool within; /* groups are parts of a vector */
+    bool within;       /* groups are parts of a vector */
+    int64_t in_sample; /* of tiles whose columns are samples: between their data; 0: of others */
     int64_t wt_group, wt_block, wt_row, wt_col;
     TapAxis y, x; /* the class at hand */
     LLVMValueRef n, group, row;
@@ -195,6 +196,13 @@ static void read_weight_layout(Emit *e)
     e->wt_group = e->wt_block * e->blocks;
 }
 
+/* Elements between the data of two samples; 0: the caller's memory, where a table has them. */
+static int64_t sample_step(const Emit *e)
+{
+    const KParam *p = &e->w->k->param[e->w->k->data_param];
+    return p->io ? 0 : layout_stride(&p->layout, layout_digit(&p->layout, 0, 1));
+}
+
 static Emit read_kernel(Walk *w)
 {
     const Kernel *k = w->k;
@@ -211,6 +219,12 @@ static Emit read_kernel(Walk *w)
     read_data_layout(&e);
     read_weight_layout(&e);
     return e;
+}
+
+/* Elements from one column of a tile to the next. */
+static int64_t column_step(const Emit *e)
+{
+    return e->in_sample ? e->in_sample : e->x.in_point * e->in_col;
 }
 
 /* ---- one tile ---- */
@@ -272,7 +286,7 @@ static void tap_steps(Walk *w, void *user, LLVMValueRef in, LLVMValueRef wt, LLV
 {
     const Shape *s = user;
     const Emit *e = s->e;
-    int64_t c = e->p.c, row = e->y.in_point * e->in_row, col = e->x.in_point * e->in_col;
+    int64_t c = e->p.c, row = e->y.in_point * e->in_row, col = column_step(e);
     int bytes = dtype_bytes(w->k->contract.dtype);
     LLVMTypeRef vec = LLVMVectorType(e->scalar, (unsigned)e->lanes);
     LLVMValueRef weight[MAX_ACC];
@@ -299,6 +313,7 @@ static void tap_steps(Walk *w, void *user, LLVMValueRef in, LLVMValueRef wt, LLV
 static bool wants_ahead(const Emit *e)
 {
     bool once = e->y.taps * e->x.taps == 1 && e->w->k->contract.batch > 1;
+    if (tap_is_product(&e->s)) return false;
     return e->blocks >= 8 && (once || e->x.in_point > 1);
 }
 
@@ -392,6 +407,15 @@ static void tap_sums(Tile *t, const Shape *s, LLVMValueRef *acc)
     nest_emit(&t->w, &n, first_data(e, t), first_weight(e, t), acc);
 }
 
+static void bind_column(Tile *t, const Emit *e, int64_t i)
+{
+    Walk *w = &t->w;
+    int64_t at = e->in_sample ? 0 : i;
+    if (e->in_sample) walk_bind(w, e->axis[A_SAMPLE], tile_affine(w, t->scalar[S_SAMPLE], 1, i));
+    walk_bind(w, e->axis[A_COL],
+              tile_affine(w, t->scalar[S_COL], e->x.step, e->x.first + at * e->x.step));
+}
+
 static void tap_store_row(Tile *t, const Shape *s, int64_t row, int64_t block,
                           const LLVMValueRef *acc)
 {
@@ -400,8 +424,7 @@ static void tap_store_row(Tile *t, const Shape *s, int64_t row, int64_t block,
     walk_bind(w, e->axis[A_ROW],
               tile_affine(w, t->scalar[S_ROW], e->y.step, e->y.first + row * e->y.step));
     for (int64_t i = 0; i < s->tw; i++) {
-        walk_bind(w, e->axis[A_COL],
-                  tile_affine(w, t->scalar[S_COL], e->x.step, e->x.first + i * e->x.step));
+        bind_column(t, e, i);
         walk_set(w, w->k->heavy, acc[(row * s->tw + i) * e->p.c + block]);
         walk_stores(w);
     }
@@ -467,7 +490,7 @@ static void over_points(Emit *e)
 {
     if (e->y.points == 0 || e->x.points == 0) return;
     Cut rows = cut_evenly(e->y.points, e->p.th);
-    e->cols = cut_evenly(e->x.points, e->p.tw);
+    e->cols = e->in_sample ? (Cut){.size = e->p.tw, .rest = 1} : cut_evenly(e->x.points, e->p.tw);
     over_rows(e, 0, rows.longer, rows.size + 1);
     over_rows(e, rows.longer * (rows.size + 1), rows.rest, rows.size);
 }
@@ -499,6 +522,26 @@ static int64_t tile_rows(const TapShape *s, int64_t th)
     return n;
 }
 
+static void one_panel(Walk *w, void *user, LLVMValueRef n)
+{
+    Emit *e = user;
+    (void)w;
+    e->n = n;
+    over_classes(e);
+}
+
+/* Products: as many samples at once as a tile has columns, the last ones one by one. */
+static void over_panels(Emit *e, LLVMValueRef from, LLVMValueRef to)
+{
+    Walk *w = e->w;
+    LLVMValueRef panels = walk_quotient(w, LLVMBuildSub(w->b, to, from, ""), e->p.tw);
+    LLVMValueRef whole = LLVMBuildAdd(w->b, from, tile_affine(w, panels, e->p.tw, 0), "");
+    e->in_sample = sample_step(e);
+    tile_steps(w, "panel", (Slice){from, whole}, e->p.tw, one_panel, e);
+    e->in_sample = 0;
+    tile_steps(w, "n", (Slice){whole, to}, 1, over_samples, e);
+}
+
 static void over_groups(Walk *w, void *user, LLVMValueRef group)
 {
     Emit *e = user;
@@ -511,7 +554,10 @@ static void over_groups(Walk *w, void *user, LLVMValueRef group)
         return;
     }
     claim_samples(w, e->axis[A_SAMPLE], &from, &to);
-    tile_range(w, "n", from, to, over_samples, e);
+    if (tap_is_product(&e->s) && e->p.tw > 1 && sample_step(e))
+        over_panels(e, from, to);
+    else
+        tile_range(w, "n", from, to, over_samples, e);
 }
 
 /* Order C: a piece is a block of rows of tiles of a group. */

@@ -75,6 +75,13 @@ TapAxis tap_axis(const TapShape *s, int axis, int64_t class)
     return a;
 }
 
+bool tap_is_product(const TapShape *s)
+{
+    for (int i = 0; i < 2; i++)
+        if (s->data[i] != 1 || s->result[i] != 1 || s->kernel[i] != 1) return false;
+    return s->groups == 1;
+}
+
 static void grow_halo(const TapAxis *a, int64_t extent, int64_t *low, int64_t *high)
 {
     int64_t span = (a->taps - 1) * a->in_tap;

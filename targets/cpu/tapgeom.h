@@ -45,6 +45,8 @@ void tap_met(const TapAxis *, int64_t extent, int64_t first, int64_t tall, int64
              int64_t *to);
 /* Whether tiles of so many points may leave out taps: some have less to do, each has something. */
 bool tap_skips(const TapAxis *, int64_t extent, int64_t tall);
+/* One point is all there is of a map: of a matrix product, whose rows are samples. */
+bool tap_is_product(const TapShape *);
 /* Least halo of the data: rows, then columns. */
 void tap_halo(const TapShape *, int64_t low[2], int64_t high[2]);
 

@@ -20,6 +20,8 @@
  *       made while it is in the L1 cache, which a block of rows fills
  *   A   else
  *
+ * A map of one point is a row of a matrix product: columns of tiles are samples there, in order B.
+ *
  * Weights that do not stay in the L1 cache are fetched a page ahead where two multiply-adds of 64
  * bytes start a cycle: a tile of 14 points by 2 blocks reads 9 bytes a cycle then, as many as come
  * from an L3 cache (Emerald Rapids), and the hardware's own prefetching begins anew on every page.
@@ -181,7 +183,7 @@ static Model model(const Target *t, const Contract *k, const TapShape *s, int la
                    .met = met_share(s),
                    .products = k->bf16 ? t->dot : tap_rate(t),
                    .rows = y.points,
-                   .cols = x.points,
+                   .cols = tap_is_product(s) ? k->batch : x.points,
                    .beside = shuffled,
                    .aside = shuffled ? shuffle_registers(t, s, lanes) : 0};
 }
@@ -211,7 +213,7 @@ static TapOrder usual_order(const Target *t, const Contract *c, const TapShape *
         (double)(c->ic * c->oc / c->groups * c->kh * c->kw * dtype_bytes(c->dtype) / tap_step(c));
     int64_t groups = tap_width(s) / (blocks * target_lanes(t, c->dtype));
     bool stay = weights <= (double)t->l2 / 2;
-    if (c->batch > 1 && !stay) return TAP_BY_GROUP;
+    if (tap_is_product(s) || (c->batch > 1 && !stay)) return TAP_BY_GROUP;
     bool again = groups > 1 && data_bytes(c, s) > (double)t->l2 / 4;
     return again && stay ? TAP_BY_ROWS : TAP_BY_SAMPLE;
 }
@@ -257,6 +259,13 @@ static int64_t like_blocks(const TapShape *s, int lanes)
     return tap_within(s, lanes) ? 1 : tap_width(s) / lanes;
 }
 
+/* How often the points of the model are computed. */
+static double times(const Contract *c, const TapShape *s)
+{
+    int64_t classes = tap_classes(s, 0) * tap_classes(s, 1);
+    return (double)(tap_is_product(s) ? 1 : c->batch * classes);
+}
+
 bool tap_plan(const Target *t, const Contract *c, const TapShape *s, TapPlan *plan)
 {
     int lanes = target_lanes(t, c->dtype);
@@ -268,7 +277,7 @@ bool tap_plan(const Target *t, const Contract *c, const TapShape *s, TapPlan *pl
         if (like_blocks(s, lanes) % n == 0) consider_blocks(&m, n, blocks / n, &best);
     }
     if (!best.c) return false;
-    best.cost *= (double)(c->batch * tap_classes(s, 0) * tap_classes(s, 1));
+    best.cost *= times(c, s);
     best.unroll = usual_unroll(c, s, lanes);
     best.order = usual_order(t, c, s, best.c);
     *plan = best;
@@ -322,6 +331,6 @@ bool tap_plan_fit(const Target *t, const Contract *c, const TapShape *s, TapPlan
     }
     set_panel(&m, p->c);
     p->cost = group_cycles(&m, p->th, p->tw, p->c) * (double)(blocks / p->c);
-    p->cost *= (double)(c->batch * tap_classes(s, 0) * tap_classes(s, 1));
+    p->cost *= times(c, s);
     return true;
 }

@@ -16,10 +16,12 @@ typedef enum TapOrder {
 } TapOrder;
 
 typedef struct TapPlan {
-    int64_t th, tw, c; /* largest tile; rows and columns are cut evenly into tiles no larger */
-    int64_t unroll;    /* k-steps in a basic block */
-    int64_t order;     /* TapOrder */
-    double cost;       /* cycles for the whole batch */
+    /* The largest tile: rows and columns are cut evenly into tiles no larger. Of matrix products
+     * (tap_is_product) columns are samples, one by one where a call has fewer. */
+    int64_t th, tw, c;
+    int64_t unroll; /* k-steps in a basic block */
+    int64_t order;  /* TapOrder */
+    double cost;    /* cycles for the whole batch */
 } TapPlan;
 
 /* A length cut evenly into pieces of at most `most`: first `longer` of size + 1, then `rest` of

@@ -128,5 +128,6 @@ int main(void)
     test_batch();
     test_join();
     test_strides();
+    test_matmul();
     return report();
 }

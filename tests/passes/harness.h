@@ -50,5 +50,6 @@ void test_rewrites(void);
 void test_batch(void);
 void test_join(void);
 void test_strides(void);
+void test_matmul(void);
 
 #endif

@@ -292,6 +292,21 @@ static int forms(Case c, const Target *t, bool all, int *count)
     return bad + one(c, t, count);
 }
 
+/* Maps of one point: columns of tiles are samples, and some are left. */
+static int products(DType dtype, Op op, const Target *t, int *count)
+{
+    static const int64_t samples[] = {8, 17, 35};
+    int bad = 0;
+    for (int i = 0; i < COUNT(samples); i++) {
+        Case c = {.dtype = dtype, .op = op, .n = samples[i], .ic = 80, .oc = 48, .stride = 1};
+        c.ih = c.iw = c.kh = c.kw = 1;
+        c.io = i == 1;
+        c.epilogue = i < 2;
+        bad += one(c, t, count);
+    }
+    return bad;
+}
+
 /* By other numbers than the plan's own, so that blocks, registers and waiting samples vary. */
 static int by_plan(Case c, const Target *t, const char *plan, int *count)
 {
@@ -349,6 +364,7 @@ int main(int argc, char **argv)
             c.op = op[j % 2];
             bad += forms(c, t, i == 0, &count);
         }
+        for (int j = 0; j < 4; j++) bad += products(dtype[j / 2], op[j % 2], t, &count);
     }
 #if defined(__x86_64__)
     bad += pairs(a, "znver4", &count);
