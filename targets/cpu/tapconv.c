@@ -157,6 +157,7 @@ typedef struct Emit {
     int64_t in_low[2];
     bool within;       /* groups are parts of a vector */
     int64_t in_sample; /* of tiles whose columns are samples: between their data; 0: of others */
+    int64_t panel;     /* how many */
     int64_t wt_group, wt_block, wt_row, wt_col;
     TapAxis y, x; /* the class at hand */
     LLVMValueRef n, group, row;
@@ -490,7 +491,7 @@ static void over_points(Emit *e)
 {
     if (e->y.points == 0 || e->x.points == 0) return;
     Cut rows = cut_evenly(e->y.points, e->p.th);
-    e->cols = e->in_sample ? (Cut){.size = e->p.tw, .rest = 1} : cut_evenly(e->x.points, e->p.tw);
+    e->cols = e->in_sample ? (Cut){.size = e->panel, .rest = 1} : cut_evenly(e->x.points, e->p.tw);
     over_rows(e, 0, rows.longer, rows.size + 1);
     over_rows(e, rows.longer * (rows.size + 1), rows.rest, rows.size);
 }
@@ -530,16 +531,17 @@ static void one_panel(Walk *w, void *user, LLVMValueRef n)
     over_classes(e);
 }
 
-/* Products: as many samples at once as a tile has columns, the last ones one by one. */
+/* Products: as many samples at once as a tile has columns, the last ones by smaller tiles. */
 static void over_panels(Emit *e, LLVMValueRef from, LLVMValueRef to)
 {
     Walk *w = e->w;
-    LLVMValueRef panels = walk_quotient(w, LLVMBuildSub(w->b, to, from, ""), e->p.tw);
-    LLVMValueRef whole = LLVMBuildAdd(w->b, from, tile_affine(w, panels, e->p.tw, 0), "");
     e->in_sample = sample_step(e);
-    tile_steps(w, "panel", (Slice){from, whole}, e->p.tw, one_panel, e);
-    e->in_sample = 0;
-    tile_steps(w, "n", (Slice){whole, to}, 1, over_samples, e);
+    for (e->panel = e->p.tw; e->panel > 0; e->panel = tap_next_panel(e->panel)) {
+        LLVMValueRef n = walk_quotient(w, LLVMBuildSub(w->b, to, from, ""), e->panel);
+        LLVMValueRef whole = LLVMBuildAdd(w->b, from, tile_affine(w, n, e->panel, 0), "");
+        tile_steps(w, "panel", (Slice){from, whole}, e->panel, one_panel, e);
+        from = whole;
+    }
 }
 
 static void over_groups(Walk *w, void *user, LLVMValueRef group)
@@ -554,7 +556,7 @@ static void over_groups(Walk *w, void *user, LLVMValueRef group)
         return;
     }
     claim_samples(w, e->axis[A_SAMPLE], &from, &to);
-    if (tap_is_product(&e->s) && e->p.tw > 1 && sample_step(e))
+    if (tap_is_product(&e->s) && sample_step(e))
         over_panels(e, from, to);
     else
         tile_range(w, "n", from, to, over_samples, e);

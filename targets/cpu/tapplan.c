@@ -21,6 +21,8 @@
  *   A   else
  *
  * A map of one point is a row of a matrix product: columns of tiles are samples there, in order B.
+ * What is left of them goes by ever smaller tiles. Weights that exceed the L1 come at the L3's rate:
+ * between two calls a net reads all others'.
  *
  * Weights that do not stay in the L1 cache are fetched a page ahead where two multiply-adds of 64
  * bytes start a cycle: a tile of 14 points by 2 blocks reads 9 bytes a cycle then, as many as come
@@ -39,6 +41,7 @@
 #include "targets/llvm/walk.h"
 
 enum { SHUFFLE_SPARE = 7 }; /* what LLVM shuffles ahead of its use */
+enum { L2_RATE = 32 };      /* bytes a cycle */
 enum { CALL_CYCLES = 40, MOST_BLOCKS = 8, MOST_STEPS = 4 };
 enum { CHAINS_A_RATE = 5 };           /* sums in flight for each multiply-add a cycle */
 enum { FEW_POINTS = 800 };            /* of all samples, to fetch the next group's weights */
@@ -82,6 +85,7 @@ typedef struct Model {
     int64_t beside;     /* vectors of data that wait beside the sums of each point */
     int64_t aside;      /* registers that shuffling wants for itself */
     bool far;           /* a group's weights do not stay in the L1 cache */
+    bool samples;       /* columns are samples */
 } Model;
 
 /* Without fused multiply-adds two instructions make one, and a broadcast, which is a shuffle then,
@@ -95,7 +99,7 @@ static double tile_cycles(const Model *m, double steps, int64_t t, int64_t c)
     if (step < chains) step = chains;
     step /= m->products;
     if (loads > step) step = loads;
-    double stream = (double)c * m->target->vec_bytes / 32; /* L2 bytes a cycle */
+    double stream = (double)c * m->target->vec_bytes / (m->samples ? m->target->l3_rate : L2_RATE);
     if (m->far && stream > step) step = stream;
     return steps * step + CALL_CYCLES;
 }
@@ -105,9 +109,19 @@ static bool parts_of_rows(const Model *m, int64_t th, int64_t tw)
     return th > 1 && tw < m->cols;
 }
 
+/* The same where columns are samples. */
+static double panel_cycles(const Model *m, int64_t tw, int64_t c)
+{
+    double sum = 0;
+    for (int64_t left = m->cols, t = tw; t > 0; left %= t, t = tap_next_panel(t))
+        sum += (double)(left / t) * tile_cycles(m, m->steps, t, c);
+    return sum;
+}
+
 /* Cycles of all tiles of one group of c blocks. */
 static double group_cycles(const Model *m, int64_t th, int64_t tw, int64_t c)
 {
+    if (m->samples) return panel_cycles(m, tw, c);
     Cut y = cut_evenly(m->rows, th), x = cut_evenly(m->cols, tw);
     double sum = 0, steps = th == 1 ? m->steps * m->met : m->steps;
     for (int i = 0; i < 4; i++) {
@@ -130,10 +144,13 @@ static void consider(const Model *m, int64_t th, int64_t tw, int64_t c, int64_t 
         *best = (TapPlan){.th = th, .tw = tw, .c = c, .cost = cost};
 }
 
-/* Heights and widths that cut columns and rows evenly. */
+/* Heights and widths that cut columns and rows evenly; any number of samples. */
 static void consider_blocks(const Model *m, int64_t c, int64_t groups, TapPlan *best)
 {
     int64_t most = m->target->vec_regs;
+    for (int64_t tw = 1; m->samples && tw <= m->cols && tw <= most; tw++)
+        consider(m, 1, tw, c, groups, best);
+    if (m->samples) return;
     for (int64_t y = m->rows; y >= 1; y--) {
         int64_t th = (m->rows + y - 1) / y;
         if (th > most || (y < m->rows && th == (m->rows + y) / (y + 1))) continue;
@@ -181,6 +198,7 @@ static Model model(const Target *t, const Contract *k, const TapShape *s, int la
     return (Model){.target = t,
                    .steps = mean_steps(s) / (double)tap_step(k),
                    .met = met_share(s),
+                   .samples = tap_is_product(s),
                    .products = k->bf16 ? t->dot : tap_rate(t),
                    .rows = y.points,
                    .cols = tap_is_product(s) ? k->batch : x.points,
@@ -301,7 +319,7 @@ static bool known_tile(const Model *m, int64_t blocks, const TapPlan *p, char *w
     if (p->c < 1 || blocks % p->c != 0)
         snprintf(why, PLAN_WHY, "%lld blocks of channels do not divide the %lld there are",
                  (long long)p->c, (long long)blocks);
-    else if (!is_cut(m->rows, p->th) || !is_cut(m->cols, p->tw))
+    else if (!is_cut(m->rows, p->th) || !(m->samples ? p->tw <= m->cols : is_cut(m->cols, p->tw)))
         snprintf(why, PLAN_WHY, "%lldx%lld results cut evenly do not make tiles of %lldx%lld",
                  (long long)m->rows, (long long)m->cols, (long long)p->th, (long long)p->tw);
     else if (sums > room)

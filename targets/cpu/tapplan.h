@@ -17,7 +17,7 @@ typedef enum TapOrder {
 
 typedef struct TapPlan {
     /* The largest tile: rows and columns are cut evenly into tiles no larger. Of matrix products
-     * (tap_is_product) columns are samples, one by one where a call has fewer. */
+     * (tap_is_product) columns are samples, and the last go by smaller tiles. */
     int64_t th, tw, c;
     int64_t unroll; /* k-steps in a basic block */
     int64_t order;  /* TapOrder */
@@ -48,6 +48,11 @@ static inline bool tap_within(const TapShape *s, int lanes)
 static inline int64_t tap_step(const Contract *c)
 {
     return c->bf16 ? 2 : 1;
+}
+/* Tiles of samples: what those of `size` leave goes by these; 0 behind tiles of one. */
+static inline int64_t tap_next_panel(int64_t size)
+{
+    return size == 1 ? 0 : (size + 3) / 4;
 }
 /* Rows of tiles that order C runs over before the next group of channels. */
 int64_t tap_block_rows(const Target *, const Contract *, const TapShape *, const TapPlan *);
