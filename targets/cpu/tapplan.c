@@ -20,8 +20,8 @@
  *       made while it is in the L1 cache, which a block of rows fills
  *   A   else
  *
- * A map of one point is a row of a matrix product: columns of tiles are samples there, in order B.
- * What is left of them goes by ever smaller tiles. Weights that exceed the L1 come at the L3's rate:
+ * A map of one point is a row of a matrix product: there columns of tiles are samples, in order B,
+ * and what is left of them goes by ever smaller tiles. Weights that exceed the L1 come at the L3's rate:
  * between two calls a net reads all others'.
  *
  * Weights that do not stay in the L1 cache are fetched a page ahead where two multiply-adds of 64
