@@ -8,7 +8,9 @@
  *
  * The same code runs conv at any stride and dilation, and conv_dx class by class (tapgeom.h). An
  * element's sum starts at 0 and adds data block by block, then ky, kx, channel in block, in
- * rising order, whatever tile it falls into: bits do not depend on the plan. */
+ * rising order, whatever tile it falls into: bits do not depend on the plan. Where the taps of a
+ * row share what they read (3x3 of stride 1), each datum is broadcast once for all of them, and the
+ * order is block, ky, channel in block, column of data. */
 #include "tapconv.h"
 
 #include "tapplan.h"
@@ -63,8 +65,9 @@ static Layout grouped_dx_weights(const TapShape *s, int lanes, int64_t c)
 }
 
 /* {result / VC} {data / V} {ky} {kx} {data % V} {(result / V) % C} {result % V}, data channels
- * counted within their group; `step` of them side by side innermost */
-static Layout weight_layout(const TapShape *s, int lanes, int64_t c, int64_t step)
+ * counted within their group; `step` of them side by side innermost. {kx} comes behind {data % V}
+ * where taps share what they read. */
+static Layout weight_layout(const TapShape *s, int lanes, int64_t c, int64_t step, bool shares)
 {
     Layout l = {.rank = 4};
     int64_t depth = tap_depth(s);
@@ -72,8 +75,9 @@ static Layout weight_layout(const TapShape *s, int lanes, int64_t c, int64_t ste
     layout_push(&l, s->result_dim, lanes * c, s->result_ch / (lanes * c));
     if (depth >= lanes) layout_push(&l, s->data_dim, lanes, depth / lanes);
     layout_push(&l, 2, 1, s->kernel[0]);
-    layout_push(&l, 3, 1, s->kernel[1]);
+    if (!shares) layout_push(&l, 3, 1, s->kernel[1]);
     layout_push(&l, s->data_dim, step, (depth < lanes ? depth : lanes) / step);
+    if (shares) layout_push(&l, 3, 1, s->kernel[1]);
     if (c > 1) layout_push(&l, s->result_dim, lanes, c);
     layout_push(&l, s->result_dim, 1, lanes);
     if (step > 1) layout_push(&l, s->data_dim, 1, step);
@@ -90,7 +94,7 @@ static void tap_bid(const Target *t, const Contract *c, const TapShape *s, const
     bool planar = s->data_ch < lanes;
     o->in = planar ? layout_halo(data, low, high) : layout_blocked(data, lanes, low, high);
     o->out = layout_blocked(result, lanes, NULL, NULL);
-    o->w = weight_layout(s, lanes, p->c, tap_step(c));
+    o->w = weight_layout(s, lanes, p->c, tap_step(c), tap_shares(t, s, tap_step(c)));
     o->vec_dim = 1;
     o->lanes = lanes;
     o->number[N_TILE_ROWS] = p->th;
@@ -158,7 +162,8 @@ typedef struct Emit {
     bool within;       /* groups are parts of a vector */
     int64_t in_sample; /* of tiles whose columns are samples: between their data; 0: of others */
     int64_t panel;     /* how many */
-    int64_t wt_group, wt_block, wt_row, wt_col;
+    bool shares;       /* tap_shares */
+    int64_t wt_group, wt_block, wt_row, wt_col, wt_channel;
     TapAxis y, x; /* the class at hand */
     LLVMValueRef n, group, row;
     const Tile *tile;
@@ -189,10 +194,11 @@ static void read_data_layout(Emit *e)
 static void read_weight_layout(Emit *e)
 {
     const Layout *l = &e->w->k->param[e->w->k->weight_param].layout;
-    Layout want = weight_layout(&e->s, e->lanes, e->p.c, e->step);
+    Layout want = weight_layout(&e->s, e->lanes, e->p.c, e->step, e->shares);
     check(layout_eq(l, &want));
     e->wt_row = layout_stride(l, layout_digit(l, 2, 1));
     e->wt_col = layout_stride(l, layout_digit(l, 3, 1));
+    e->wt_channel = e->p.c * e->lanes * e->step * (e->shares ? e->s.kernel[1] : 1);
     e->wt_block = e->wt_row * e->s.kernel[0];
     e->wt_group = e->wt_block * e->blocks;
 }
@@ -216,6 +222,7 @@ static Emit read_kernel(Walk *w)
     e.dtype = k->param[k->weight_param].dtype;
     e.vec = walk_vec(w, k->contract.dtype, e.lanes);
     e.step = tap_step(&k->contract);
+    e.shares = tap_shares(w->target, &e.s, e.step);
     e.scalar = k->contract.bf16 ? LLVMInt32TypeInContext(w->ctx) : e.elem;
     read_data_layout(&e);
     read_weight_layout(&e);
@@ -262,7 +269,7 @@ static LLVMValueRef tap_product(const Emit *e, Walk *w, LLVMValueRef x, LLVMValu
  * reads itself. A part is some lines of each basic block's. */
 static int64_t block_lines(const Emit *e)
 {
-    int64_t bytes = e->p.unroll * e->p.c * e->lanes * e->step * dtype_bytes(e->dtype);
+    int64_t bytes = e->p.unroll * e->wt_channel * dtype_bytes(e->dtype);
     return (bytes + LINE - 1) / LINE;
 }
 
@@ -305,6 +312,60 @@ static void tap_steps(Walk *w, void *user, LLVMValueRef in, LLVMValueRef wt, LLV
             for (int64_t j = 0; j < c; j++)
                 acc[i * c + j] = tap_product(e, w, x, weight[j], acc[i * c + j]);
         }
+    }
+}
+
+/* ---- taps of a row that share what they read ---- */
+
+/* Does a column of data exist? Counted from that of the tile's first point under tap 0; what a tile
+ * reads that is no whole row may be halo or not. */
+static bool may_exist(const Shape *s, int64_t col)
+{
+    const Emit *e = s->e;
+    int64_t at = e->x.in0 + col;
+    return s->tw < e->x.points || (at >= 0 && at < e->s.data[1]);
+}
+
+/* One channel of a row of data against all taps that meet it, from the left to the right. */
+static void shared_row(const Shape *s, Walk *w, LLVMValueRef in, int64_t u,
+                       const LLVMValueRef *weight, LLVMValueRef *acc)
+{
+    const Emit *e = s->e;
+    int64_t span = (e->x.taps - 1) * e->x.in_tap, c = e->p.c;
+    int64_t from = span < 0 ? span : 0, to = s->tw - 1 + (span > 0 ? span : 0);
+    for (int64_t col = from; col <= to; col++) {
+        if (!may_exist(s, col)) continue;
+        LLVMValueRef x = point_data(e, w, in, col * e->in_col, u);
+        for (int64_t t = 0; t < e->x.taps; t++) {
+            int64_t i = col - t * e->x.in_tap;
+            for (int64_t j = 0; i >= 0 && i < s->tw && j < c; j++)
+                acc[i * c + j] = tile_fma(w, x, weight[t * c + j], acc[i * c + j]);
+        }
+    }
+}
+
+static void load_taps(const Emit *e, Walk *w, LLVMValueRef wt, LLVMValueRef *weight)
+{
+    int bytes = dtype_bytes(w->k->contract.dtype);
+    if (w->k->offer.number[N_FETCH]) tile_prefetch_page(w, wt, e->wt_channel * bytes);
+    for (int64_t i = 0; i < e->x.taps * e->p.c; i++) {
+        int64_t at = i / e->p.c * e->x.k_tap * e->wt_col + i % e->p.c * e->lanes;
+        weight[i] = tile_load(w, e->vec, tile_at_const(w, e->elem, wt, at), bytes * e->lanes);
+    }
+}
+
+/* `unroll` channels, each under all taps of the row. */
+static void shared_steps(Walk *w, void *user, LLVMValueRef in, LLVMValueRef wt, LLVMValueRef *acc)
+{
+    const Shape *s = user;
+    const Emit *e = s->e;
+    LLVMValueRef weight[MAX_ACC];
+    if (s->next) fetch_next(e, w, wt, s->next, s->th);
+    for (int64_t u = 0; u < e->p.unroll; u++) {
+        load_taps(e, w, tile_at_const(w, e->elem, wt, u * e->wt_channel), weight);
+        for (int64_t y = 0; y < s->th; y++)
+            shared_row(s, w, tile_at_const(w, e->elem, in, y * e->y.in_point * e->in_row), u,
+                       weight, acc + y * s->tw * e->p.c);
     }
 }
 
@@ -386,18 +447,18 @@ static Slice met_rows(const Shape *s, Tile *t)
 static void tap_sums(Tile *t, const Shape *s, LLVMValueRef *acc)
 {
     const Emit *e = s->e;
-    int64_t step = e->p.c * e->lanes * e->step;
-    Nest n = {
-        .elem = e->elem,
-        .nlevel = 4,
-        .nacc = (int)(s->th * s->tw * e->p.c),
-        .body = tap_steps,
-        .enter = wants_ahead(e) ? tap_ahead : NULL,
-        .user = (void *)s,
-        .level = {{"block", e->blocks, 1, e->in_block, e->wt_block},
-                  {"ky", e->y.taps, 1, e->y.in_tap * e->in_row, e->y.k_tap * e->wt_row},
-                  {"kx", e->x.taps, 1, e->x.in_tap * e->in_col, e->x.k_tap * e->wt_col},
-                  {"channel", e->channels / e->step, e->p.unroll, e->step * e->in_channel, step}}};
+    int64_t taps = e->shares ? 1 : e->x.taps; /* in a loop */
+    Nest n = {.elem = e->elem,
+              .nlevel = 4,
+              .nacc = (int)(s->th * s->tw * e->p.c),
+              .body = e->shares ? shared_steps : tap_steps,
+              .enter = wants_ahead(e) ? tap_ahead : NULL,
+              .user = (void *)s,
+              .level = {{"block", e->blocks, 1, e->in_block, e->wt_block},
+                        {"ky", e->y.taps, 1, e->y.in_tap * e->in_row, e->y.k_tap * e->wt_row},
+                        {"kx", taps, 1, e->x.in_tap * e->in_col, e->x.k_tap * e->wt_col},
+                        {"channel", e->channels / e->step, e->p.unroll, e->step * e->in_channel,
+                         e->wt_channel}}};
     check(n.nacc <= MAX_ACC);
     if (tap_skips(&e->y, e->s.data[0], s->th)) {
         Slice rows = met_rows(s, t);

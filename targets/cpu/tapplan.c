@@ -7,6 +7,8 @@
  *                                            t/2 more, see below
  *   step  = max(step, bytes of c vectors / 32)   where a group's weights do not stay in the L1
  *   tile  = steps of the sum * step + CALL_CYCLES
+ *   where the K taps of a row share what they read (tap_shares), (t + K - 1) / K + c loads, K*c
+ *   weights; tiles of whole rows leave out what meets but halo: of 3x3 over 8 columns a twelfth
  *   a step is one data channel, or two of bf16, whose products take t*c / dot cycles; tiles of one
  *   row leave out rows of taps that find but halo: of 3x3 over 8 rows a twelfth
  *   cost  = tiles of a row, column and group, cut evenly, of size and one smaller, * tile
@@ -21,8 +23,8 @@
  *   A   else
  *
  * A map of one point is a row of a matrix product: there columns of tiles are samples, in order B,
- * and what is left of them goes by ever smaller tiles. Weights that exceed the L1 come at the L3's rate:
- * between two calls a net reads all others'.
+ * and what is left of them goes by ever smaller tiles. Weights that exceed the L1 come at the L3's
+ * rate: between two calls a net reads all others'.
  *
  * Weights that do not stay in the L1 cache are fetched a page ahead where two multiply-adds of 64
  * bytes start a cycle: a tile of 14 points by 2 blocks reads 9 bytes a cycle then, as many as come
@@ -86,14 +88,27 @@ typedef struct Model {
     int64_t aside;      /* registers that shuffling wants for itself */
     bool far;           /* a group's weights do not stay in the L1 cache */
     bool samples;       /* columns are samples */
+    int64_t taps;       /* of a row that share what they read (tap_shares); else 1 */
+    int64_t data;       /* columns */
+    double across;      /* share of those taps that meet data */
 } Model;
+
+/* Of a tile's columns of data those that a step of the sum reads: a part of them where taps share
+ * what they read, and no halo where the tile is a whole row. */
+static double columns_read(const Model *m, int64_t tw)
+{
+    int64_t n = tw + m->taps - 1;
+    if (tw == m->cols && n > m->data) n = m->data;
+    return m->taps == 1 ? (double)tw : (double)n / (double)m->taps;
+}
 
 /* Without fused multiply-adds two instructions make one, and a broadcast, which is a shuffle then,
  * takes the place of another. */
-static double tile_cycles(const Model *m, double steps, int64_t t, int64_t c)
+static double tile_cycles(const Model *m, double steps, int64_t th, int64_t tw, int64_t c)
 {
-    double step = t * c, loads = (double)(t + c) / tap_rate(m->target);
-    if (!m->target->fma) step += (double)t / 2;
+    double met = tw == m->cols ? m->across : 1, points = (double)th * columns_read(m, tw);
+    double step = (double)(th * tw * c) * met, loads = (points + (double)c) / tap_rate(m->target);
+    if (!m->target->fma) step += points / 2;
     double chains = CHAINS_A_RATE * tap_rate(m->target);
     if (chains < TAP_CHAINS) chains = TAP_CHAINS;
     if (step < chains) step = chains;
@@ -114,7 +129,7 @@ static double panel_cycles(const Model *m, int64_t tw, int64_t c)
 {
     double sum = 0;
     for (int64_t left = m->cols, t = tw; t > 0; left %= t, t = tap_next_panel(t))
-        sum += (double)(left / t) * tile_cycles(m, m->steps, t, c);
+        sum += (double)(left / t) * tile_cycles(m, m->steps, 1, t, c);
     return sum;
 }
 
@@ -126,16 +141,23 @@ static double group_cycles(const Model *m, int64_t th, int64_t tw, int64_t c)
     double sum = 0, steps = th == 1 ? m->steps * m->met : m->steps;
     for (int i = 0; i < 4; i++) {
         int64_t ny = i & 1 ? y.longer : y.rest, nx = i & 2 ? x.longer : x.rest;
-        int64_t t = (y.size + (i & 1)) * (x.size + ((i >> 1) & 1));
-        if (ny * nx > 0) sum += (double)(ny * nx) * tile_cycles(m, steps, t, c);
+        int64_t rows = y.size + (i & 1), cols = x.size + ((i >> 1) & 1);
+        if (ny * nx > 0) sum += (double)(ny * nx) * tile_cycles(m, steps, rows, cols, c);
     }
     return parts_of_rows(m, th, tw) ? PART_ROWS * sum : sum;
+}
+
+/* Where taps share what they read, LLVM loads a datum before it is done with the one before. */
+static int64_t room_for_sums(const Model *m, int64_t c)
+{
+    int64_t data = m->taps > 1 && m->target->vec_regs >= 32 ? 2 : 1;
+    return tap_registers(m->target, m->taps * c + data + m->aside);
 }
 
 static void consider(const Model *m, int64_t th, int64_t tw, int64_t c, int64_t groups,
                      TapPlan *best)
 {
-    if (th * tw * (c + m->beside) > tap_registers(m->target, c + 1 + m->aside)) return;
+    if (th * tw * (c + m->beside) > room_for_sums(m, c)) return;
     if (c == 1 && m->target->vec_regs < 32 && parts_of_rows(m, th, tw)) return; /* they spill */
     double cost = group_cycles(m, th, tw, c) * (double)groups;
     bool larger = th * tw * c > best->th * best->tw * best->c;
@@ -184,6 +206,18 @@ static double met_share(const TapShape *s)
     return all ? (double)met / (double)all : 1;
 }
 
+/* The same of a row's taps, at all its points; of stride 1. */
+static double met_across(const TapShape *s)
+{
+    TapAxis x = tap_axis(s, 1, 0);
+    int64_t met = 0;
+    for (int64_t i = 0; i < x.points * x.taps; i++) {
+        int64_t at = x.in0 + i / x.taps * x.in_point + i % x.taps * x.in_tap;
+        met += at >= 0 && at < s->data[1];
+    }
+    return x.points ? (double)met / (double)(x.points * x.taps) : 1;
+}
+
 /* Shuffles beyond 16 bytes take their lanes from a register, each k-step another. */
 static int64_t shuffle_registers(const Target *t, const TapShape *s, int lanes)
 {
@@ -203,6 +237,9 @@ static Model model(const Target *t, const Contract *k, const TapShape *s, int la
                    .rows = y.points,
                    .cols = tap_is_product(s) ? k->batch : x.points,
                    .beside = shuffled,
+                   .taps = tap_shares(t, s, tap_step(k)) ? x.taps : 1,
+                   .data = s->data[1],
+                   .across = tap_shares(t, s, tap_step(k)) ? met_across(s) : 1,
                    .aside = shuffled ? shuffle_registers(t, s, lanes) : 0};
 }
 
@@ -265,9 +302,11 @@ static int64_t block_steps(const Contract *c, const TapShape *s, int lanes)
     return (tap_depth(s) < lanes ? tap_depth(s) : lanes) / tap_step(c);
 }
 
-/* k-steps in a basic block: all of a vector that is shuffled, since each has its own shuffle. */
-static int64_t usual_unroll(const Contract *c, const TapShape *s, int lanes)
+/* k-steps in a basic block: all of a vector that is shuffled, since each has its own shuffle; of
+ * shared data each has all taps of a row. */
+static int64_t usual_unroll(const Target *t, const Contract *c, const TapShape *s, int lanes)
 {
+    if (tap_shares(t, s, tap_step(c))) return block_steps(c, s, lanes) % 2 ? 1 : 2;
     return tap_within(s, lanes) ? tap_depth(s) : tap_unroll(block_steps(c, s, lanes));
 }
 
@@ -296,7 +335,7 @@ bool tap_plan(const Target *t, const Contract *c, const TapShape *s, TapPlan *pl
     }
     if (!best.c) return false;
     best.cost *= times(c, s);
-    best.unroll = usual_unroll(c, s, lanes);
+    best.unroll = usual_unroll(t, c, s, lanes);
     best.order = usual_order(t, c, s, best.c);
     *plan = best;
     return true;
@@ -314,8 +353,7 @@ static bool is_cut(int64_t length, int64_t size)
 
 static bool known_tile(const Model *m, int64_t blocks, const TapPlan *p, char *why)
 {
-    int64_t room = tap_registers(m->target, p->c + 1 + m->aside),
-            sums = p->th * p->tw * (p->c + m->beside);
+    int64_t room = room_for_sums(m, p->c), sums = p->th * p->tw * (p->c + m->beside);
     if (p->c < 1 || blocks % p->c != 0)
         snprintf(why, PLAN_WHY, "%lld blocks of channels do not divide the %lld there are",
                  (long long)p->c, (long long)blocks);
@@ -339,7 +377,7 @@ bool tap_plan_fit(const Target *t, const Contract *c, const TapShape *s, TapPlan
     TapPlan own;
     if (p->th < 0 && tap_plan(t, c, s, &own)) p->th = own.th, p->tw = own.tw, p->c = own.c;
     if (!known_tile(&m, like_blocks(s, lanes), p, why)) return false;
-    if (p->unroll < 0) p->unroll = usual_unroll(c, s, lanes);
+    if (p->unroll < 0) p->unroll = usual_unroll(t, c, s, lanes);
     if (p->order < 0) p->order = usual_order(t, c, s, p->c);
     bool whole = tap_within(s, lanes) && p->unroll != steps;
     if (p->unroll < 1 || steps % p->unroll != 0 || whole) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How a tap convolution is cut into register tiles. A tile is th rows x tw columns of results by
  * c blocks of V result channels, all in registers while the whole sum over data channels and taps
- * runs. Whatever the tile, an element's sum has one order: data block, ky, kx, channel in block. */
+ * runs. Whatever the tile, an element's sum has one order: data block, ky, kx, channel in block; or
+ * (tap_shares) data block, ky, channel in block, column of data. */
 #ifndef ADJ_TARGETS_CPU_TAPPLAN_H
 #define ADJ_TARGETS_CPU_TAPPLAN_H
 
@@ -43,6 +44,15 @@ enum { TAP_CHAINS = 8 };
 static inline bool tap_within(const TapShape *s, int lanes)
 {
     return s->groups > 1 && tap_depth(s) < lanes;
+}
+enum { TAP_SHARED = 3 }; /* taps of a row, at most */
+/* Rows of taps whose neighbours read the same data, each but once: an element's sum then goes over
+ * the channels of a block outside the columns of the kernel row. All their weights wait in
+ * registers, of which AVX2 has too few for it to gain. `step` as by tap_step. */
+static inline bool tap_shares(const Target *t, const TapShape *s, int64_t step)
+{
+    return step == 1 && s->groups == 1 && s->stride[1] == 1 && s->dilation[1] == 1 &&
+           s->kernel[1] > 1 && s->kernel[1] <= TAP_SHARED && (t->vec_regs >= 32 || !t->fma);
 }
 /* Data channels of a step of the sum. */
 static inline int64_t tap_step(const Contract *c)
