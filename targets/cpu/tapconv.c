@@ -10,7 +10,7 @@
  * element's sum starts at 0 and adds data block by block, then ky, kx, channel in block, in
  * rising order, whatever tile it falls into: bits do not depend on the plan. Where the taps of a
  * row share what they read (3x3 of stride 1), each datum is broadcast once for all of them, and the
- * order is block, ky, channel in block, column of data. */
+ * order is block, ky, channel in block, kx. */
 #include "tapconv.h"
 
 #include "tapplan.h"
@@ -326,14 +326,14 @@ static bool may_exist(const Shape *s, int64_t col)
     return s->tw < e->x.points || (at >= 0 && at < e->s.data[1]);
 }
 
-/* One channel of a row of data against all taps that meet it, from the left to the right. */
+/* One channel of a row of data against all taps that meet it, which rise for each result. */
 static void shared_row(const Shape *s, Walk *w, LLVMValueRef in, int64_t u,
                        const LLVMValueRef *weight, LLVMValueRef *acc)
 {
     const Emit *e = s->e;
     int64_t span = (e->x.taps - 1) * e->x.in_tap, c = e->p.c;
-    int64_t from = span < 0 ? span : 0, to = s->tw - 1 + (span > 0 ? span : 0);
-    for (int64_t col = from; col <= to; col++) {
+    int64_t from = span < 0 ? s->tw - 1 : 0, by = span < 0 ? -1 : 1, n = s->tw + by * span;
+    for (int64_t col = from; n-- > 0; col += by) {
         if (!may_exist(s, col)) continue;
         LLVMValueRef x = point_data(e, w, in, col * e->in_col, u);
         for (int64_t t = 0; t < e->x.taps; t++) {

@@ -2,7 +2,7 @@
 /* How a tap convolution is cut into register tiles. A tile is th rows x tw columns of results by
  * c blocks of V result channels, all in registers while the whole sum over data channels and taps
  * runs. Whatever the tile, an element's sum has one order: data block, ky, kx, channel in block; or
- * (tap_shares) data block, ky, channel in block, column of data. */
+ * (tap_shares) data block, ky, channel in block, kx. */
 #ifndef ADJ_TARGETS_CPU_TAPPLAN_H
 #define ADJ_TARGETS_CPU_TAPPLAN_H
 

@@ -66,6 +66,9 @@ def errors(folder, got):
     """(what, relative distance from the stored reference)"""
     distance = lambda a, b: np.linalg.norm(np.subtract(a, b, dtype=float)) / np.linalg.norm(b)
     text = open(f"{folder}/README.txt").read()
+    squares = lambda a: (a.astype(float) ** 2).sum(axis=(1, 2, 3))  # of each image
+    each = squares(got["smooth_grad"]) / squares(np.load(f"{folder}/smooth_grad.npy")) - 1
+    yield "penalties", np.sqrt(np.mean(each**2))
     for what in ("cross_entropy", "penalty"):
         want = float(re.search(rf"^{what} (\S+)", text, re.M)[1])
         yield what, abs(got[what] - want) / want
