@@ -73,7 +73,7 @@ bool tap_fetches_next(const Target *, const Contract *, const TapShape *, const 
 /* Do multiply-adds want weights faster than they come from outer caches of their own accord? */
 static inline bool tap_outruns(const Target *t)
 {
-    return t->rate >= 2 && t->vec_bytes >= 64;
+    return t->rate >= 2 && t->vec_bytes >= 32;
 }
 double tap_rate(const Target *); /* multiply-adds, and loads, a cycle */
 /* Registers left for sums when `others` are in use. */
