@@ -29,8 +29,8 @@
  * Weights that do not stay in the L1 cache are fetched a page ahead where two multiply-adds of 32
  * or 64 bytes start a cycle: a tile of 14 points by 2 blocks reads 9 bytes a cycle then, as many as
  * come from an L3 cache (Emerald Rapids), and the hardware's own prefetching begins anew on every
- * page. Where weights serve few points, their first use, which comes from memory, takes a part of the
- * time that cannot be hidden behind one tile: of a group with K steps K * c vectors at
+ * page. Where weights serve few points, their first use, which comes from memory, takes a part of
+ * the time that cannot be hidden behind one tile: of a group with K steps K * c vectors at
  * `memory_rate`, beside K * c / rate * points. At 64 bytes and 5 a cycle that is 26 / points: 13%
  * at 14x14, half at 7x7. So each row of tiles fetches a part of the next group's into the L2 cache.
  *
