@@ -59,11 +59,14 @@ typedef struct AdjEnv {
 
 typedef struct AdjStatus { /* exact counts of one call, in samples */
     uint32_t size;
-    uint32_t reserved;
+    uint32_t variant; /* which of the object's CPUs the call ran for, from 1 on: see ADJ_VARIANT */
     uint64_t forwards, backwards, samples;
 } AdjStatus;
 
 enum { ADJ_NO_JUDGE = 1u }; /* flags: skip the forward pass that judges a last iterate */
+/* flags: what status->variant said after an earlier call of the same object in the same process.
+ * The CPU is not asked again then; cpuid takes a virtual machine tens of microseconds. 0: ask. */
+#define ADJ_VARIANT(variant) ((uint32_t)(variant) << 8)
 
 typedef struct AdjCall {
     uint32_t size; /* sizeof(AdjCall) */

@@ -110,9 +110,12 @@ int harness_call(Harness *h, const AdjEntry *entry, AdjCall *call, AdjStatus *st
     call->weights = h->weights;
     call->arena = h->arena;
     call->arena_bytes = h->arena_bytes;
-    call->status = status;
-    if (status) *status = (AdjStatus){.size = sizeof *status};
+    AdjStatus own, *s = status ? status : &own;
+    call->status = s;
+    call->flags |= ADJ_VARIANT(h->variant);
+    *s = (AdjStatus){.size = sizeof *s};
     int code = entry->run(&h->env, call);
+    h->variant = s->variant;
     return code == ADJ_OK || code == ADJ_STOPPED ? 0 : fail_call(h, entry, call->n, code);
 }
 

@@ -18,6 +18,7 @@ typedef struct Harness {
     void *weights; /* NULL if embedded */
     void *arena;   /* serves every entry */
     size_t arena_bytes;
+    uint32_t variant;       /* that earlier calls ran; 0: there was none */
     double compile_seconds; /* from the file to loaded code */
 } Harness;
 

@@ -48,7 +48,7 @@ enum {
     CALL_ARENA_BYTES,
     CALL_STATUS
 };
-enum { STATUS_SIZE, STATUS_RESERVED, STATUS_FORWARDS, STATUS_BACKWARDS, STATUS_SAMPLES };
+enum { STATUS_SIZE, STATUS_VARIANT, STATUS_FORWARDS, STATUS_BACKWARDS, STATUS_SAMPLES };
 
 /* The head of the arena, shared by the workers of a call: atomics only. What a team has is in a
  * second cache line. */
@@ -105,7 +105,7 @@ typedef struct EntryGen {
     const Target *target;
     LLVMValueRef *kernel_fns;
     LLVMTypeRef env_t, call_t, status_t, shared_t;
-    LLVMValueRef pick_fn; /* i32 (): which variant this machine runs, or -1; NULL: the only one */
+    LLVMValueRef pick_fn; /* i32 (i32 known): which variant is run, or -1; NULL: the only one */
     LLVMValueRef weights; /* the embedded blob; NULL: comes with the call, or there is none */
     /* the program being emitted */
     const Program *p;
@@ -128,7 +128,8 @@ typedef struct EntryFn { /* the entry function being emitted */
     LLVMValueRef run;               /* the Run record on this stack */
     LLVMValueRef io, hyper;         /* arrays of pointers */
     LLVMValueRef n, workers, team, arena, shared;
-    LLVMValueRef worker_fn; /* of the variant that this machine runs */
+    LLVMValueRef worker_fn;      /* of the variant that is run */
+    LLVMValueRef known, variant; /* i32: what the caller says, from 1 on; what is run, from 0 on */
 } EntryFn;
 
 /* entry_call.c */

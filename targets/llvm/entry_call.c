@@ -67,6 +67,18 @@ static void check_size(EntryFn *f, LLVMTypeRef record, LLVMValueRef at)
     entry_fail_if(f, ib_cmp(f->ib, LLVMIntULT, ib_get(f->ib, record, at, 0), least), ADJ_BAD_CALL);
 }
 
+enum { VARIANT_SHIFT = 8, VARIANT_MASK = 0xff }; /* ADJ_VARIANT */
+
+static void check_variant(EntryFn *f)
+{
+    Ib *ib = f->ib;
+    LLVMValueRef flags = call_get(f, CALL_FLAGS);
+    f->known = ib_and(ib, LLVMBuildLShr(ib->b, flags, ib_i32(ib, VARIANT_SHIFT), ""),
+                      ib_i32(ib, VARIANT_MASK));
+    LLVMValueRef none = ib_cmp(ib, LLVMIntUGT, f->known, ib_i32(ib, f->g->nvariant));
+    entry_fail_if(f, none, ADJ_BAD_CALL);
+}
+
 static void check_call(EntryFn *f)
 {
     Ib *ib = f->ib;
@@ -78,6 +90,7 @@ static void check_call(EntryFn *f)
     check_size(f, f->g->status_t, f->status);
     f->n = call_get(f, CALL_N);
     entry_fail_if(f, ib_cmp(ib, LLVMIntSLT, f->n, ib_i64(ib, 0)), ADJ_BAD_CALL);
+    check_variant(f);
     if (f->p->whole) {
         LLVMValueRef rest = LLVMBuildSRem(ib->b, f->n, ib_i64(ib, f->p->slots), "");
         entry_fail_if(f, ib_cmp(ib, LLVMIntNE, rest, ib_i64(ib, 0)), ADJ_BAD_CALL);
@@ -118,11 +131,12 @@ static void check_cpu(EntryFn *f)
     Ib *ib = f->ib;
     LLVMValueRef fn = f->g->pick_fn;
     f->worker_fn = f->g->worker_fn[0];
+    f->variant = ib_i32(ib, 0);
     if (!fn) return;
-    LLVMValueRef variant = ib_call(ib, LLVMGlobalGetValueType(fn), fn, 0, NULL);
-    entry_fail_if(f, ib_cmp(ib, LLVMIntSLT, variant, ib_i32(ib, 0)), ADJ_BAD_CPU);
+    f->variant = ib_call(ib, LLVMGlobalGetValueType(fn), fn, 1, &f->known);
+    entry_fail_if(f, ib_cmp(ib, LLVMIntSLT, f->variant, ib_i32(ib, 0)), ADJ_BAD_CPU);
     for (int v = 1; v < f->g->nvariant; v++) {
-        LLVMValueRef this = ib_cmp(ib, LLVMIntEQ, variant, ib_i32(ib, v));
+        LLVMValueRef this = ib_cmp(ib, LLVMIntEQ, f->variant, ib_i32(ib, v));
         f->worker_fn = ib_select(ib, this, f->g->worker_fn[v], f->worker_fn);
     }
 }
@@ -259,6 +273,8 @@ static LLVMValueRef slots_used(EntryFn *f)
 
 void entry_fill_run(EntryFn *f)
 {
+    LLVMValueRef variant = ib_add(f->ib, f->variant, ib_i32(f->ib, 1));
+    ib_put(f->ib, f->g->status_t, f->status, STATUS_VARIANT, variant);
     count_workers(f);
     run_put(f, RUN_USER, entry_env(f, ENV_USER));
     run_put(f, RUN_TICK, entry_env(f, ENV_TICK));

@@ -254,10 +254,13 @@ static LLVMValueRef check_function(EntryGen *g, const Variant *v)
     return fn;
 }
 
-/* From the last variant down, and no more is asked than needed. */
-static void pick(EntryGen *g, LLVMValueRef *ok)
+/* From the last variant down, and no more is asked than needed; nothing where an earlier call has
+ * told: `known`, from 1 on. */
+static void pick(EntryGen *g, LLVMValueRef *ok, LLVMValueRef known)
 {
     Ib *ib = &g->ib;
+    LLVMValueRef told = ib_cmp(ib, LLVMIntNE, known, ib_i32(ib, 0));
+    ib_return_if(ib, told, LLVMBuildSub(ib->b, known, ib_i32(ib, 1), ""));
     for (int v = g->nvariant - 1; v >= 0; v--) {
         if (!ok[v]) {
             ib_return(ib, ib_i32(ib, v));
@@ -276,8 +279,8 @@ LLVMValueRef entry_cpu_pick(EntryGen *g)
     for (int v = 0; v < g->nvariant; v++) ok[v] = check_function(g, &g->variant[v]);
     if (g->nvariant == 1 && !ok[0]) return NULL;
     const char *symbol = arena_printf(g->m->arena, "%s.pick", g->m->prefix);
-    LLVMValueRef fn = ib_function(ib, symbol, ib_fn_type(ib->i32, 0, NULL));
+    LLVMValueRef fn = ib_function(ib, symbol, ib_fn_type(ib->i32, 1, &ib->i32));
     entry_baseline(g, fn);
-    pick(g, ok);
+    pick(g, ok, LLVMGetParam(fn, 0));
     return fn;
 }

@@ -305,7 +305,7 @@ static const AdjEntry *entry(const Fixture *f, const char *name)
 
 static AdjCall call_of(int64_t n, void *const *io, Memory m, AdjStatus *status)
 {
-    *status = (AdjStatus){.size = sizeof *status, .reserved = 77};
+    *status = (AdjStatus){.size = sizeof *status};
     return (AdjCall){.size = sizeof(AdjCall),
                      .n = n,
                      .io = io,
@@ -317,7 +317,7 @@ static AdjCall call_of(int64_t n, void *const *io, Memory m, AdjStatus *status)
 
 static bool counts(const AdjStatus *s, int64_t forwards, int64_t backwards, int64_t samples)
 {
-    return s->size == sizeof *s && s->reserved == 77 && s->forwards == (uint64_t)forwards &&
+    return s->size == sizeof *s && s->variant == 1 && s->forwards == (uint64_t)forwards &&
            s->backwards == (uint64_t)backwards && s->samples == (uint64_t)samples;
 }
 
@@ -773,6 +773,11 @@ static bool cpu_runs(const char *needs)
     AdjCall call = call_of(1, (void *[]){x, NULL, NULL, NULL}, m, &status);
     int code = e->run(NULL, &call);
     expect(code == ADJ_OK || code == ADJ_BAD_CPU);
+    expect(status.variant == (code == ADJ_OK));
+    call.flags = ADJ_VARIANT(1); /* believed: these features are asked for, and not used */
+    expect(e->run(NULL, &call) == ADJ_OK && status.variant == 1);
+    call.flags = ADJ_VARIANT(2);
+    expect(e->run(NULL, &call) == ADJ_BAD_CALL);
     memory_free(m);
     fixture_free(f);
     return code == ADJ_OK;
