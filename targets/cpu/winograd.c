@@ -142,7 +142,7 @@ bool winograd_offer(const Target *t, const Contract *c, Offer *o)
 const PlanField winograd_fields[] = {{.name = "form", WINO_FORM, 1, 1, "42", true},
                                      {.name = "tile", WINO_TILES, 2, 32},
                                      {.name = "block", WINO_BLOCK, 1, 128},
-                                     {.name = "unroll", WINO_UNROLL, 1, 8},
+                                     {.name = "unroll", WINO_UNROLL, 1, 16},
                                      {.name = NULL}};
 
 bool winograd_fit(const Target *t, const Contract *c, Offer *o, char *why)

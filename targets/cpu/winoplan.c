@@ -100,6 +100,12 @@ static double cycles(const Model *m, int64_t t, int64_t c)
     return block_cycles(m, t, c, block_tiles(m, t));
 }
 
+/* A sum of one block of channels is no loop: its few turns cost a sixth of it. */
+static int64_t usual_unroll(const Model *m)
+{
+    return m->s->data_ch == m->lanes ? m->lanes : tap_unroll(m->lanes);
+}
+
 /* Tiles and blocks of least cost; 0: none fits. */
 static double best_tile(const Model *m, WinoPlan *p)
 {
@@ -115,7 +121,7 @@ static double best_tile(const Model *m, WinoPlan *p)
             *p = (WinoPlan){.t = t, .c = c, .block = block_tiles(m, t)};
         }
     }
-    p->unroll = tap_unroll(m->lanes);
+    p->unroll = usual_unroll(m);
     return best;
 }
 
@@ -239,7 +245,7 @@ bool wino_plan_fit(const Target *t, const Contract *c, const TapShape *s, WinoPl
     if (p->t < 0 && best_tile(&m, &own) > 0) p->t = own.t, p->c = own.c;
     if (!known_tile(&m, p, why)) return false;
     if (p->block < 0) p->block = block_tiles(&m, p->t);
-    if (p->unroll < 0) p->unroll = tap_unroll(m.lanes);
+    if (p->unroll < 0) p->unroll = usual_unroll(&m);
     if (!known_block(&m, p, why)) return false;
     *cost = block_cycles(&m, p->t, p->c, p->block);
     return true;
