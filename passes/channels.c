@@ -60,13 +60,11 @@ static void copy_elements(const Const *c, Type to, char *out)
                (size_t)size);
 }
 
-/* A weight that may be exchanged stays one: known by what it is made of. */
 static Ref pad_const(Graph *g, const Const *c, Type to)
 {
     char *data = NEW_N(g->arena, char, type_bytes(to));
     copy_elements(c, to, data);
-    if (!c->id) return graph_const_at(g, to, data);
-    return graph_weight_at(g, to, data, hash_bytes(to.dim, sizeof to.dim, c->id) | 1);
+    return const_made_of(g, c, to, data);
 }
 
 static Ref pad_node(Graph *g, Ref r, Type to)

@@ -66,13 +66,6 @@ static bool is_swapped(const Graph *g, Ref r)
     return n->op == OP_transpose && node_attr(n, "perm")->i[0] == 1;
 }
 
-/* Weights that may be exchanged stay such: known by what they are made of. */
-static Ref constant(Graph *g, const Const *c, Type to, const char *data)
-{
-    if (!c->id) return graph_const_at(g, to, data);
-    return graph_weight_at(g, to, data, hash_bytes(to.dim, sizeof to.dim, c->id) | 1);
-}
-
 static Ref swap_const(Graph *g, const Const *c)
 {
     int64_t rows = c->type.dim[0], cols = c->type.dim[1], size = dtype_bytes(c->type.dtype);
@@ -82,7 +75,7 @@ static Ref swap_const(Graph *g, const Const *c)
         for (int64_t j = 0; j < cols; j++)
             memcpy(data + (j * rows + i) * size, (const char *)c->data + (i * cols + j) * size,
                    (size_t)size);
-    return constant(g, c, to, data);
+    return const_made_of(g, c, to, data);
 }
 
 /* w [K, N] as [N, K, 1, 1], `swapped`, or as [K, N, 1, 1]. */

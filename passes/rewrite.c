@@ -81,6 +81,12 @@ Ref splat_resize(Graph *g, Ref r, Type like)
     return graph_splat(g, type_with(like, t), v);
 }
 
+Ref const_made_of(Graph *g, const Const *c, Type t, const void *dense)
+{
+    if (!c->id) return graph_const_at(g, t, dense);
+    return graph_weight_at(g, t, dense, hash_bytes(t.dim, sizeof t.dim, c->id) | 1);
+}
+
 static bool constant_within(const Graph *g, Ref r, int depth)
 {
     const Node *n = &g->node[r];

@@ -23,6 +23,9 @@ bool splat_value(const Graph *, Ref r, double *value);
 bool is_splat_of(const Graph *, Ref r, double value);
 /* The splat constant r with other extents; NOREF if its value does not survive a double. */
 Ref splat_resize(Graph *, Ref r, Type like);
+/* A constant made of another one, of data that live as long as the graph: a weight that may be
+ * exchanged stays one, known by what it is made of. */
+Ref const_made_of(Graph *, const Const *, Type, const void *dense);
 /* Made of constants by elementwise operations and views alone (looks a few nodes deep). */
 bool is_constant(const Graph *, Ref r);
 
