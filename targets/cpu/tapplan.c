@@ -147,11 +147,12 @@ static double group_cycles(const Model *m, int64_t th, int64_t tw, int64_t c)
     return parts_of_rows(m, th, tw) ? PART_ROWS * sum : sum;
 }
 
-/* Where taps share what they read, LLVM loads a datum before it is done with the one before. */
+/* Where taps share what they read, LLVM loads a datum before it is done with the one before;
+ * without fused multiply-adds where each tap loads its own. */
 static int64_t room_for_sums(const Model *m, int64_t c)
 {
-    int64_t data = m->taps > 1 && m->target->vec_regs >= 32 ? 2 : 1;
-    return tap_registers(m->target, m->taps * c + data + m->aside);
+    bool ahead = m->taps > 1 ? m->target->vec_regs >= 32 : !m->target->fma;
+    return tap_registers(m->target, m->taps * c + 1 + ahead + m->aside);
 }
 
 static void consider(const Model *m, int64_t th, int64_t tw, int64_t c, int64_t groups,

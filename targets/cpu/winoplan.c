@@ -23,7 +23,8 @@
 #include "tapplan.h"
 
 enum { MOST_BLOCKS = 4, CALL_CYCLES = 20 };
-enum { MOST_SUMS = 16 };                  /* more wait for each other when they are stored */
+enum { MOST_SUMS = 16 }; /* more wait for each other when they are stored */
+enum { FEW_SUMS = 8 };   /* of products and sums apart: more do not stay in registers */
 enum { FEW_TILES = 16, MANY_TILES = 30 }; /* of a block, where weights are near or are not */
 enum { USUAL_BATCH = 8 };                 /* that the choice is made for, see choice_batch */
 static const double l3_share = 16 << 20;
@@ -112,8 +113,9 @@ static double best_tile(const Model *m, WinoPlan *p)
     double best = 0;
     for (int64_t c = 1; c <= MOST_BLOCKS; c++) {
         if (m->s->result_ch / m->lanes % c != 0) continue;
-        int64_t sums = tap_registers(m->target, c + 1);
-        if (sums > MOST_SUMS) sums = MOST_SUMS;
+        int64_t sums = tap_registers(m->target, c + 1),
+                most = m->target->fma ? MOST_SUMS : FEW_SUMS;
+        if (sums > most) sums = most;
         for (int64_t t = 1; t <= m->tiles && t * c <= sums; t++) {
             double cost = cycles(m, t, c);
             if (best && cost >= best * 0.999999) continue;

@@ -12,7 +12,7 @@ resnet44=${ADJ_SHARED:-}/models/resnet44-cifar10/resnet44-standard-op13.onnx
 
 # compile NAME MODEL ENTRIES
 compile() {
-    for cpu in skylake-avx512 sapphirerapids haswell; do
+    for cpu in skylake-avx512 sapphirerapids haswell x86-64; do
         "$adjoint" compile "$2" -o "$out/$1-$cpu" --emit asm --cpu "$cpu" \
             --entry "$3" >/dev/null
     done
