@@ -44,8 +44,10 @@ static Ref tall(Products *p, Ref r)
     if (n->op == OP_broadcast) return b_broadcast(p->g, tall(p, n->args[0]), 4, t.dim);
     if (n->op == OP_reshape && type_same_dims(p->src->node[n->args[0]].type, t))
         return plain(p, n->args[0]);
-    if (n->op == OP_const && n->value->splat && !n->value->id)
-        return splat_resize(p->g, plain(p, r), t);
+    if (n->op == OP_const && n->value->splat && !n->value->id) {
+        Ref splat = splat_resize(p->g, plain(p, r), t);
+        if (splat != NOREF) return splat;
+    }
     return b_reshape(p->g, plain(p, r), 4, t.dim);
 }
 

@@ -352,13 +352,19 @@ static bool is_cut(int64_t length, int64_t size)
     return (length + pieces - 1) / pieces == size;
 }
 
+/* Any number of samples; else tiles that columns are cut into. */
+static bool is_width(const Model *m, int64_t tw)
+{
+    return m->samples ? tw >= 1 && tw <= m->cols : is_cut(m->cols, tw);
+}
+
 static bool known_tile(const Model *m, int64_t blocks, const TapPlan *p, char *why)
 {
     int64_t room = room_for_sums(m, p->c), sums = p->th * p->tw * (p->c + m->beside);
     if (p->c < 1 || blocks % p->c != 0)
         snprintf(why, PLAN_WHY, "%lld blocks of channels do not divide the %lld there are",
                  (long long)p->c, (long long)blocks);
-    else if (!is_cut(m->rows, p->th) || !(m->samples ? p->tw <= m->cols : is_cut(m->cols, p->tw)))
+    else if (!is_cut(m->rows, p->th) || !is_width(m, p->tw))
         snprintf(why, PLAN_WHY, "%lldx%lld results cut evenly do not make tiles of %lldx%lld",
                  (long long)m->rows, (long long)m->cols, (long long)p->th, (long long)p->tw);
     else if (sums > room)

@@ -67,6 +67,8 @@ refused() { # LINE MESSAGE
 }
 refused "$layer: tapconv tile=1x7x2 unroll=4 order=A" \
     "a tile of 1x7x2 wants 14 registers for sums, of 6"
+refused "x86-64 conv 64x12 k1 1x1 b8: tapconv tile=1x0x1" \
+    "1x8 results cut evenly do not make tiles of 1x0"
 refused "$layer: winograd tile=14x2" "a tile of 14x2 wants 28 registers for sums, of 10"
 refused "$layer: tapconv tile=1x6x1" "14x14 results cut evenly do not make tiles of 1x6"
 refused "$layer: tapconv tile=1x7x3" "3 blocks of channels do not divide the 8 there are"
