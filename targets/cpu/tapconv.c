@@ -301,8 +301,8 @@ static void tap_steps(Walk *w, void *user, LLVMValueRef in, LLVMValueRef wt, LLV
     if (s->next) fetch_next(e, w, wt, s->next, s->th);
     for (int64_t u = 0; u < e->p.unroll; u++) {
         if (w->k->offer.number[N_FETCH])
-            tile_prefetch_page(w, tile_at_const(w, e->elem, wt, u * c * e->lanes * e->step),
-                               c * e->lanes * bytes);
+            tile_prefetch_stream(w, tile_at_const(w, e->elem, wt, u * c * e->lanes * e->step),
+                                 c * e->lanes * bytes);
         for (int64_t j = 0; j < c; j++) {
             int64_t at = (u * c + j) * e->lanes * e->step;
             weight[j] = tile_load(w, vec, tile_at_const(w, e->elem, wt, at), bytes * e->lanes);
@@ -347,7 +347,7 @@ static void shared_row(const Shape *s, Walk *w, LLVMValueRef in, int64_t u,
 static void load_taps(const Emit *e, Walk *w, LLVMValueRef wt, LLVMValueRef *weight)
 {
     int bytes = dtype_bytes(w->k->contract.dtype);
-    if (w->k->offer.number[N_FETCH]) tile_prefetch_page(w, wt, e->wt_channel * bytes);
+    if (w->k->offer.number[N_FETCH]) tile_prefetch_stream(w, wt, e->wt_channel * bytes);
     for (int64_t i = 0; i < e->x.taps * e->p.c; i++) {
         int64_t at = i / e->p.c * e->x.k_tap * e->wt_col + i % e->p.c * e->lanes;
         weight[i] = tile_load(w, e->vec, tile_at_const(w, e->elem, wt, at), bytes * e->lanes);

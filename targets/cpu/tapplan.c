@@ -26,13 +26,15 @@
  * and what is left of them goes by ever smaller tiles. Weights that exceed the L1 come at the L3's
  * rate: between two calls a net reads all others'.
  *
- * Weights that do not stay in the L1 cache are fetched a page ahead where two multiply-adds of 32
- * or 64 bytes start a cycle: a tile of 14 points by 2 blocks reads 9 bytes a cycle then, as many as
+ * Weights that do not stay in the L1 cache are fetched ahead where multiply-adds are of 32 or 64
+ * bytes. If two start a cycle a tile of 14 points by 2 blocks reads 9 bytes a cycle, as many as
  * come from an L3 cache (Emerald Rapids), and the hardware's own prefetching begins anew on every
- * page. Where weights serve few points, their first use, which comes from memory, takes a part of
- * the time that cannot be hidden behind one tile: of a group with K steps K * c vectors at
- * `memory_rate`, beside K * c / rate * points. At 64 bytes and 5 a cycle that is 26 / points: 13%
- * at 14x14, half at 7x7. So each row of tiles fetches a part of the next group's into the L2 cache.
+ * page: they come a page ahead. If one does (Zen 4) they come four pages ahead to the L2 cache, for
+ * a shared L3 cache does not hold all that a net reads. Where weights serve few points, their first
+ * use, which comes from memory, takes a part of the time that cannot be hidden behind one tile: of
+ * a group with K steps K * c vectors at `memory_rate`, beside K * c / rate * points. At 64 bytes
+ * and 5 a cycle that is 26 / points: 13% at 14x14, half at 7x7. So where two multiply-adds start a
+ * cycle, each row of tiles fetches a part of the next group's into the L2 cache.
  *
  * More than 4 k-steps in a basic block let LLVM's scheduler hoist loads until it spills, which
  * costs half the speed. */
@@ -285,7 +287,7 @@ bool tap_fetches(const Target *t, const Contract *c, const TapShape *s, const Ta
 {
     Model m = model(t, c, s, target_lanes(t, c->dtype));
     set_panel(&m, p->c);
-    return m.far && tap_outruns(t);
+    return m.far && tap_streams(t);
 }
 
 bool tap_fetches_next(const Target *t, const Contract *c, const TapShape *s, const TapPlan *p)

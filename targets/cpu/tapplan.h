@@ -70,10 +70,15 @@ int64_t tap_block_rows(const Target *, const Contract *, const TapShape *, const
 bool tap_fetches(const Target *, const Contract *, const TapShape *, const TapPlan *);
 /* Is the next group's part of them, beside the tiles of this one? */
 bool tap_fetches_next(const Target *, const Contract *, const TapShape *, const TapPlan *);
+/* Are weights of which there are many fetched ahead at all? */
+static inline bool tap_streams(const Target *t)
+{
+    return t->vec_bytes >= 32;
+}
 /* Do multiply-adds want weights faster than they come from outer caches of their own accord? */
 static inline bool tap_outruns(const Target *t)
 {
-    return t->rate >= 2 && t->vec_bytes >= 32;
+    return tap_streams(t) && t->rate >= 2;
 }
 double tap_rate(const Target *); /* multiply-adds, and loads, a cycle */
 /* Registers left for sums when `others` are in use. */

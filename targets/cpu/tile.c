@@ -10,6 +10,7 @@
 #include <string.h>
 
 enum { MOST_LANES = 64, LINE = 64, PAGE = 4096 }; /* the latter in bytes */
+enum { FAR_PAGES = 4 };
 
 /* ---- the function of a tile ---- */
 static LLVMTypeRef tile_type(const Walk *w)
@@ -218,10 +219,20 @@ void tile_prefetch_store(Walk *w, LLVMValueRef at)
     prefetch(w, at, 3, true);
 }
 
-void tile_prefetch_page(Walk *w, LLVMValueRef at, int64_t bytes)
+/* With two multiply-adds a cycle a page is short, and the nearest cache wants it. With one there is
+ * time for the L2 cache to hand it on, and for what comes from beyond the L3 to arrive. */
+void tile_prefetch_stream(Walk *w, LLVMValueRef at, int64_t bytes)
 {
     LLVMTypeRef i8 = LLVMInt8TypeInContext(w->ctx);
-    for (int64_t i = 0; i < bytes; i += LINE) tile_prefetch(w, tile_at_const(w, i8, at, PAGE + i));
+    bool near = w->target->rate >= 2;
+    int64_t ahead = near ? PAGE : FAR_PAGES * PAGE;
+    for (int64_t i = 0; i < bytes; i += LINE) {
+        LLVMValueRef line = tile_at_const(w, i8, at, ahead + i);
+        if (near)
+            tile_prefetch(w, line);
+        else
+            tile_prefetch_far(w, line);
+    }
 }
 
 void tile_in_order(Walk *w)

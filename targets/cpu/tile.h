@@ -49,9 +49,9 @@ LLVMValueRef tile_data(Walk *, LLVMValueRef at);
 void tile_prefetch(Walk *, LLVMValueRef at);       /* to the nearest cache; any address will do */
 void tile_prefetch_far(Walk *, LLVMValueRef at);   /* to the next one, L2 */
 void tile_prefetch_store(Walk *, LLVMValueRef at); /* to the nearest, and to be written there */
-/* The bytes that lie a page behind `at`: of a stream that the hardware, which does not foresee
+/* The bytes that lie some pages behind `at`: of a stream that the hardware, which does not foresee
  * beyond a page, brings from an outer cache slower than it is wanted. */
-void tile_prefetch_page(Walk *, LLVMValueRef at, int64_t bytes);
+void tile_prefetch_stream(Walk *, LLVMValueRef at, int64_t bytes);
 /* a*b + c, rounded once where the target has it. */
 LLVMValueRef tile_fma(Walk *, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 /* c + the sum of two products of bf16 in each lane: a, b are vectors of i32 that hold two. */

@@ -15,7 +15,7 @@
  * of a layer a net reads others' weights, so that the first block finds its own in the L3 even
  * where they would fit the L2. Fast multiply-adds want them sooner than they come: then a register
  * tile is of many tiles and few vectors of weights, blocks are large, and as in tapplan.c weights
- * are fetched a page ahead. */
+ * are fetched ahead. */
 #include "wino.h"
 
 #include <stdio.h>
@@ -83,7 +83,8 @@ static double transform_cycles(const Model *m)
 static int64_t block_tiles(const Model *m, int64_t t)
 {
     double bytes = weight_bytes(m);
-    bool far = bytes > (double)m->target->l2 || wino_fetches(m->target, (int64_t)bytes);
+    bool late = tap_outruns(m->target) && bytes > (double)m->target->l1,
+         far = late || bytes > (double)m->target->l2;
     int64_t want = far ? MANY_TILES : FEW_TILES;
     int64_t most = (m->tiles + t - 1) / t * t, block = (want + t / 2) / t * t;
     return block < most ? block : most;
@@ -190,7 +191,7 @@ bool wino_plan(const Target *t, const Contract *c, const TapShape *s, WinoPlan *
 
 bool wino_fetches(const Target *t, int64_t bytes)
 {
-    return tap_outruns(t) && bytes > t->l1;
+    return tap_streams(t) && bytes > t->l1;
 }
 
 /* ---- plans of schedules ---- */

@@ -20,7 +20,7 @@ static void product_steps(Walk *w, void *user, LLVMValueRef in, LLVMValueRef wt,
     LLVMValueRef weight[MAX_ACC];
     for (int64_t u = 0; u < e->p.unroll; u++) {
         if (e->fetches)
-            tile_prefetch_page(w, tile_at_const(w, e->elem, wt, u * c * e->lanes), c * e->bytes);
+            tile_prefetch_stream(w, tile_at_const(w, e->elem, wt, u * c * e->lanes), c * e->bytes);
         for (int64_t j = 0; j < c; j++)
             weight[j] = wino_load(e, w, tile_at_const(w, e->elem, wt, (u * c + j) * e->lanes));
         for (int64_t i = 0; i < e->p.t; i++) {
