@@ -17,6 +17,7 @@ typedef struct Target {
     double dot;     /* sums of two bf16 products a cycle, of whole vectors of f32; 0: none */
     double tiles;   /* products of bf16 a cycle by matrix tiles; 0: none */
     bool fma;       /* multiply-adds round once */
+    bool adds;      /* additions have units of their own beside those of multiply-adds */
     bool gpu;       /* loops over outer axes become the grid */
     int64_t l1, l2; /* bytes a core */
     double l3_rate, memory_rate; /* bytes a core reads a cycle */

@@ -255,6 +255,7 @@ const Target *target_find(Arena *a, const char *triple, const char *cpu)
                   .dot = r->dot,
                   .tiles = named || has_tiles(a) ? r->tiles : 0,
                   .fma = r->fma,
+                  .adds = r->adds,
                   .gpu = f->gpu,
                   .l1 = r->l1,
                   .l2 = r->l2,

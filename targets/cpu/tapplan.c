@@ -45,7 +45,6 @@
 #include "targets/llvm/walk.h"
 
 enum { SHUFFLE_SPARE = 7 }; /* what LLVM shuffles ahead of its use */
-enum { L2_RATE = 32 };      /* bytes a cycle */
 enum { CALL_CYCLES = 40, MOST_BLOCKS = 8, MOST_STEPS = 4 };
 enum { CHAINS_A_RATE = 5 };           /* sums in flight for each multiply-add a cycle */
 enum { FEW_POINTS = 800 };            /* of all samples, to fetch the next group's weights */
@@ -116,7 +115,8 @@ static double tile_cycles(const Model *m, double steps, int64_t th, int64_t tw, 
     if (step < chains) step = chains;
     step /= m->products;
     if (loads > step) step = loads;
-    double stream = (double)c * m->target->vec_bytes / (m->samples ? m->target->l3_rate : L2_RATE);
+    double stream =
+        (double)c * m->target->vec_bytes / (m->samples ? m->target->l3_rate : TAP_L2_RATE);
     if (m->far && stream > step) step = stream;
     return steps * step + CALL_CYCLES;
 }

@@ -80,6 +80,7 @@ static inline bool tap_outruns(const Target *t)
 {
     return tap_streams(t) && t->rate >= 2;
 }
+enum { TAP_L2_RATE = 32 };       /* bytes a cycle from the L2 cache */
 double tap_rate(const Target *); /* multiply-adds, and loads, a cycle */
 /* Registers left for sums when `others` are in use. */
 int64_t tap_registers(const Target *, int64_t others);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The forms of Winograd's algorithm, a row each. Rows of the matrices come in pairs even +- odd.
- * Sums are additions where they can be: these have units of their own beside the multiply-adds.
+ * Sums are additions where they can be, for which some CPUs have units beside the multiply-adds.
  *
  * F(2, 3), at the points 0, 1, -1 and infinity; its sums are so short that it errs less than the
  * direct sum does:
@@ -14,11 +14,13 @@
  * b^2 = 2; its error is a quarter of that at 0, +-1, +-2:
  *
  *        1   0 -5/2  0   1   0           1    0   0
- *        0  -b  -2   a   1   0       -2/3 (1  a  1/2)            1  1   1   1    1   0
- *   BT = 0   b  -2  -a   1   0    G = -2/3 (1 -a  1/2)      AT = 0  a  -a   b   -b   0
- *        0  -a -1/2  b   1   0        1/6 (1  b   2)             0 1/2 1/2  2    2   0
- *        0   a -1/2 -b   1   0        1/6 (1 -b   2)             0 a/2 -a/2 2b  -2b  1
+ *        0  -b  -2   a   1   0       -1/3 (1  a  1/2)            1  2   2   1    1   0
+ *   BT = 0   b  -2  -a   1   0    G = -1/3 (1 -a  1/2)      AT = 0  b  -b   b   -b   0
+ *        0  -a -1/2  b   1   0        1/6 (1  b   2)             0  1   1   2    2   0
+ *        0   a -1/2 -b   1   0        1/6 (1 -b   2)             0  a  -a  2b  -2b  1
  *        0   1   0 -5/2  0   1           0    0   1
+ *
+ * (AT has twice what it has for +-a, G half of it: that is one operation less.)
  *
  * In f32 a and b are both too small by the same part, so that results would be too, by 3e-8 on the
  * average, in every layer alike. The rows of G that meet them are as much larger. */
@@ -73,15 +75,33 @@ static void sums_2(Walk *w, const LLVMValueRef m[WINO_IN], LLVMValueRef r[WINO_O
     r[1] = difference(w, difference(w, m[1], m[2]), m[3]);
 }
 
+/* even +- odd */
+static void pair(Walk *w, LLVMValueRef even, LLVMValueRef odd, LLVMValueRef t[2])
+{
+    t[0] = sum(w, even, odd);
+    t[1] = difference(w, even, odd);
+}
+
+/* even +- k*odd */
+static void pair_of(Walk *w, LLVMValueRef even, double k, LLVMValueRef odd, LLVMValueRef t[2])
+{
+    t[0] = plus(w, k, odd, even);
+    t[1] = plus(w, -k, odd, even);
+}
+
+/* 10 multiply-adds and 2 additions; where these have units of their own, 8 and 6. */
 static void data_4(Walk *w, const LLVMValueRef d[WINO_IN], LLVMValueRef t[WINO_IN])
 {
     LLVMValueRef even_a = plus(w, -2, d[2], d[4]), even_b = plus(w, -0.5, d[2], d[4]);
-    LLVMValueRef odd_a = plus(w, -2, d[1], d[3]), odd_b = plus(w, -0.5, d[1], d[3]);
     t[0] = plus(w, -2.5, d[2], sum(w, d[0], d[4]));
-    t[1] = plus(w, ROOT_HALF, odd_a, even_a);
-    t[2] = plus(w, -ROOT_HALF, odd_a, even_a);
-    t[3] = plus(w, ROOT_TWO, odd_b, even_b);
-    t[4] = plus(w, -ROOT_TWO, odd_b, even_b);
+    if (w->target->adds) {
+        LLVMValueRef low = times(w, ROOT_HALF, d[1]), high = times(w, ROOT_HALF, d[3]);
+        pair(w, even_a, plus(w, -2, low, high), t + 1);
+        pair(w, even_b, plus(w, 2, high, LLVMBuildFNeg(w->b, low, "")), t + 3);
+    } else {
+        pair_of(w, even_a, ROOT_HALF, plus(w, -2, d[1], d[3]), t + 1);
+        pair_of(w, even_b, ROOT_TWO, plus(w, -0.5, d[1], d[3]), t + 3);
+    }
     t[5] = plus(w, -2.5, d[3], sum(w, d[1], d[5]));
 }
 
@@ -89,21 +109,19 @@ static void sums_4(Walk *w, const LLVMValueRef m[WINO_IN], LLVMValueRef r[WINO_O
 {
     LLVMValueRef even_a = sum(w, m[1], m[2]), odd_a = difference(w, m[1], m[2]);
     LLVMValueRef even_b = sum(w, m[3], m[4]), odd_b = difference(w, m[3], m[4]);
-    r[0] = sum(w, sum(w, m[0], even_a), even_b);
-    r[1] = plus(w, ROOT_TWO, odd_b, times(w, ROOT_HALF, odd_a));
-    r[2] = plus(w, 2, even_b, times(w, 0.5, even_a));
-    r[3] = plus(w, 2 * ROOT_TWO, odd_b, plus(w, ROOT_HALF / 2, odd_a, m[5]));
+    r[0] = plus(w, 2, even_a, sum(w, m[0], even_b));
+    r[1] = times(w, ROOT_TWO, sum(w, odd_a, odd_b));
+    r[2] = plus(w, 2, even_b, even_a);
+    r[3] = plus(w, 2 * ROOT_TWO, odd_b, plus(w, ROOT_HALF, odd_a, m[5]));
 }
 
 static void spread_4(Walk *w, const LLVMValueRef r[WINO_OUT], LLVMValueRef t[WINO_IN])
 {
-    LLVMValueRef even_a = plus(w, 0.5, r[2], r[0]), even_b = plus(w, 2, r[2], r[0]);
-    LLVMValueRef odd_a = plus(w, 0.5, r[3], r[1]), odd_b = plus(w, 2, r[3], r[1]);
+    LLVMValueRef even_a = plus(w, 2, r[0], r[2]), even_b = plus(w, 2, r[2], r[0]);
+    LLVMValueRef odd_a = plus(w, 2, r[1], r[3]), odd_b = plus(w, 2, r[3], r[1]);
     t[0] = r[0];
-    t[1] = plus(w, ROOT_HALF, odd_a, even_a);
-    t[2] = plus(w, -ROOT_HALF, odd_a, even_a);
-    t[3] = plus(w, ROOT_TWO, odd_b, even_b);
-    t[4] = plus(w, -ROOT_TWO, odd_b, even_b);
+    pair_of(w, even_a, ROOT_HALF, odd_a, t + 1);
+    pair_of(w, even_b, ROOT_TWO, odd_b, t + 3);
     t[5] = r[3];
 }
 
@@ -119,8 +137,8 @@ const WinoForm wino_forms[WINO_FORMS] = {
      .sums = sums_4,
      .spread = spread_4,
      .g = {{1, 0, 0},
-           {-2 / 3.0 / LOW, -2 / 3.0 * ROOT_HALF / LOW, -1 / 3.0 / LOW},
-           {-2 / 3.0 / LOW, 2 / 3.0 * ROOT_HALF / LOW, -1 / 3.0 / LOW},
+           {-1 / 3.0 / LOW, -1 / 3.0 * ROOT_HALF / LOW, -1 / 6.0 / LOW},
+           {-1 / 3.0 / LOW, 1 / 3.0 * ROOT_HALF / LOW, -1 / 6.0 / LOW},
            {1 / 6.0 / LOW, ROOT_TWO / 6 / LOW, 1 / 3.0 / LOW},
            {1 / 6.0 / LOW, -ROOT_TWO / 6 / LOW, 1 / 3.0 / LOW},
            {0, 0, 1}}},

@@ -8,7 +8,8 @@
  *   stream     = bytes of weights / bytes a cycle whence they come, for each block of tiles; 0: the
  *                L2. A call's first block finds them in memory, the others in the L3 if they fit
  *   transforms = tiles * (data blocks * data_cycles + result blocks * sums_cycles) / rate
- *   cost       = the larger of products and stream, 1/8 of the other, transforms
+ *   planes     = their bytes, written and read, / the L2's rate / 2; 0: a block's stay in the L1
+ *   cost       = the larger of products and stream, 1/8 of the other, transforms, planes
  *
  * The transformed weights are larger than the direct ones (four times for F(4,3)) and are read once
  * a block of tiles, so few tiles and many channels leave it waiting for memory. Between two calls
@@ -26,6 +27,8 @@ enum { MOST_BLOCKS = 4, CALL_CYCLES = 20 };
 enum { MOST_SUMS = 16 }; /* more wait for each other when they are stored */
 enum { FEW_SUMS = 8 };   /* of products and sums apart: more do not stay in registers */
 enum { FEW_TILES = 16, MANY_TILES = 30 }; /* of a block, where weights are near or are not */
+enum { PLANES_SEEN = 2 };                 /* of their way to the L2 and back a part delays */
+static const double l1_share = 0.75;      /* for planes, beside patches, weights and results */
 enum { USUAL_BATCH = 8 };                 /* that the choice is made for, see choice_batch */
 static const double l3_share = 16 << 20;
 
@@ -38,13 +41,20 @@ typedef struct Model {
     const Target *target;
     const TapShape *s;
     const WinoForm *f;
-    int64_t tiles; /* in all */
+    int64_t tiles, each; /* in all; of a sample */
     int lanes;
 } Model;
 
 static double weight_bytes(const Model *m)
 {
     return (double)(wino_planes(m->f) * 4 * m->s->data_ch * m->s->result_ch);
+}
+
+/* Register tiles of t that all tiles take: depth first a sample's are all that a call has. */
+static double calls_of(const Model *m, int64_t t, int64_t block)
+{
+    int64_t run = m->each > block ? m->each : m->tiles;
+    return (double)(m->tiles / run * ((run + t - 1) / t));
 }
 
 /* Cycles of all products with register tiles of t by c. */
@@ -56,8 +66,7 @@ static double product_cycles(const Model *m, int64_t t, int64_t c, int64_t block
     double weights = (double)c * m->target->vec_bytes / m->target->l3_rate * rate;
     double late = weights > step ? weights - step : 0;
     double call = (double)m->s->data_ch * step + (double)(t * c) + CALL_CYCLES;
-    double calls = (double)((m->tiles + t - 1) / t),
-           blocks = (double)((m->tiles + block - 1) / block);
+    double calls = calls_of(m, t, block), blocks = (double)((m->tiles + block - 1) / block);
     int64_t groups = m->s->result_ch / m->lanes / c;
     double all = calls * call + blocks * (double)m->s->data_ch * late;
     return (double)(wino_planes(m->f) * groups) * all / rate;
@@ -80,6 +89,23 @@ static double transform_cycles(const Model *m)
     return blocks * (double)m->tiles / tap_rate(m->target);
 }
 
+/* Tiles whose planes stay in the L1 cache from stage to stage; 0: fewer than a register tile. */
+static int64_t near_tiles(const Model *m)
+{
+    int64_t channels = m->s->data_ch > m->s->result_ch ? m->s->data_ch : m->s->result_ch;
+    double each = (double)(wino_planes(m->f) * 4 * channels);
+    int64_t most = (int64_t)(l1_share * (double)m->target->l1 / each);
+    return most >= TAP_CHAINS ? most : 0;
+}
+
+static double plane_cycles(const Model *m, int64_t block)
+{
+    if (block <= near_tiles(m)) return 0;
+    int64_t vectors = (m->s->data_ch + m->s->result_ch) / m->lanes * wino_planes(m->f);
+    double bytes = (double)(2 * vectors * m->target->vec_bytes * m->tiles);
+    return bytes / (TAP_L2_RATE * tap_rate(m->target)) / PLANES_SEEN;
+}
+
 static int64_t block_tiles(const Model *m, int64_t t)
 {
     double bytes = weight_bytes(m);
@@ -94,18 +120,28 @@ static double block_cycles(const Model *m, int64_t t, int64_t c, int64_t block)
 {
     double products = product_cycles(m, t, c, block), stream = stream_cycles(m, block);
     double most = products > stream ? products : stream;
-    return most + (products + stream - most) / 8 + transform_cycles(m); /* never quite at once */
+    return most + (products + stream - most) / 8 + /* never quite at once */
+           transform_cycles(m) + plane_cycles(m, block);
 }
 
-static double cycles(const Model *m, int64_t t, int64_t c)
-{
-    return block_cycles(m, t, c, block_tiles(m, t));
-}
-
-/* A sum of one block of channels is no loop: its few turns cost a sixth of it. */
+/* With two multiply-adds a cycle a sum of one block of channels is no loop: its few turns cost a
+ * sixth of it. */
 static int64_t usual_unroll(const Model *m)
 {
-    return m->s->data_ch == m->lanes ? m->lanes : tap_unroll(m->lanes);
+    bool one = m->s->data_ch == m->lanes && m->target->rate >= 2;
+    return one ? m->lanes : tap_unroll(m->lanes);
+}
+
+/* The usual block of tiles, or one whose planes stay in the L1 cache. */
+static int64_t best_block(const Model *m, int64_t t, int64_t c, double *cost)
+{
+    int64_t usual = block_tiles(m, t), near = near_tiles(m) / t * t;
+    *cost = block_cycles(m, t, c, usual);
+    if (near == 0 || near >= usual) return usual;
+    double less = block_cycles(m, t, c, near);
+    if (less >= *cost) return usual;
+    *cost = less;
+    return near;
 }
 
 /* Tiles and blocks of least cost; 0: none fits. */
@@ -118,10 +154,11 @@ static double best_tile(const Model *m, WinoPlan *p)
                 most = m->target->fma ? MOST_SUMS : FEW_SUMS;
         if (sums > most) sums = most;
         for (int64_t t = 1; t <= m->tiles && t * c <= sums; t++) {
-            double cost = cycles(m, t, c);
-            if (best && cost >= best * 0.999999) continue;
+            double cost;
+            int64_t block = best_block(m, t, c, &cost);
+            if (best > 0 && cost >= best * 0.999999) continue;
             best = cost;
-            *p = (WinoPlan){.t = t, .c = c, .block = block_tiles(m, t)};
+            *p = (WinoPlan){.t = t, .c = c, .block = block};
         }
     }
     p->unroll = usual_unroll(m);
@@ -137,6 +174,7 @@ static Model model(const Target *t, const Contract *c, const TapShape *s, int64_
                    .s = s,
                    .f = f,
                    .tiles = batch * tiles[0] * tiles[1],
+                   .each = tiles[0] * tiles[1],
                    .lanes = target_lanes(t, c->dtype)};
 }
 
@@ -247,7 +285,7 @@ bool wino_plan_fit(const Target *t, const Contract *c, const TapShape *s, WinoPl
     Model m = model(t, c, s, c->batch, &wino_forms[p->form]);
     if (p->t < 0 && best_tile(&m, &own) > 0) p->t = own.t, p->c = own.c;
     if (!known_tile(&m, p, why)) return false;
-    if (p->block < 0) p->block = block_tiles(&m, p->t);
+    if (p->block < 0) p->block = best_block(&m, p->t, p->c, cost);
     if (p->unroll < 0) p->unroll = usual_unroll(&m);
     if (!known_block(&m, p, why)) return false;
     *cost = block_cycles(&m, p->t, p->c, p->block);

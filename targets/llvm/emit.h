@@ -15,7 +15,7 @@ typedef struct CpuRow {
     bool any; /* may stand for a machine that LLVM knows by another name */
     int vec_bytes, vec_regs;
     double rate, dot, tiles;
-    bool fma, rounds, halves;
+    bool fma, adds, rounds, halves;
     int64_t l1, l2;
     double l3_rate, memory_rate;
     const char *needs; /* commas between: "avx2,fma" */
