@@ -75,33 +75,24 @@ static void sums_2(Walk *w, const LLVMValueRef m[WINO_IN], LLVMValueRef r[WINO_O
     r[1] = difference(w, difference(w, m[1], m[2]), m[3]);
 }
 
-/* even +- odd */
-static void pair(Walk *w, LLVMValueRef even, LLVMValueRef odd, LLVMValueRef t[2])
+/* even +- k*odd, by two multiply-adds or, where additions have units of their own, two of them. */
+static void pair(Walk *w, LLVMValueRef even, double k, LLVMValueRef odd, LLVMValueRef t[2])
 {
-    t[0] = sum(w, even, odd);
-    t[1] = difference(w, even, odd);
+    if (w->target->adds) {
+        odd = times(w, k, odd);
+        t[0] = sum(w, even, odd);
+        t[1] = difference(w, even, odd);
+    } else {
+        t[0] = plus(w, k, odd, even);
+        t[1] = plus(w, -k, odd, even);
+    }
 }
 
-/* even +- k*odd */
-static void pair_of(Walk *w, LLVMValueRef even, double k, LLVMValueRef odd, LLVMValueRef t[2])
-{
-    t[0] = plus(w, k, odd, even);
-    t[1] = plus(w, -k, odd, even);
-}
-
-/* 10 multiply-adds and 2 additions; where these have units of their own, 8 and 6. */
 static void data_4(Walk *w, const LLVMValueRef d[WINO_IN], LLVMValueRef t[WINO_IN])
 {
-    LLVMValueRef even_a = plus(w, -2, d[2], d[4]), even_b = plus(w, -0.5, d[2], d[4]);
     t[0] = plus(w, -2.5, d[2], sum(w, d[0], d[4]));
-    if (w->target->adds) {
-        LLVMValueRef low = times(w, ROOT_HALF, d[1]), high = times(w, ROOT_HALF, d[3]);
-        pair(w, even_a, plus(w, -2, low, high), t + 1);
-        pair(w, even_b, plus(w, 2, high, LLVMBuildFNeg(w->b, low, "")), t + 3);
-    } else {
-        pair_of(w, even_a, ROOT_HALF, plus(w, -2, d[1], d[3]), t + 1);
-        pair_of(w, even_b, ROOT_TWO, plus(w, -0.5, d[1], d[3]), t + 3);
-    }
+    pair(w, plus(w, -2, d[2], d[4]), ROOT_HALF, plus(w, -2, d[1], d[3]), t + 1);
+    pair(w, plus(w, -0.5, d[2], d[4]), ROOT_TWO, plus(w, -0.5, d[1], d[3]), t + 3);
     t[5] = plus(w, -2.5, d[3], sum(w, d[1], d[5]));
 }
 
@@ -117,11 +108,9 @@ static void sums_4(Walk *w, const LLVMValueRef m[WINO_IN], LLVMValueRef r[WINO_O
 
 static void spread_4(Walk *w, const LLVMValueRef r[WINO_OUT], LLVMValueRef t[WINO_IN])
 {
-    LLVMValueRef even_a = plus(w, 2, r[0], r[2]), even_b = plus(w, 2, r[2], r[0]);
-    LLVMValueRef odd_a = plus(w, 2, r[1], r[3]), odd_b = plus(w, 2, r[3], r[1]);
     t[0] = r[0];
-    pair_of(w, even_a, ROOT_HALF, odd_a, t + 1);
-    pair_of(w, even_b, ROOT_TWO, odd_b, t + 3);
+    pair(w, plus(w, 2, r[0], r[2]), ROOT_HALF, plus(w, 2, r[1], r[3]), t + 1);
+    pair(w, plus(w, 2, r[2], r[0]), ROOT_TWO, plus(w, 2, r[3], r[1]), t + 3);
     t[5] = r[3];
 }
 
