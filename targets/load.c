@@ -8,9 +8,11 @@
 #include <string.h>
 
 #include "targets/llvm/emit.h"
+#include "targets/load_memory.h"
 
 struct Loaded {
     LLVMOrcLLJITRef jit;
+    size_t bytes; /* of the object */
 };
 
 void object_unload(Loaded *l)
@@ -60,13 +62,24 @@ static void add_object(Loaded *l, const Bytes *object)
     succeed(LLVMOrcLLJITAddObjectFile(l->jit, main, buffer), "loading the object");
 }
 
+/* Elsewhere than on x86-64 LLVM's own choice of a linker and its memory. */
+static void start_jit(Loaded *l)
+{
+    LLVMOrcLLJITBuilderRef builder = LLVMOrcCreateLLJITBuilder();
+#if defined(__x86_64__) && defined(__linux__)
+    LLVMOrcLLJITBuilderSetObjectLinkingLayerCreator(builder, load_layer, &l->bytes);
+#endif
+    succeed(LLVMOrcCreateLLJIT(&l->jit, builder), "starting the loader");
+}
+
 Loaded *object_load(const Bytes *object, const char *symbol, void **address)
 {
     llvm_start();
     Loaded *l = calloc(1, sizeof *l);
     if (!l) err(NULL, "out of memory");
     err_defer(release, l);
-    succeed(LLVMOrcCreateLLJIT(&l->jit, NULL), "starting the loader");
+    l->bytes = object->size;
+    start_jit(l);
     add_imports(l);
     add_object(l, object);
     LLVMOrcExecutorAddress at = 0;
