@@ -12,13 +12,14 @@
 
 struct Loaded {
     LLVMOrcLLJITRef jit;
-    size_t bytes; /* of the object */
+    LoadMemory *memory; /* NULL: LLVM's own */
 };
 
 void object_unload(Loaded *l)
 {
     if (!l) return;
     if (l->jit) LLVMConsumeError(LLVMOrcDisposeLLJIT(l->jit));
+    load_memory_free(l->memory);
     free(l);
 }
 
@@ -62,12 +63,16 @@ static void add_object(Loaded *l, const Bytes *object)
     succeed(LLVMOrcLLJITAddObjectFile(l->jit, main, buffer), "loading the object");
 }
 
-/* Elsewhere than on x86-64 LLVM's own choice of a linker and its memory. */
-static void start_jit(Loaded *l)
+static void start(Loaded *l, const Bytes *object)
 {
     LLVMOrcLLJITBuilderRef builder = LLVMOrcCreateLLJITBuilder();
-#if defined(__x86_64__) && defined(__linux__)
-    LLVMOrcLLJITBuilderSetObjectLinkingLayerCreator(builder, load_layer, &l->bytes);
+#if defined(__x86_64__) && defined(__linux__) /* elsewhere LLVM chooses linker and memory */
+    l->memory = load_memory_new(object->size);
+    if (!l->memory) {
+        LLVMOrcDisposeLLJITBuilder(builder);
+        err(NULL, "out of memory (%zu bytes wanted)", object->size);
+    }
+    LLVMOrcLLJITBuilderSetObjectLinkingLayerCreator(builder, load_memory_layer, l->memory);
 #endif
     succeed(LLVMOrcCreateLLJIT(&l->jit, builder), "starting the loader");
 }
@@ -78,8 +83,7 @@ Loaded *object_load(const Bytes *object, const char *symbol, void **address)
     Loaded *l = calloc(1, sizeof *l);
     if (!l) err(NULL, "out of memory");
     err_defer(release, l);
-    l->bytes = object->size;
-    start_jit(l);
+    start(l, object);
     add_imports(l);
     add_object(l, object);
     LLVMOrcExecutorAddress at = 0;

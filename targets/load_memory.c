@@ -11,34 +11,46 @@
 
 enum { PAGE = 4096, HUGE_PAGE = 2 << 20, SPARE = 64 << 20 }; /* bytes */
 
-typedef struct Memory {
+struct LoadMemory {
     uint8_t *base;
     size_t size, data, code; /* bytes; the end of data, the beginning of code */
-} Memory;
+};
 
 static size_t round_up(size_t n, size_t by)
 {
     return (n + by - 1) / by * by;
 }
 
-static void *memory_new(void *bytes)
+/* What an object wants beyond its own bytes: alignment, and stubs, which are shorter than the
+ * relocations that ask for them. Pages that nobody writes to cost nothing. */
+LoadMemory *load_memory_new(size_t bytes)
 {
-    Memory *m = calloc(1, sizeof *m);
+    LoadMemory *m = calloc(1, sizeof *m);
+    size_t size = round_up(bytes + SPARE, HUGE_PAGE);
     if (!m) return NULL;
-    size_t size = round_up(2 * *(const size_t *)bytes + SPARE, HUGE_PAGE);
     void *base = mmap(NULL, size, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (base != MAP_FAILED) *m = (Memory){.base = base, .size = size, .code = size};
-    return m;
+    *m = (LoadMemory){.base = base, .size = size, .code = size};
+    if (base != MAP_FAILED) return m;
+    free(m);
+    return NULL;
 }
 
-/* LLVM ends the process where this is NULL, as it does when its own allocator has no more. */
+void load_memory_free(LoadMemory *m)
+{
+    if (!m) return;
+    (void)munmap(m->base, m->size);
+    free(m);
+}
+
+/* ---- what LLVM asks for; NULL ends the process ---- */
+
 static uint8_t *code_new(void *memory, uintptr_t size, unsigned align, unsigned id,
                          const char *name)
 {
     (void)id, (void)name;
-    Memory *m = memory;
-    size_t room = m ? m->code - m->data : 0;
+    LoadMemory *m = memory;
+    size_t room = m->code - m->data;
     if (size > room || room - size < align + PAGE) return NULL;
     m->code = (m->code - size) / align * align;
     return m->base + m->code;
@@ -48,12 +60,11 @@ static uint8_t *data_new(void *memory, uintptr_t size, unsigned align, unsigned 
                          const char *name, LLVMBool read_only)
 {
     (void)id, (void)name, (void)read_only;
-    Memory *m = memory;
-    if (!m || !m->base) return NULL;
+    LoadMemory *m = memory;
     bool huge = size >= HUGE_PAGE;
     size_t by = huge ? HUGE_PAGE : align;
     uintptr_t base = (uintptr_t)m->base, at = round_up(base + m->data, by) - base;
-    if (at > m->code || size > m->code - at) return NULL;
+    if (at + PAGE > m->code || size > m->code - at - PAGE) return NULL;
     m->data = at + size;
 #ifdef MADV_HUGEPAGE
     if (huge) (void)madvise(m->base + at, size / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
@@ -64,29 +75,26 @@ static uint8_t *data_new(void *memory, uintptr_t size, unsigned align, unsigned 
 static LLVMBool protect(void *memory, char **message)
 {
     (void)message;
-    Memory *m = memory;
+    LoadMemory *m = memory;
     size_t code = m->code / PAGE * PAGE;
-    bool failed = mprotect(m->base, code, PROT_READ) != 0 ||
-                  mprotect(m->base + code, m->size - code, PROT_READ | PROT_EXEC) != 0;
-    return failed;
+    return mprotect(m->base, code, PROT_READ) != 0 ||
+           mprotect(m->base + code, m->size - code, PROT_READ | PROT_EXEC) != 0;
 }
 
-static void memory_free(void *memory)
+static void *same(void *memory)
 {
-    Memory *m = memory;
-    if (m && m->base) (void)munmap(m->base, m->size);
-    free(m);
+    return memory;
 }
 
-static void no_more(void *bytes)
+static void keep(void *memory)
 {
-    (void)bytes;
+    (void)memory;
 }
 
-LLVMOrcObjectLayerRef load_layer(void *bytes, LLVMOrcExecutionSessionRef session,
-                                 const char *triple)
+LLVMOrcObjectLayerRef load_memory_layer(void *memory, LLVMOrcExecutionSessionRef session,
+                                        const char *triple)
 {
     (void)triple;
     return LLVMOrcCreateRTDyldObjectLinkingLayerWithMCJITMemoryManagerLikeCallbacks(
-        session, bytes, memory_new, no_more, code_new, data_new, protect, memory_free);
+        session, memory, same, keep, code_new, data_new, protect, keep);
 }
