@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static Ref binary(Graph *g, Op op, Ref a, Ref b)
 {
@@ -191,6 +192,25 @@ Ref simp_select_nested(Graph *g, const Node *n)
         Ref arms[] = {NOREF, n->args[1], n->args[2]};
         arms[arm] = inner[arm];
         return b_select(g, n->args[0], arms[1], arms[2]);
+    }
+    return NOREF;
+}
+
+/* Two questions, of which one answer leads to x and all others to y, are one: a gradient behind two
+ * clamps then wants one mask of the forward pass. */
+Ref simp_select_twice(Graph *g, const Node *n)
+{
+    for (int arm = 1; arm <= 2; arm++) {
+        if (!operand_is(g, n, arm, OP_select)) continue;
+        Ref inner[3], c = n->args[0], y = n->args[3 - arm];
+        memcpy(inner, operand(g, n, arm)->args, sizeof inner);
+        int to_x = inner[2] == y ? 1 : 2;
+        if (inner[3 - to_x] != y) continue;
+        Ref x = inner[to_x], d = inner[0];
+        if (arm == 2 && to_x == 2) return b_select(g, simplify(g, b_binary(g, OP_or, c, d)), y, x);
+        if (arm == 2) c = simplify(g, b_unary(g, OP_not, c));
+        if (to_x == 2) d = simplify(g, b_unary(g, OP_not, d));
+        return b_select(g, simplify(g, b_binary(g, OP_and, c, d)), x, y);
     }
     return NOREF;
 }
