@@ -207,10 +207,10 @@ Ref simp_select_twice(Graph *g, const Node *n)
         int to_x = inner[2] == y ? 1 : 2;
         if (inner[3 - to_x] != y) continue;
         Ref x = inner[to_x], d = inner[0];
-        if (arm == 2 && to_x == 2) return b_select(g, simplify(g, b_binary(g, OP_or, c, d)), y, x);
+        if (arm == 2 && to_x == 2) return b_select(g, binary(g, OP_or, c, d), y, x);
         if (arm == 2) c = simplify(g, b_unary(g, OP_not, c));
         if (to_x == 2) d = simplify(g, b_unary(g, OP_not, d));
-        return b_select(g, simplify(g, b_binary(g, OP_and, c, d)), x, y);
+        return b_select(g, binary(g, OP_and, c, d), x, y);
     }
     return NOREF;
 }

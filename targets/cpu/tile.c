@@ -226,13 +226,8 @@ void tile_prefetch_stream(Walk *w, LLVMValueRef at, int64_t bytes)
     LLVMTypeRef i8 = LLVMInt8TypeInContext(w->ctx);
     bool near = w->target->rate >= 2;
     int64_t ahead = near ? PAGE : FAR_PAGES * PAGE;
-    for (int64_t i = 0; i < bytes; i += LINE) {
-        LLVMValueRef line = tile_at_const(w, i8, at, ahead + i);
-        if (near)
-            tile_prefetch(w, line);
-        else
-            tile_prefetch_far(w, line);
-    }
+    for (int64_t i = 0; i < bytes; i += LINE)
+        prefetch(w, tile_at_const(w, i8, at, ahead + i), near ? 3 : 2, false);
 }
 
 void tile_in_order(Walk *w)

@@ -98,6 +98,7 @@ static int64_t near_tiles(const Model *m)
     return most >= TAP_CHAINS ? most : 0;
 }
 
+/* Twice as many multiply-adds a cycle come with an L2 cache that is twice as fast. */
 static double plane_cycles(const Model *m, int64_t block)
 {
     if (block <= near_tiles(m)) return 0;

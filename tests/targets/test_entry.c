@@ -858,12 +858,33 @@ static void test_module(bool optimise, bool embed, bool trace)
     fixture_free(f);
 }
 
+static void load_it(void *object)
+{
+    void *address;
+    object_load(object, "none", &address);
+}
+
+/* An error line, before LLVM, which would end the process, sees the object. On x86-64 no more
+ * addresses than 2^57 can be had; elsewhere LLVM takes the memory. */
+static void test_too_large(void)
+{
+    Bytes object = {.size = (size_t)1 << 60};
+    char msg[256] = "";
+    expect(!err_guard(load_it, &object, msg, sizeof msg));
+    expect(strstr(msg, "out of memory") && !strchr(msg, '\n'));
+}
+
 int main(void)
 {
     test_module(false, true, false);
     test_module(true, true, true);
     test_module(true, false, false);
     test_cpu();
+#if defined(__x86_64__) && defined(__linux__)
+    test_too_large();
+#else
+    (void)test_too_large;
+#endif
     printf("entry: %d passed, %d failed\n", passed, failed);
     return failed != 0;
 }
