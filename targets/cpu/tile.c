@@ -351,7 +351,8 @@ static void nest_level(Walk *w, const Nest *n, int level, LLVMValueRef in, LLVMV
     Loop l = loop_begin(w, v->name, from, to, v->step, n->nacc, acc);
     memcpy(next, l.acc, sizeof(LLVMValueRef) * (size_t)n->nacc);
     in = tile_at(w, n->elem, in, l.index, v->in);
-    wt = tile_at(w, n->elem, wt, l.index, v->wt);
+    wt = v->wt_by ? tile_at(w, n->elem, wt, LLVMBuildMul(w->b, l.index, v->wt_by, ""), 1)
+                  : tile_at(w, n->elem, wt, l.index, v->wt);
     nest_level(w, n, level + 1, in, wt, next);
     close_loop(w, &l, next, acc);
 }

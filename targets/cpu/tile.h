@@ -83,6 +83,7 @@ typedef struct Level {
     int64_t extent, step;  /* index runs over 0, step, ... */
     int64_t in, wt;        /* elements the pointers move for one index */
     LLVMValueRef from, to; /* less than that, but something; NULL: all */
+    LLVMValueRef wt_by;    /* wt, where it is known only when it runs; or NULL */
 } Level;
 typedef struct Nest {
     LLVMTypeRef elem;

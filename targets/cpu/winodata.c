@@ -34,9 +34,9 @@ static void fetch_patch(const Patch *p, Walk *w, LLVMValueRef block)
     const WinoPatches *of = p->of;
     LLVMTypeRef data = tile_elem(w, of->param);
     LLVMValueRef at = tile_at(w, data, p->later, block, of->block);
-    int out = p->e->f->out, edge = (of->size - out) / 2;
-    for (int i = 0; i < out * out; i++) {
-        int64_t y = edge + i / out, x = edge + i % out;
+    int n = wino_step(p->e->f), edge = (of->size - n) / 2;
+    for (int i = 0; i < n * n; i++) {
+        int64_t y = edge + i / n, x = edge + i % n;
         tile_prefetch_far(w, tile_at_const(w, data, at, y * of->row + x * of->col));
     }
 }
@@ -100,8 +100,8 @@ static LLVMValueRef patch_of(const Patch *p, Walk *w, LLVMValueRef tile)
     const WinoPatches *of = p->of;
     LLVMTypeRef data = tile_elem(w, of->param);
     WinoPlace at = wino_place(e, w, tile);
-    LLVMValueRef y = tile_affine(w, at.row, e->f->out, of->first[0]);
-    LLVMValueRef x = tile_affine(w, at.col, e->f->out, of->first[1]);
+    LLVMValueRef y = tile_affine(w, at.row, wino_step(e->f), of->first[0]);
+    LLVMValueRef x = tile_affine(w, at.col, wino_step(e->f), of->first[1]);
     LLVMValueRef sample = tile_sample(w, of->param, at.n);
     return tile_at(w, data, tile_at(w, data, sample, y, of->row), x, of->col);
 }

@@ -49,7 +49,7 @@ static void dw_bid(const Target *t, const Contract *c, const TapShape *s, const 
     int64_t low[2], high[2], tiles[2], plane[3];
     wino_halo(s, f, low, high);
     o->in = layout_blocked(tap_data(c, s), lanes, low, high);
-    wino_tiles(s, f->out, tiles);
+    wino_tiles(s, f, tiles);
     for (int i = 0; i < 2; i++) low[i] = 0, high[i] = tiles[i] * f->out - s->result[i];
     o->w = layout_blocked(tap_result(c, s), lanes, low, high);
     Type w = type_of(c->dtype, 4, (int64_t[]){c->oc, c->ic, c->kh, c->kw});
@@ -80,11 +80,16 @@ static WinoDwPlan plan_of(const int64_t *number)
                         .parts = number[N_PARTS]};
 }
 
+static bool winodw_fits(const Target *t, const Contract *c, const TapShape *s)
+{
+    return wino_fits(t, c, s) && wino_form_fits(&wino_forms[0], s);
+}
+
 bool winodw_offer(const Target *t, const Contract *c, Offer *o)
 {
     TapShape s;
     WinoDwPlan p;
-    if (!forward_shape(c, &s) || !wino_fits(t, c, &s)) return false;
+    if (!forward_shape(c, &s) || !winodw_fits(t, c, &s)) return false;
     if (!winodw_plan(t, c, &s, &p, &o->cost)) return false;
     dw_bid(t, c, &s, &p, o);
     return true;
@@ -101,7 +106,7 @@ bool winodw_fit(const Target *t, const Contract *c, Offer *o, char *why)
 {
     TapShape s;
     WinoDwPlan p = plan_of(o->number);
-    if (!forward_shape(c, &s) || !wino_fits(t, c, &s)) {
+    if (!forward_shape(c, &s) || !winodw_fits(t, c, &s)) {
         snprintf(why, PLAN_WHY, "winograd wants a 3x3 kernel, stride 1, f32, whole vectors%s",
                  t->winograd ? "" : ", and not --winograd off");
         return false;

@@ -195,7 +195,7 @@ static double best_tile(const Model *m, WinoDwPlan *best)
 static Model model(const Target *t, const Contract *c, const TapShape *s, int64_t form)
 {
     int64_t tiles[2];
-    wino_tiles(s, wino_forms[form].out, tiles);
+    wino_tiles(s, &wino_forms[form], tiles);
     return (Model){.target = t,
                    .s = s,
                    .f = &wino_forms[form],
@@ -208,7 +208,7 @@ static Model model(const Target *t, const Contract *c, const TapShape *s, int64_
 static double best_plan(const Target *t, const Contract *c, const TapShape *s, WinoDwPlan *best)
 {
     double least = 0;
-    for (int i = 0; i < WINO_FORMS; i++) {
+    for (int i = 0; i < WINO_DENSE; i++) {
         if (t->max_error > 0 && wino_forms[i].error > t->max_error) continue;
         Model m = model(t, c, s, i);
         WinoDwPlan p;

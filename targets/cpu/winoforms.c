@@ -22,8 +22,20 @@
  *
  * (AT has twice what it has for +-a, G half of it: that is one operation less.)
  *
- * In f32 a and b are both too small by the same part, so that results would be too, by 3e-8 on the
- * average, in every layer alike. The rows of G that meet them are as much larger. */
+ * F(4, 3) of stride 2 (wino.h), at +-3/2, +-1/2 and infinity, all exact in f32. BT is that of even
+ * data, and without the last row and column that of odd ones, which meet tap 1 / 6:
+ *
+ *        -3/8 -1/4  3/2  1   0           1/6  1/4
+ *         3/8 -1/4 -3/2  1   0           1/6 -1/4               1   -1   -3    3   0
+ *   BT = -9/8 -9/4  1/2  1   0    G =    1/6  1/12       AT =  3/2  3/2 -3/2 -3/2  0
+ *         9/8 -9/4 -1/2  1   0           1/6 -1/12             9/4 -9/4 -3/4  3/4  0
+ *         9/16  0  -5/2  0   1            0    1               27/8 27/8 -3/8 -3/8  1
+ *
+ * (The factors of the points are in AT, so that odd data meet the same weights at all.) At +-1 and
+ * +-1/2 it would err by half as much again, at +-1 and +-2 by four times as much.
+ *
+ * In f32 the roots a and b are both too small by the same part, so that results would be too, by
+ * 3e-8 on the average, in every layer alike. The rows of G that meet them are as much larger. */
 #include "wino.h"
 
 #include "tile.h"
@@ -114,10 +126,53 @@ static void spread_4(Walk *w, const LLVMValueRef r[WINO_OUT], LLVMValueRef t[WIN
     t[5] = r[3];
 }
 
+/* What four data in a row, `by` apart, give at 3/2, -3/2, 1/2, -1/2. */
+static void points_strided(Walk *w, const LLVMValueRef *d, int by, LLVMValueRef t[4])
+{
+    const LLVMValueRef a = d[0], b = d[by], c = d[2 * by], e = d[3 * by];
+    pair(w, plus(w, -0.25, b, e), 1.5, plus(w, -0.25, a, c), t);
+    pair(w, plus(w, -2.25, b, e), 0.5, plus(w, -2.25, a, c), t + 2);
+}
+
+/* What five give at infinity. */
+static LLVMValueRef last_strided(Walk *w, const LLVMValueRef *d, int by)
+{
+    return plus(w, 0.5625, d[0], plus(w, -2.5, d[2 * by], d[4 * by]));
+}
+
+static void data_strided(Walk *w, const LLVMValueRef d[WINO_IN], LLVMValueRef t[WINO_IN])
+{
+    for (int odd = 0; odd < 2; odd++) {
+        LLVMValueRef at[4];
+        points_strided(w, d + odd, 2, at);
+        for (int i = 0; i < 4; i++) t[2 * i + odd] = at[i];
+    }
+    t[8] = last_strided(w, d, 2);
+}
+
+static void data_spread(Walk *w, const LLVMValueRef d[WINO_IN], LLVMValueRef t[WINO_IN])
+{
+    points_strided(w, d, 1, t);
+    t[4] = last_strided(w, d, 1);
+}
+
+/* Even results of a gradient have no product at infinity. */
+static void sums_strided(Walk *w, const LLVMValueRef m[WINO_IN], LLVMValueRef r[WINO_OUT])
+{
+    LLVMValueRef even = difference(w, m[0], m[1]), odd = sum(w, m[0], m[1]);
+    LLVMValueRef even_half = difference(w, m[2], m[3]), odd_half = sum(w, m[2], m[3]);
+    r[0] = plus(w, -3, even_half, even);
+    r[1] = times(w, 1.5, difference(w, odd, odd_half));
+    r[2] = plus(w, 2.25, even, times(w, -0.75, even_half));
+    r[3] = plus(w, -0.375, odd_half, m[4] ? plus(w, 3.375, odd, m[4]) : times(w, 3.375, odd));
+}
+
 /* Errors are of test_winograd and test_winodw; cycles of a Zen 4. */
 const WinoForm wino_forms[WINO_FORMS] = {
     {.name = "F(4,3)",
      .out = 4,
+     .stride = 1,
+     .parts = 2,
      .error = 3e-6,
      .data_cycles = 140,
      .sums_cycles = 140,
@@ -133,6 +188,8 @@ const WinoForm wino_forms[WINO_FORMS] = {
            {0, 0, 1}}},
     {.name = "F(2,3)",
      .out = 2,
+     .stride = 1,
+     .parts = 2,
      .error = 1e-6,
      .data_cycles = 55,
      .sums_cycles = 45,
@@ -141,6 +198,37 @@ const WinoForm wino_forms[WINO_FORMS] = {
      .sums = sums_2,
      .spread = spread_2,
      .g = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}}},
+    {.name = "F(4,3) of stride 2",
+     .out = 4,
+     .stride = 2,
+     .parts = 5,
+     .error = 3e-6,
+     .data_cycles = 450,
+     .sums_cycles = 200,
+     .data = data_strided,
+     .sums = sums_strided,
+     .g = {{1 / 6.0, 0, 1 / 4.0},
+           {1 / 6.0, 0, -1 / 4.0},
+           {1 / 6.0, 0, 1 / 12.0},
+           {1 / 6.0, 0, -1 / 12.0},
+           {0, 0, 1},
+           {0, 1 / 6.0, 0}}},
+    {.name = "F(4,3) of the gradient of stride 2",
+     .out = 4,
+     .stride = 2,
+     .dx = true,
+     .parts = 2,
+     .error = 3e-6,
+     .data_cycles = 150,
+     .sums_cycles = 550,
+     .data = data_spread,
+     .sums = sums_strided,
+     .g = {{1 / 6.0, 0, 1 / 4.0},
+           {1 / 6.0, 0, -1 / 4.0},
+           {1 / 6.0, 0, 1 / 12.0},
+           {1 / 6.0, 0, -1 / 12.0},
+           {0, 0, 1},
+           {0, 1 / 6.0, 0}}},
 };
 
 WinoRows wino_rows(const WinoForm *f, int parts, int part)
@@ -152,5 +240,11 @@ WinoRows wino_rows(const WinoForm *f, int parts, int part)
         r.at[0] = part ? 2 * part - 1 : 0;
         r.at[1] = part ? 2 * part : in - 1;
     }
+    if (f->stride == 2 && !f->dx) { /* pairs of even data, of odd, and the last row */
+        r.n = part == parts - 1 ? 1 : 2;
+        r.at[0] = part / 2 * 4 + part % 2;
+        r.at[1] = r.at[0] + 2;
+    }
+    if (f->stride == 2 && f->dx && part == parts - 1) r.at[r.n++] = in - 1;
     return r;
 }

@@ -25,26 +25,41 @@ bool wino_fits(const Target *t, const Contract *c, const TapShape *s)
 {
     int lanes = target_lanes(t, c->dtype);
     if (t->gpu || !t->winograd || lanes < 4 || c->dtype != DT_F32) return false;
-    for (int i = 0; i < 2; i++)
-        if (s->kernel[i] != WINO_TAPS || s->stride[i] != 1 || s->dilation[i] != 1) return false;
-    int64_t tiles[2];
-    wino_tiles(s, WINO_LEAST_OUT, tiles); /* numbers of tiles are divided in 32 bits */
-    if (tiles[0] * tiles[1] >= INT32_MAX / 2 / c->batch) return false;
+    for (int i = 0; i < 2; i++) {
+        if (s->kernel[i] != WINO_TAPS || s->dilation[i] != 1) return false;
+        if (s->result[i] > INT32_MAX) return false;
+    }
+    /* numbers of tiles are divided in 32 bits */
+    int64_t most = INT32_MAX / 2 / c->batch;
+    if ((s->result[0] / WINO_LEAST_OUT + 1) * (s->result[1] / WINO_LEAST_OUT + 1) >= most)
+        return false;
     return s->groups == 1 && s->data_ch % lanes == 0 && s->result_ch % lanes == 0;
 }
 
-/* Data row (column) of result 0 under tap 0. conv_dx turns the kernel round. */
+bool wino_form_fits(const WinoForm *f, const TapShape *s)
+{
+    for (int i = 0; i < 2; i++) {
+        if (s->stride[i] != f->stride) return false;
+        if (f->stride == 1) continue;
+        if (s->dx != f->dx) return false;
+        if (f->dx && (s->pad[i] % 2 == 0 || s->result[i] % 2 != 0)) return false;
+    }
+    return true;
+}
+
+/* The first data row (column) of the first tile. conv_dx turns the kernel round. */
 static int64_t first_data(const TapShape *s, int axis)
 {
-    return s->dx ? s->pad[axis] - (WINO_TAPS - 1) : -s->pad[axis];
+    if (!s->dx) return -s->pad[axis];
+    return s->stride[axis] == 1 ? s->pad[axis] - (WINO_TAPS - 1) : (s->pad[axis] - 1) / 2;
 }
 
 void wino_halo(const TapShape *s, const WinoForm *f, int64_t low[2], int64_t high[2])
 {
     int64_t tiles[2];
-    wino_tiles(s, f->out, tiles);
+    wino_tiles(s, f, tiles);
     for (int i = 0; i < 2; i++) {
-        int64_t first = first_data(s, i), end = first + (tiles[i] - 1) * f->out + wino_in(f);
+        int64_t first = first_data(s, i), end = first + (tiles[i] - 1) * wino_step(f) + wino_in(f);
         low[i] = first < 0 ? -first : 0;
         high[i] = end > s->data[i] ? end - s->data[i] : 0;
     }
@@ -57,7 +72,8 @@ int64_t wino_plane_of(int64_t channels, int64_t block)
 
 /* The scratch, in elements. Products of a plane take the place of the data of the one before it,
  * which are no longer wanted and in the nearest cache: with planes of d and r elements they begin d
- * (if larger: r) apart, and the data so far behind that they stay ahead to the last. */
+ * (if larger: r) apart, and the data so far behind that they stay ahead to the last. Where they are
+ * not as many, data lie behind all products. */
 typedef struct Room {
     int64_t data, step; /* where data begin; from products to products */
     int64_t wait, all;  /* where a tile's results wait to be stored */
@@ -66,11 +82,12 @@ typedef struct Room {
 static Room room_of(const TapShape *s, const WinoPlan *p, int lanes)
 {
     const WinoForm *f = &wino_forms[p->form];
-    int64_t n = wino_planes(f), d = wino_plane_of(s->data_ch, p->block),
-            r = wino_plane_of(s->result_ch, p->block);
-    Room m = {.data = r <= d ? r : n * r - (n - 1) * d, .step = r <= d ? d : r};
-    m.wait = m.data + n * d;
-    m.all = m.wait + f->out * f->out * lanes;
+    int64_t in = wino_in(f) * wino_in(f), out = wino_sums(f) * wino_sums(f);
+    int64_t d = wino_plane_of(s->data_ch, p->block), r = wino_plane_of(s->result_ch, p->block);
+    Room m = {.data = r <= d ? r : in * r - (in - 1) * d, .step = r <= d ? d : r};
+    if (in != out) m = (Room){.data = out * r, .step = r};
+    m.wait = m.data + in * d;
+    m.all = m.wait + wino_span(f) * wino_span(f) * lanes;
     return m;
 }
 
@@ -138,8 +155,9 @@ bool winograd_offer(const Target *t, const Contract *c, Offer *o)
     return true;
 }
 
-/* A letter of form for each row of wino_forms: the results along an axis. */
-const PlanField winograd_fields[] = {{.name = "form", WINO_FORM, 1, 1, "42", true},
+/* A letter of form for each row of wino_forms: the results along an axis, or that it is for stride
+ * 2 or its gradient. */
+const PlanField winograd_fields[] = {{.name = "form", WINO_FORM, 1, WINO_FORMS - 1, "42sd", true},
                                      {.name = "tile", WINO_TILES, 2, 32},
                                      {.name = "block", WINO_BLOCK, 1, 128},
                                      {.name = "unroll", WINO_UNROLL, 1, 16},
@@ -150,7 +168,7 @@ bool winograd_fit(const Target *t, const Contract *c, Offer *o, char *why)
     TapShape s;
     WinoPlan p = plan_of(o->number);
     if (!tap_shape(c, &s) || !wino_fits(t, c, &s)) {
-        snprintf(why, PLAN_WHY, "winograd wants a 3x3 kernel, stride 1, f32, whole vectors%s",
+        snprintf(why, PLAN_WHY, "winograd wants a 3x3 kernel, stride 1 or 2, f32, whole vectors%s",
                  t->winograd ? "" : ", and not --winograd off");
         return false;
     }
@@ -183,7 +201,8 @@ WinoPatches wino_patches(const WinoEmit *e, int param, const int64_t first[2])
                      .first = {l->digit[row].low + first[0], l->digit[col].low + first[1]}};
     const KParam *of = &e->w->k->param[param];
     p.part = ALL_PARTS;
-    p.parts = of->dtype == DT_F32 ? 2 : 1; /* others would be converted twice */
+    bool again = of->dtype == DT_F32 || e->f->stride > 1; /* others would be converted twice */
+    p.parts = again ? e->f->parts : 1;
     p.far = !of->io && bytes_at_hand(e, of) > e->w->target->l2 / FAR_PART;
     check(p.first[0] >= 0 && p.first[1] >= 0);
     return p;
@@ -196,7 +215,7 @@ WinoEmit wino_emit(Walk *w, const TapShape *s, const WinoPlan *p)
     check(k->data_param >= 0 && k->scratch_param >= 0 && w->lanes == e.lanes);
     e.f = &wino_forms[p->form];
     claim_axes(k, e.axis);
-    wino_tiles(&e.s, e.f->out, e.tiles);
+    wino_tiles(&e.s, e.f, e.tiles);
     e.elem = walk_type(w, k->contract.dtype);
     e.vec = walk_vec(w, k->contract.dtype, e.lanes);
     e.bytes = e.lanes * dtype_bytes(k->contract.dtype);
@@ -291,7 +310,7 @@ static int64_t sure_samples(const Kernel *k)
 static Share share(const Kernel *k, const TapShape *s, const WinoPlan *p, int lanes)
 {
     int64_t tiles[2];
-    wino_tiles(s, wino_forms[p->form].out, tiles);
+    wino_tiles(s, &wino_forms[p->form], tiles);
     int64_t all = sure_samples(k) * tiles[0] * tiles[1];
     Share h = {.parts = (all + p->block - 1) / p->block};
     if (h.parts > MOST_PARTS) h.parts = MOST_PARTS;

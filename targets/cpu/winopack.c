@@ -8,9 +8,9 @@ enum { MOST_LANES = 64 };
 
 /* u = G g GT; g is the kernel as a correlation reads it. */
 static void transform_kernel(const WinoForm *f, double g[WINO_TAPS][WINO_TAPS],
-                             double u[WINO_IN][WINO_IN])
+                             double u[WINO_KERNEL][WINO_KERNEL])
 {
-    int in = wino_in(f);
+    int in = wino_kernel(f);
     for (int i = 0; i < in; i++) {
         double half[WINO_TAPS];
         for (int x = 0; x < WINO_TAPS; x++)
@@ -35,10 +35,10 @@ static void read_kernel(const TapShape *s, const float *dense, int64_t result, i
 static void pack_block(const TapShape *s, const WinoForm *f, int lanes, const float *dense,
                        int64_t result, int64_t data, float *to)
 {
-    int in = wino_in(f);
+    int in = wino_kernel(f);
     float block[WINO_PLANES][MOST_LANES];
     for (int l = 0; l < lanes; l++) {
-        double g[WINO_TAPS][WINO_TAPS], u[WINO_IN][WINO_IN];
+        double g[WINO_TAPS][WINO_TAPS], u[WINO_KERNEL][WINO_KERNEL];
         read_kernel(s, dense, result + l, data, g);
         transform_kernel(f, g, u);
         for (int i = 0; i < in * in; i++) block[i][l] = (float)u[i / in][i % in];
@@ -71,6 +71,6 @@ void winograd_transform(const Target *t, const Contract *c, const Offer *o, doub
         for (int i = 0; i < WINO_TAPS * WINO_TAPS; i++) {
             int tap = c->op == OP_conv_dx ? WINO_TAPS * WINO_TAPS - 1 - i : i;
             matrix[p * WINO_TAPS * WINO_TAPS + tap] =
-                f->g[p / wino_in(f)][i / WINO_TAPS] * f->g[p % wino_in(f)][i % WINO_TAPS];
+                f->g[p / wino_kernel(f)][i / WINO_TAPS] * f->g[p % wino_kernel(f)][i % WINO_TAPS];
         }
 }

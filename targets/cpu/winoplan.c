@@ -4,7 +4,8 @@
  *
  *   products   = planes * tiles / t * result blocks / c * (data channels * max(t*c, t + c,
  *                TAP_CHAINS) + t*c stores + CALL_CYCLES) / rate; the first register tile of a
- *                block meets c vectors of weights in each step, which may take the L3 longer
+ *                block meets c vectors of weights in each step, which may take the L3 longer. The
+ *                planes are pairs of data and kernel; stores and calls as many as of products
  *   stream     = bytes of weights / bytes a cycle whence they come, for each block of tiles; 0: the
  *                L2. A call's first block finds them in memory, the others in the L3 if they fit
  *   transforms = tiles * (data blocks * data_cycles + result blocks * sums_cycles) / rate
@@ -32,9 +33,10 @@ static const double l1_share = 0.75;      /* for planes, beside patches, weights
 enum { USUAL_BATCH = 8 };                 /* that the choice is made for, see choice_batch */
 static const double l3_share = 16 << 20;
 
-void wino_tiles(const TapShape *s, int64_t out, int64_t tiles[2])
+void wino_tiles(const TapShape *s, const WinoForm *f, int64_t tiles[2])
 {
-    for (int i = 0; i < 2; i++) tiles[i] = (s->result[i] + out - 1) / out;
+    int64_t span = wino_span(f);
+    for (int i = 0; i < 2; i++) tiles[i] = (s->result[i] + span - 1) / span;
 }
 
 typedef struct Model {
@@ -65,11 +67,13 @@ static double product_cycles(const Model *m, int64_t t, int64_t c, int64_t block
     if (step < TAP_CHAINS) step = TAP_CHAINS;
     double weights = (double)c * m->target->vec_bytes / m->target->l3_rate * rate;
     double late = weights > step ? weights - step : 0;
-    double call = (double)m->s->data_ch * step + (double)(t * c) + CALL_CYCLES;
+    double planes = wino_many(m->f) * wino_many(m->f);
+    double ends = (double)(wino_sums(m->f) * wino_sums(m->f)) / planes;
+    double call = (double)m->s->data_ch * step + ((double)(t * c) + CALL_CYCLES) * ends;
     double calls = calls_of(m, t, block), blocks = (double)((m->tiles + block - 1) / block);
     int64_t groups = m->s->result_ch / m->lanes / c;
     double all = calls * call + blocks * (double)m->s->data_ch * late;
-    return (double)(wino_planes(m->f) * groups) * all / rate;
+    return planes * (double)groups * all / rate;
 }
 
 /* Cycles in which weights that do not stay in the L2 cache come, if nothing else were done. */
@@ -92,8 +96,9 @@ static double transform_cycles(const Model *m)
 /* Tiles whose planes stay in the L1 cache from stage to stage; 0: fewer than a register tile. */
 static int64_t near_tiles(const Model *m)
 {
-    int64_t channels = m->s->data_ch > m->s->result_ch ? m->s->data_ch : m->s->result_ch;
-    double each = (double)(wino_planes(m->f) * 4 * channels);
+    int64_t data = wino_in(m->f) * wino_in(m->f) * m->s->data_ch,
+            result = wino_sums(m->f) * wino_sums(m->f) * m->s->result_ch;
+    double each = 4 * (double)(data > result ? data : result);
     int64_t most = (int64_t)(l1_share * (double)m->target->l1 / each);
     return most >= TAP_CHAINS ? most : 0;
 }
@@ -102,7 +107,8 @@ static int64_t near_tiles(const Model *m)
 static double plane_cycles(const Model *m, int64_t block)
 {
     if (block <= near_tiles(m)) return 0;
-    int64_t vectors = (m->s->data_ch + m->s->result_ch) / m->lanes * wino_planes(m->f);
+    int64_t in = wino_in(m->f) * wino_in(m->f), out = wino_sums(m->f) * wino_sums(m->f);
+    int64_t vectors = (m->s->data_ch * in + m->s->result_ch * out) / m->lanes;
     double bytes = (double)(2 * vectors * m->target->vec_bytes * m->tiles);
     return bytes / (TAP_L2_RATE * tap_rate(m->target)) / PLANES_SEEN;
 }
@@ -129,7 +135,7 @@ static double block_cycles(const Model *m, int64_t t, int64_t c, int64_t block)
  * sixth of it. */
 static int64_t usual_unroll(const Model *m)
 {
-    bool one = m->s->data_ch == m->lanes && m->target->rate >= 2;
+    bool one = m->s->data_ch == m->lanes && m->f->stride == 1 && m->target->rate >= 2;
     return one ? m->lanes : tap_unroll(m->lanes);
 }
 
@@ -170,7 +176,7 @@ static Model model(const Target *t, const Contract *c, const TapShape *s, int64_
                    const WinoForm *f)
 {
     int64_t tiles[2];
-    wino_tiles(s, f->out, tiles);
+    wino_tiles(s, f, tiles);
     return (Model){.target = t,
                    .s = s,
                    .f = f,
@@ -186,6 +192,7 @@ static int64_t choice_batch(const Target *t, const Contract *c, const TapShape *
 {
     double most = 0;
     for (int i = 0; i < WINO_FORMS; i++) {
+        if (!wino_form_fits(&wino_forms[i], s)) continue;
         Model m = model(t, c, s, 1, &wino_forms[i]);
         if (weight_bytes(&m) > most) most = weight_bytes(&m);
     }
@@ -198,6 +205,7 @@ static int best_form(const Target *t, const Contract *c, const TapShape *s, doub
     int64_t batch = choice_batch(t, c, s);
     int best = -1;
     for (int i = 0; i < WINO_FORMS; i++) {
+        if (!wino_form_fits(&wino_forms[i], s)) continue;
         if (t->max_error > 0 && wino_forms[i].error > t->max_error) continue;
         Model m = model(t, c, s, batch, &wino_forms[i]);
         WinoPlan p;
@@ -271,6 +279,10 @@ static bool known_form(const Target *t, const Contract *c, const TapShape *s, Wi
 {
     double cost;
     if (p->form < 0) p->form = best_form(t, c, s, &cost);
+    if (p->form >= 0 && !wino_form_fits(&wino_forms[p->form], s)) {
+        snprintf(why, PLAN_WHY, "%s is not for this convolution", wino_forms[p->form].name);
+        return false;
+    }
     if (p->form >= 0 && (t->max_error == 0 || wino_forms[p->form].error <= t->max_error))
         return true;
     snprintf(why, PLAN_WHY, "%s errs more than --max-error allows",

@@ -9,29 +9,54 @@ typedef struct Sum {
     LLVMValueRef from, row, col; /* the tile's products; its first result */
     LLVMValueRef rows, cols;     /* results in reach */
     LLVMValueRef line;           /* index of a row's results among those that wait */
+    int class[2];                /* of the results at hand: rows, columns */
 } Sum;
 
-/* The results of a tile and channel block, before the epilogue. */
-static void tile_results(const WinoEmit *e, Walk *w, LLVMValueRef from,
+/* A class of results along an axis: those of one remainder modulo the stride. */
+typedef struct Class {
+    int first, step; /* results in a tile */
+    int from, n;     /* points of the products */
+} Class;
+
+static int classes(const WinoForm *f)
+{
+    return f->dx ? f->stride : 1;
+}
+
+static Class class_of(const WinoForm *f, int i)
+{
+    int n = wino_few(f);
+    return (Class){.first = classes(f) - 1 - i, .step = classes(f), .from = i * n, .n = n - i};
+}
+
+/* The results of a class, tile and channel block, before the epilogue. */
+static void tile_results(const Sum *s, Walk *w, LLVMValueRef from,
                          LLVMValueRef r[WINO_OUT][WINO_OUT])
 {
-    LLVMValueRef half[WINO_OUT][WINO_IN], m[WINO_IN], t[WINO_OUT];
-    int in = wino_in(e->f), out = e->f->out;
-    for (int j = 0; j < in; j++) { /* columns */
-        for (int i = 0; i < in; i++) {
-            int64_t plane = (i * in + j) * e->result_plane;
-            m[i] = wino_load(e, w, tile_at_const(w, e->elem, from, plane));
+    const WinoEmit *e = s->e;
+    LLVMValueRef half[WINO_OUT][WINO_IN] = {0}, m[WINO_IN] = {0}, t[WINO_OUT];
+    Class row = class_of(e->f, s->class[0]), col = class_of(e->f, s->class[1]);
+    for (int j = 0; j < col.n; j++) { /* columns */
+        for (int i = 0; i < row.n; i++) {
+            int64_t plane = (row.from + i) * wino_sums(e->f) + col.from + j;
+            m[i] = wino_load(e, w, tile_at_const(w, e->elem, from, plane * e->result_plane));
         }
         e->f->sums(w, m, t);
-        for (int i = 0; i < out; i++) half[i][j] = t[i];
+        for (int i = 0; i < e->f->out; i++) half[i][j] = t[i];
     }
-    for (int i = 0; i < out; i++) e->f->sums(w, half[i], r[i]);
+    for (int i = 0; i < e->f->out; i++) e->f->sums(w, half[i], r[i]);
+}
+
+static int place(const Sum *s, int axis, int i) /* of a class's result in the tile */
+{
+    Class c = class_of(s->e->f, s->class[axis]);
+    return c.first + i * c.step;
 }
 
 static void bind_point(const Sum *s, Walk *w, int i, int j)
 {
-    walk_bind(w, s->e->axis[A_ROW], tile_affine(w, s->row, 1, i));
-    walk_bind(w, s->e->axis[A_COL], tile_affine(w, s->col, 1, j));
+    walk_bind(w, s->e->axis[A_ROW], tile_affine(w, s->row, 1, place(s, 0, i)));
+    walk_bind(w, s->e->axis[A_COL], tile_affine(w, s->col, 1, place(s, 1, j)));
 }
 
 /* The lines that the next tile's results go to: the nearest cache has few of them, and stores that
@@ -39,10 +64,11 @@ static void bind_point(const Sum *s, Walk *w, int i, int j)
 static void fetch_next(const Sum *s, Walk *w)
 {
     const WinoEmit *e = s->e;
-    int out = e->f->out;
+    int out = e->f->out, span = wino_span(e->f);
     WinoPlace to = wino_place(e, w, tile_affine(w, s->tile, 1, 1));
-    Sum next = {
-        .e = e, .row = tile_affine(w, to.row, out, 0), .col = tile_affine(w, to.col, out, 0)};
+    Sum next = *s;
+    next.row = tile_affine(w, to.row, span, 0);
+    next.col = tile_affine(w, to.col, span, 0);
     walk_bind(w, e->axis[A_SAMPLE], to.n);
     for (int k = 0; k < w->k->nstore; k++) {
         for (int i = 0; i < out * out; i++) {
@@ -88,20 +114,21 @@ static void store_one(Walk *w, void *user, LLVMValueRef j)
 static void store_row(Walk *w, void *user, LLVMValueRef i)
 {
     Sum s = *(const Sum *)user;
-    s.line = tile_affine(w, i, s.e->f->out, 0);
+    s.line = tile_affine(w, i, wino_span(s.e->f), 0);
     walk_bind(w, s.e->axis[A_ROW], LLVMBuildNSWAdd(w->b, s.row, i, ""));
     tile_range(w, "col", walk_i64(w, 0), s.cols, store_one, &s);
 }
 
 /* Where a map's edge may cut a tile, or the epilogue is long: results wait, to be stored one by
  * one. */
-static void store_part(Sum *s, Walk *w, LLVMValueRef r[WINO_OUT][WINO_OUT])
+static void keep_results(const Sum *s, Walk *w, LLVMValueRef r[WINO_OUT][WINO_OUT])
 {
-    int out = s->e->f->out;
-    for (int i = 0; i < out * out; i++)
-        wino_store(s->e, w, tile_at_const(w, s->e->elem, wino_results(s->e, w), i * s->e->lanes),
+    int out = s->e->f->out, span = wino_span(s->e->f);
+    for (int i = 0; i < out * out; i++) {
+        int64_t at = place(s, 0, i / out) * span + place(s, 1, i % out);
+        wino_store(s->e, w, tile_at_const(w, s->e->elem, wino_results(s->e, w), at * s->e->lanes),
                    r[i / out][i % out]);
-    tile_range(w, "row", walk_i64(w, 0), s->rows, store_row, s);
+    }
 }
 
 /* Whether every tile has all its results, and they go where lanes lie side by side: scattered
@@ -111,29 +138,37 @@ static bool is_whole(const WinoEmit *e)
     const Kernel *k = e->w->k;
     for (int i = 0; i < k->nstore; i++)
         if (k->param[k->store[i].param].io) return false;
-    return e->s.result[0] % e->f->out == 0 && e->s.result[1] % e->f->out == 0;
+    return e->s.result[0] % wino_span(e->f) == 0 && e->s.result[1] % wino_span(e->f) == 0;
 }
 
 static void sum_block(Walk *w, void *user, LLVMValueRef block)
 {
     Sum *s = user;
     const WinoEmit *e = s->e;
+    int n = classes(e->f);
     LLVMValueRef r[WINO_OUT][WINO_OUT];
     walk_bind(w, e->axis[A_BLOCK], block);
-    if (is_whole(e)) fetch_next(s, w);
-    walk_bind(w, e->axis[A_SAMPLE], s->n);
-    tile_results(e, w, tile_at(w, e->elem, s->from, block, e->p.block * e->lanes), r);
-    if (is_whole(e))
-        store_whole(s, w, r);
-    else
-        store_part(s, w, r);
+    LLVMValueRef from = tile_at(w, e->elem, s->from, block, e->p.block * e->lanes);
+    for (int i = 0; i < n * n; i++) {
+        s->class[0] = i / n;
+        s->class[1] = i % n;
+        if (i > 0) tile_in_order(w);
+        if (is_whole(e)) fetch_next(s, w);
+        walk_bind(w, e->axis[A_SAMPLE], s->n);
+        tile_results(s, w, from, r);
+        if (is_whole(e))
+            store_whole(s, w, r);
+        else
+            keep_results(s, w, r);
+    }
+    if (!is_whole(e)) tile_range(w, "row", walk_i64(w, 0), s->rows, store_row, s);
 }
 
 /* Results of a tile along an axis: all, or what the map's edge leaves. */
 static LLVMValueRef in_reach(const WinoEmit *e, Walk *w, int axis, LLVMValueRef first)
 {
     LLVMValueRef left = LLVMBuildSub(w->b, walk_i64(w, e->s.result[axis]), first, "");
-    LLVMValueRef all = walk_i64(w, e->f->out);
+    LLVMValueRef all = walk_i64(w, wino_span(e->f));
     return LLVMBuildSelect(w->b, LLVMBuildICmp(w->b, LLVMIntSLT, left, all, ""), left, all, "");
 }
 
@@ -146,8 +181,8 @@ static void sum_tile(Walk *w, void *user, LLVMValueRef i)
     s->n = at.n;
     walk_bind(w, e->axis[A_LANE], walk_i64(w, 0));
     w->lo = tile_slot(w, at.n);
-    s->row = tile_affine(w, at.row, e->f->out, 0);
-    s->col = tile_affine(w, at.col, e->f->out, 0);
+    s->row = tile_affine(w, at.row, wino_span(e->f), 0);
+    s->col = tile_affine(w, at.col, wino_span(e->f), 0);
     s->rows = in_reach(e, w, 0, s->row);
     s->cols = in_reach(e, w, 1, s->col);
     s->from = tile_at(w, e->elem, wino_result_planes(e, w), i, e->lanes);

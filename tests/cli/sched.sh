@@ -91,7 +91,7 @@ refused "x86-64 conv 32x32 k3x p1 14x14 b8: generic" "'k3x' is no kernel, as k3"
 refused "x86-64 conv 32x32 k3 y1 14x14 b8: generic" "'y1' says nothing of a convolution"
 refused "x86-64 conv 32x32 k9 2x2 b8: generic" "such a convolution has no results"
 refused "x86-64 conv 32x32 k1 s2 14x14 b8: winograd" \
-    "winograd wants a 3x3 kernel, stride 1, f32, whole vectors"
+    "winograd wants a 3x3 kernel, stride 1 or 2, f32, whole vectors"
 dw='x86-64 conv_dw 32x32 k3 p1 14x14 b8'
 refused "$dw: winograd tile=8x2" "a tile of 8x2 does not divide 4x8"
 refused "$dw: winograd tile=4x2 slab=4x3" "a slab of 4x3 does not cut 8x8 blocks of channels"
@@ -100,6 +100,9 @@ refused "$dw: winograd form=2 parts=3" "F(2,3) has no 3 parts"
 refused "$dw: winograd unroll=4" "winograd has no 'unroll=4'"
 refused "x86-64 conv_dw 32x32 k3 s2 p1 14x14 b8: winograd" \
     "winograd wants a 3x3 kernel, stride 1, f32, whole vectors"
+refused "x86-64 conv 32x32 k3 s2 p1 14x14 b8: winograd form=4" "F(4,3) is not for this convolution"
+refused "x86-64 conv_dx 32x32 k3 s2 p1 14x14 b8: winograd form=s" \
+    "F(4,3) of stride 2 is not for this convolution"
 printf '%s: generic\n%s: tapconv\n' "$layer" "$layer" >bad.sched
 "$adjoint" compile "$example" --cpu x86-64 --sched bad.sched -o none >out 2>err
 [ "$(cat err)" = "adjoint: bad.sched:2: the same as bad.sched:1 is for" ]

@@ -43,7 +43,7 @@ static Case whole(Case c)
 /* All cases in a form, and their own blocks of tiles or short ones, all planes at once or parts. */
 static void in_form(const Target *t, int form, bool halos, DwCount *n)
 {
-    static const char *const plan[WINO_FORMS][3] = {
+    static const char *const plan[WINO_DENSE][3] = {
         {"winograd form=4", "winograd form=4 block=5", "winograd form=4 block=3 parts=3"},
         {"winograd form=2", "winograd form=2 block=7", "winograd form=2 block=7 parts=2"}};
     for (int j = 0; j < 3 * COUNT(cases); j++) {
@@ -62,7 +62,7 @@ static int on_cpu(const Target *t, bool halos)
 {
     DwCount own = {0};
     int wrong = 0;
-    for (int form = 0; form < WINO_FORMS; form++) {
+    for (int form = 0; form < WINO_DENSE; form++) {
         DwCount n = {0};
         in_form(t, form, halos, &n);
         printf("%s: %s: %d, error at most %.2g\n", t->cpu, wino_forms[form].name, n.claims,

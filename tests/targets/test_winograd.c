@@ -171,7 +171,8 @@ static void check_single(Run *r, const void *out, const void *mask)
 static void check_batch(Run *r, const void *out, const void *mask)
 {
     Run s = *r;
-    int64_t block = r->k->offer.number[WINO_BLOCK], size = wino_forms[0].out;
+    int64_t block = r->k->offer.number[WINO_BLOCK], tiles[2];
+    TapShape shape;
     if (r->c.io || r->c.n < 3 || !strcmp(r->t->cpu, "x86-64")) return;
     s.k = case_kernel(r->a, &r->c, r->t, "k");
     for (int i = 0; i < s.k->naxis; i++) s.k->axis[i].sample = false;
@@ -182,9 +183,11 @@ static void check_batch(Run *r, const void *out, const void *mask)
     run_shared(&s, code);
     object_unload(l);
     expect_bits(r, out, mask, "a batch of its own");
-    int64_t tiles = r->c.n * (r->c.ih / size) * (r->c.iw / size), pieces = kernel_pieces(s.k);
-    if (pieces < 64 && pieces * block < tiles) {
-        printf("  %lld pieces of %lld tiles\n", (long long)pieces, (long long)tiles);
+    check(tap_shape(&r->k->contract, &shape));
+    wino_tiles(&shape, &wino_forms[r->k->offer.number[WINO_FORM]], tiles);
+    int64_t all = r->c.n * tiles[0] * tiles[1], pieces = kernel_pieces(s.k);
+    if (pieces < 64 && pieces * block < all) {
+        printf("  %lld pieces of %lld tiles\n", (long long)pieces, (long long)all);
         r->bad++;
     }
 }
@@ -226,17 +229,38 @@ static void run_case(void *user)
 static void describe(const Run *r)
 {
     const Case *c = &r->c;
-    printf("%s %s %lld->%lld @%lldx%lld pads %lld %lld %lld %lld n%lld%s%s", r->t->cpu,
+    printf("%s %s %lld->%lld @%lldx%lld s%lld pads %lld %lld %lld %lld n%lld%s%s", r->t->cpu,
            op_info[c->op].name, (long long)c->ic, (long long)c->oc, (long long)c->ih,
-           (long long)c->iw, (long long)c->pad[0], (long long)c->pad[1], (long long)c->pad[2],
-           (long long)c->pad[3], (long long)c->n, c->io ? " io" : "", c->epilogue ? " epi" : "");
+           (long long)c->iw, (long long)c->stride, (long long)c->pad[0], (long long)c->pad[1],
+           (long long)c->pad[2], (long long)c->pad[3], (long long)c->n, c->io ? " io" : "",
+           c->epilogue ? " epi" : "");
     for (int i = 0; r->k && i < 5; i++) printf(" %lld", (long long)r->k->offer.number[i]);
     printf("\n");
 }
 
-static int one(Case c, const Target *t)
+/* Those with stride 2 that are possible, pay or not; all of the batch, and one sample of it. */
+static void ask(const Case *c, Target *t, Schedule *s, ScheduleLine line[2])
+{
+    TapShape shape;
+    Contract whole = case_contract(c), one = whole;
+    one.batch = 1;
+    if (c->stride == 1 || t->max_error > 0 || !tap_shape(&whole, &shape)) return;
+    bool fits = false;
+    for (int i = 0; i < WINO_FORMS; i++) fits |= wino_form_fits(&wino_forms[i], &shape);
+    if (!fits || !wino_fits(t, &whole, &shape)) return;
+    line[0] = (ScheduleLine){.cpu = t->cpu, .contract = whole, .plan = "winograd"};
+    line[1] = (ScheduleLine){.cpu = t->cpu, .contract = one, .plan = "winograd"};
+    *s = (Schedule){.line = line, .n = 2};
+    t->schedule = s;
+}
+
+static int one(Case c, const Target *usual)
 {
     char why[512];
+    Target asked = *usual, *t = &asked;
+    Schedule s;
+    ScheduleLine line[2];
+    ask(&c, t, &s, line);
     Run r = {.a = arena_new(), .c = c, .t = t};
     if (!err_guard(run_case, &r, why, sizeof why)) {
         printf("  error: %s\n", why);
@@ -267,6 +291,15 @@ static const Case cases[] = {
     {.n = 3, .ic = 32, .oc = 32, .ih = 11, .iw = 8, .pad = {0, 1, 2, 0}},
     {.n = 3, .ic = 32, .oc = 32, .ih = 10, .iw = 10, .pad = {2, 0, 0, 1}},
     {.n = 7, .ic = 64, .oc = 64, .ih = 4, .iw = 4, .pad = SAME(1)},
+    {.n = 3, .ic = 16, .oc = 32, .ih = 32, .iw = 32, .pad = SAME(1), .stride = 2},
+    {.n = 5, .ic = 32, .oc = 64, .ih = 16, .iw = 16, .pad = SAME(1), .stride = 2},
+    {.n = 2, .ic = 64, .oc = 32, .ih = 28, .iw = 20, .pad = SAME(1), .stride = 2},
+    {.n = 1, .ic = 192, .oc = 32, .ih = 14, .iw = 14, .pad = SAME(1), .stride = 2},
+    {.n = 4, .ic = 32, .oc = 32, .ih = 17, .iw = 23, .pad = SAME(1), .stride = 2},
+    {.n = 4, .ic = 32, .oc = 48, .ih = 18, .iw = 26, .pad = SAME(0), .stride = 2},
+    {.n = 3, .ic = 32, .oc = 32, .ih = 20, .iw = 26, .pad = {1, 1, 0, 2}, .stride = 2},
+    {.n = 3, .ic = 32, .oc = 32, .ih = 24, .iw = 16, .pad = {3, 1, 1, 3}, .stride = 2},
+    {.n = 9, .ic = 64, .oc = 64, .ih = 8, .iw = 8, .pad = SAME(1), .stride = 2},
 };
 
 /* With an epilogue; bare with wider halos; into the caller's memory. */
@@ -274,7 +307,8 @@ static int forms(Case c, const Target *t, bool all)
 {
     c.dtype = DT_F32;
     c.kh = c.kw = 3;
-    c.stride = c.dilation = 1;
+    c.dilation = 1;
+    if (c.stride == 0) c.stride = 1;
     c.epilogue = true;
     int bad = one(c, t);
     if (!all) return bad;
