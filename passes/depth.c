@@ -13,7 +13,7 @@
  * calls are cut into stretches with a chunk each, so that the bytes of a slot from beyond the L2
  * are fewest:
  *
- *   W / chunk              of a call, for W is read again for each chunk
+ *   W / chunk              of a call, for W, but for its scratch, is read again for each chunk
  *   D * (chunk/fits - 1)   of a call, at least 0, at most D
  *   2 X                    between stretches of two chunks, X = bytes of a slot that the call
  *                          finds there, less where those of all slots are less than 0.4 L2
@@ -32,6 +32,7 @@ static const double l2_share = 0.85, l2_enough = 0.4, again = 1.5, most_weights 
 
 typedef struct Traffic {
     double slot, other; /* bytes */
+    double scratch;     /* of other */
     bool splits;        /* any slots may run before the others */
 } Traffic;
 
@@ -46,6 +47,7 @@ static Traffic traffic_of(const Module *m, const Program *p, const Call *c)
             t.slot += (double)b->bytes / (double)p->slots;
         else
             t.other += (double)b->bytes;
+        if (b->kind == BUF_SCRATCH) t.scratch += (double)b->bytes;
         if (k->param[i].out && !k->param[i].sample && b->kind != BUF_SCRATCH) t.splits = false;
     }
     return t;
@@ -80,8 +82,8 @@ static double found(const Module *m, const Program *p, const Call *c, int i)
     return bytes;
 }
 
-typedef struct Want {          /* of a call */
-    double slot, other, found; /* bytes */
+typedef struct Want {           /* of a call */
+    double slot, reread, found; /* bytes; reread: for each chunk */
     double fits;
     bool whole; /* it must not be cut */
 } Want;
@@ -90,7 +92,8 @@ static Want want_of(const Module *m, const Program *p, const Target *target, con
 {
     Traffic t = traffic_of(m, p, &f->call[i]);
     double l2 = (double)target->l2, room = l2_share * l2 - t.other;
-    Want w = {t.slot, t.other, found(m, p, &f->call[i], i), p->slots, !t.splits || t.slot <= 0};
+    Want w = {t.slot, t.other - t.scratch, found(m, p, &f->call[i], i), p->slots,
+              !t.splits || t.slot <= 0};
     if (w.whole || t.other > most_weights * l2) return w;
     if (i > 0) w.slot += left_behind(m, p, &f->call[i - 1], &f->call[i]);
     w.fits = fmin(room, fmax(l2_enough * l2, again * t.other)) / w.slot;
@@ -103,7 +106,7 @@ static double call_cost(const Want *w, int chunk, int slots)
 {
     if (w->whole && chunk < slots) return INFINITY;
     double over = chunk / w->fits - 1;
-    return w->other / chunk + w->slot * fmin(fmax(over, 0), 1);
+    return w->reread / chunk + w->slot * fmin(fmax(over, 0), 1);
 }
 
 static double cut_cost(const Want *w, int slots, const Target *t)
