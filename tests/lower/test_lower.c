@@ -377,6 +377,17 @@ int main(void)
          " %k = const splat(0.5) : f64[4,4,3,3]\n %c = conv %x, %k {" CONV "} : f64[1,4,5,6]\n"
          " %g = conv_dx %c, %k {" CONV " in=[5,6]} : f64[1,4,5,6]\n"
          " %s = add %x, %g : f64[1,4,5,6]\n return state.x=%s\n}\n");
+    test("sums of residual blocks in one place", 0,
+         HEAD " %c = conv %x, %k {" CONV "} : f64[1,4,5,6]\n %a = exp %c : f64[1,4,5,6]\n"
+              " %d = conv %a, %k {" CONV "} : f64[1,4,5,6]\n %s = add %d, %c : f64[1,4,5,6]\n"
+              " %b = exp %s : f64[1,4,5,6]\n %e = conv %b, %k {" CONV "} : f64[1,4,5,6]\n"
+              " %y = add %e, %s : f64[1,4,5,6]\n return y=%y\n}\n");
+    test("a temporary overwritten by one of two that read it", 0,
+         "graph t {\n %x = input {name=\"x\"} : f64[1,4]\n %a = exp %x : f64[1,4]\n"
+         " %m = max %a {axes=[1]} : f64[1,1]\n %b = broadcast %m : f64[1,4]\n"
+         " %u = mul %b, %a : f64[1,4]\n %z = add %u, %a : f64[1,4]\n"
+         " %v = max %u {axes=[1]} : f64[1,1]\n %w = broadcast %v : f64[1,4]\n"
+         " %p = mul %w, %u : f64[1,4]\n %q = mul %w, %z : f64[1,4]\n return p=%p, q=%q\n}\n");
     test("random numbers", 0,
          "graph t {\n %s = input {name=\"seed\"} : i64[]\n %i = input {name=\"id\"} : i64[1]\n"
          " %t = input {name=\"t\"} : i32[1]\n"
