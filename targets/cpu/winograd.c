@@ -21,6 +21,24 @@ enum { FAR_PART = 4 };                      /* of the L2 cache, which others fil
 enum { ENOUGH_PARTS = 8, MOST_PARTS = 64 }; /* of the tiles, for workers to share */
 
 /* ---- the bid ---- */
+bool wino_form_fits(const WinoForm *f, const TapShape *s)
+{
+    for (int i = 0; i < 2; i++) {
+        if (s->stride[i] != f->stride) return false;
+        if (f->stride == 1) continue;
+        if (s->dx != f->dx) return false;
+        if (f->dx && (s->pad[i] % 2 == 0 || s->result[i] % 2 != 0)) return false;
+    }
+    return true;
+}
+
+static bool some_form_fits(const TapShape *s)
+{
+    for (int i = 0; i < WINO_FORMS; i++)
+        if (wino_form_fits(&wino_forms[i], s)) return true;
+    return false;
+}
+
 bool wino_fits(const Target *t, const Contract *c, const TapShape *s)
 {
     int lanes = target_lanes(t, c->dtype);
@@ -33,18 +51,8 @@ bool wino_fits(const Target *t, const Contract *c, const TapShape *s)
     int64_t most = INT32_MAX / 2 / c->batch;
     if ((s->result[0] / WINO_LEAST_OUT + 1) * (s->result[1] / WINO_LEAST_OUT + 1) >= most)
         return false;
-    return s->groups == 1 && s->data_ch % lanes == 0 && s->result_ch % lanes == 0;
-}
-
-bool wino_form_fits(const WinoForm *f, const TapShape *s)
-{
-    for (int i = 0; i < 2; i++) {
-        if (s->stride[i] != f->stride) return false;
-        if (f->stride == 1) continue;
-        if (s->dx != f->dx) return false;
-        if (f->dx && (s->pad[i] % 2 == 0 || s->result[i] % 2 != 0)) return false;
-    }
-    return true;
+    if (s->data_ch % lanes != 0 || s->result_ch % lanes != 0) return false;
+    return s->groups == 1 && some_form_fits(s);
 }
 
 /* The first data row (column) of the first tile. conv_dx turns the kernel round. */

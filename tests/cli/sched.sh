@@ -100,6 +100,8 @@ refused "$dw: winograd form=2 parts=3" "F(2,3) has no 3 parts"
 refused "$dw: winograd unroll=4" "winograd has no 'unroll=4'"
 refused "x86-64 conv_dw 32x32 k3 s2 p1 14x14 b8: winograd" \
     "winograd wants a 3x3 kernel, stride 1, f32, whole vectors"
+refused "x86-64 conv 32x32 k3 s1x2 p1 14x14 b8: winograd" \
+    "winograd wants a 3x3 kernel, stride 1 or 2, f32, whole vectors"
 refused "x86-64 conv 32x32 k3 s2 p1 14x14 b8: winograd form=4" "F(4,3) is not for this convolution"
 refused "x86-64 conv_dx 32x32 k3 s2 p1 14x14 b8: winograd form=s" \
     "F(4,3) of stride 2 is not for this convolution"

@@ -245,9 +245,7 @@ static void ask(const Case *c, Target *t, Schedule *s, ScheduleLine line[2])
     Contract whole = case_contract(c), one = whole;
     one.batch = 1;
     if (c->stride == 1 || t->max_error > 0 || !tap_shape(&whole, &shape)) return;
-    bool fits = false;
-    for (int i = 0; i < WINO_FORMS; i++) fits |= wino_form_fits(&wino_forms[i], &shape);
-    if (!fits || !wino_fits(t, &whole, &shape)) return;
+    if (!wino_fits(t, &whole, &shape)) return;
     line[0] = (ScheduleLine){.cpu = t->cpu, .contract = whole, .plan = "winograd"};
     line[1] = (ScheduleLine){.cpu = t->cpu, .contract = one, .plan = "winograd"};
     *s = (Schedule){.line = line, .n = 2};
