@@ -91,8 +91,8 @@ static int lower_phase(Module *m, Program *p, const Target *t, Phase *phase, con
     int first = p->nbuffer, lanes = target_lanes(t, m->precision);
     double *macs = NULL;
     phase->graph = pass_matmul(m->arena, t, pass_expand(m->arena, t, g));
-    phase->graph = pass_join(m->arena, t, phase->graph);
-    phase->graph = pass_order(m->arena, pass_strides(m->arena, t, phase->graph));
+    phase->graph = pass_order(m->arena, pass_join(m->arena, t, phase->graph));
+    phase->graph = pass_strides(m->arena, t, phase->graph);
     if (t->offer && lanes > 1) phase->graph = pass_channels(m->arena, phase->graph, lanes, &macs);
     Lowering l = lowering_new(m, p, t, phase);
     l.macs = macs;

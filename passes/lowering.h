@@ -181,7 +181,7 @@ Graph *pass_matmul(Arena *, const Target *, const Graph *);
 Graph *pass_join(Arena *, const Target *, const Graph *);
 /* strides.c: strides of convolutions of one tap become slices and pads, where claims are. */
 Graph *pass_strides(Arena *, const Target *, const Graph *);
-/* order.c: convolutions of the same data follow each other. */
+/* order.c: convolutions of the same data follow each other; before strides.c slices it. */
 Graph *pass_order(Arena *, const Graph *);
 bool has_one_tap(const Graph *, const Node *conv); /* [N, C, H, W] and no padding, too */
 /* x at the points that such a convolution reads. */

@@ -16,14 +16,11 @@ typedef struct Order {
     int *readers;      /* value -> how many there are */
 } Order;
 
-/* What a convolution reads, be it at some of its points; NOREF: no convolution, or not alone. */
+/* What a convolution reads; NOREF: it is none. */
 static Ref data_of(const Order *o, Ref r)
 {
     const Node *n = &o->src->node[r];
-    if (n->op != OP_conv || !o->live[r]) return NOREF;
-    const Node *data = &o->src->node[n->args[0]];
-    if (data->op != OP_slice) return n->args[0];
-    return o->uses[n->args[0]] == 1 ? data->args[0] : NOREF;
+    return n->op == OP_conv && o->live[r] ? n->args[0] : NOREF;
 }
 
 static void find_readers(Order *o)

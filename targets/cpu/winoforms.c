@@ -167,6 +167,12 @@ static void sums_strided(Walk *w, const LLVMValueRef m[WINO_IN], LLVMValueRef r[
     r[3] = plus(w, -0.375, odd_half, m[4] ? plus(w, 3.375, odd, m[4]) : times(w, 3.375, odd));
 }
 
+#define STRIDED_G                                                                                  \
+    {                                                                                              \
+        {1 / 6.0, 0, 1 / 4.0}, {1 / 6.0, 0, -1 / 4.0}, {1 / 6.0, 0, 1 / 12.0},                     \
+            {1 / 6.0, 0, -1 / 12.0}, {0, 0, 1}, {0, 1 / 6.0, 0},                                   \
+    }
+
 /* Errors are of test_winograd and test_winodw; cycles of a Zen 4. */
 const WinoForm wino_forms[WINO_FORMS] = {
     {.name = "F(4,3)",
@@ -207,12 +213,7 @@ const WinoForm wino_forms[WINO_FORMS] = {
      .sums_cycles = 200,
      .data = data_strided,
      .sums = sums_strided,
-     .g = {{1 / 6.0, 0, 1 / 4.0},
-           {1 / 6.0, 0, -1 / 4.0},
-           {1 / 6.0, 0, 1 / 12.0},
-           {1 / 6.0, 0, -1 / 12.0},
-           {0, 0, 1},
-           {0, 1 / 6.0, 0}}},
+     .g = STRIDED_G},
     {.name = "F(4,3) of the gradient of stride 2",
      .out = 4,
      .stride = 2,
@@ -223,12 +224,7 @@ const WinoForm wino_forms[WINO_FORMS] = {
      .sums_cycles = 550,
      .data = data_spread,
      .sums = sums_strided,
-     .g = {{1 / 6.0, 0, 1 / 4.0},
-           {1 / 6.0, 0, -1 / 4.0},
-           {1 / 6.0, 0, 1 / 12.0},
-           {1 / 6.0, 0, -1 / 12.0},
-           {0, 0, 1},
-           {0, 1 / 6.0, 0}}},
+     .g = STRIDED_G},
 };
 
 WinoRows wino_rows(const WinoForm *f, int parts, int part)
