@@ -262,7 +262,7 @@ static LLVMValueRef point_data(const Emit *e, Walk *w, LLVMValueRef in, int64_t 
 static LLVMValueRef tap_product(const Emit *e, Walk *w, LLVMValueRef x, LLVMValueRef weight,
                                 LLVMValueRef acc)
 {
-    return e->step > 1 ? tile_dot(w, x, weight, acc) : tile_fma(w, x, weight, acc);
+    return e->step > 1 ? tile_dot(w, x, weight, acc) : tile_weigh(w, x, weight, acc);
 }
 
 /* The next group's weights, a part in each row of tiles: where this row's is, counted from what it
@@ -305,7 +305,7 @@ static void tap_steps(Walk *w, void *user, LLVMValueRef in, LLVMValueRef wt, LLV
                                  c * e->lanes * bytes);
         for (int64_t j = 0; j < c; j++) {
             int64_t at = (u * c + j) * e->lanes * e->step;
-            weight[j] = tile_load(w, vec, tile_at_const(w, e->elem, wt, at), bytes * e->lanes);
+            weight[j] = tile_weights(w, vec, tile_at_const(w, e->elem, wt, at), bytes * e->lanes);
         }
         for (int64_t i = 0; i < s->th * s->tw; i++) {
             LLVMValueRef x = point_data(e, w, in, i / s->tw * row + i % s->tw * col, u);
@@ -339,7 +339,7 @@ static void shared_row(const Shape *s, Walk *w, LLVMValueRef in, int64_t u,
         for (int64_t t = 0; t < e->x.taps; t++) {
             int64_t i = col - t * e->x.in_tap;
             for (int64_t j = 0; i >= 0 && i < s->tw && j < c; j++)
-                acc[i * c + j] = tile_fma(w, x, weight[t * c + j], acc[i * c + j]);
+                acc[i * c + j] = tile_weigh(w, x, weight[t * c + j], acc[i * c + j]);
         }
     }
 }
@@ -350,7 +350,7 @@ static void load_taps(const Emit *e, Walk *w, LLVMValueRef wt, LLVMValueRef *wei
     if (w->k->offer.number[N_FETCH]) tile_prefetch_stream(w, wt, e->wt_channel * bytes);
     for (int64_t i = 0; i < e->x.taps * e->p.c; i++) {
         int64_t at = i / e->p.c * e->x.k_tap * e->wt_col + i % e->p.c * e->lanes;
-        weight[i] = tile_load(w, e->vec, tile_at_const(w, e->elem, wt, at), bytes * e->lanes);
+        weight[i] = tile_weights(w, e->vec, tile_at_const(w, e->elem, wt, at), bytes * e->lanes);
     }
 }
 

@@ -4,7 +4,8 @@
  *
  *   step  = max(t*c, t + c, chains) / rate   multiply-adds, loads, results in flight that hide
  *                                            latency (5 * rate, at least 8); without fused ones
- *                                            t/2 more, see below
+ *                                            t/2 more (tap_shuffles), and weights take no
+ *                                            registers (tap_held)
  *   step  = max(step, bytes of c vectors / 32)   where a group's weights do not stay in the L1
  *   tile  = steps of the sum * step + CALL_CYCLES
  *   where the K taps of a row share what they read (tap_shares), (t + K - 1) / K + c loads, K*c
@@ -65,7 +66,7 @@ double tap_rate(const Target *t)
 
 /* Registers left for sums when `others` are in use and what scheduling wants stays free.
  * AVX-512 broadcasts within the multiply-add; before it a broadcast takes a register, and without
- * fused multiply-adds products and copies take more. */
+ * fused multiply-adds a product too. */
 int64_t tap_registers(const Target *t, int64_t others)
 {
     int64_t spare = t->vec_regs >= 32 ? 0 : t->fma ? 1 : 3;
@@ -103,13 +104,11 @@ static double columns_read(const Model *m, int64_t tw)
     return m->taps == 1 ? (double)tw : (double)n / (double)m->taps;
 }
 
-/* Without fused multiply-adds two instructions make one, and a broadcast, which is a shuffle then,
- * takes the place of another. */
 static double tile_cycles(const Model *m, double steps, int64_t th, int64_t tw, int64_t c)
 {
     double met = tw == m->cols ? m->across : 1, points = (double)th * columns_read(m, tw);
     double step = (double)(th * tw * c) * met, loads = (points + (double)c) / tap_rate(m->target);
-    if (!m->target->fma) step += points / 2;
+    step += tap_shuffles(m->target, points);
     double chains = CHAINS_A_RATE * tap_rate(m->target);
     if (chains < TAP_CHAINS) chains = TAP_CHAINS;
     if (step < chains) step = chains;
@@ -149,12 +148,12 @@ static double group_cycles(const Model *m, int64_t th, int64_t tw, int64_t c)
     return parts_of_rows(m, th, tw) ? PART_ROWS * sum : sum;
 }
 
-/* Where taps share what they read, LLVM loads a datum before it is done with the one before;
- * without fused multiply-adds where each tap loads its own. */
+/* Where taps share what they read, LLVM loads a datum before it is done with the one before. */
 static int64_t room_for_sums(const Model *m, int64_t c)
 {
-    bool ahead = m->taps > 1 ? m->target->vec_regs >= 32 : !m->target->fma;
-    return tap_registers(m->target, m->taps * c + 1 + ahead + m->aside);
+    bool ahead = m->taps > 1 && m->target->vec_regs >= 32;
+    int64_t others = tap_held(m->target, m->taps * c) + 1 + ahead + m->aside;
+    return tap_registers(m->target, others);
 }
 
 static void consider(const Model *m, int64_t th, int64_t tw, int64_t c, int64_t groups,

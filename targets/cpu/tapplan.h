@@ -54,6 +54,22 @@ static inline bool tap_shares(const Target *t, const TapShape *s, int64_t step)
     return step == 1 && s->groups == 1 && s->stride[1] == 1 && s->dilation[1] == 1 &&
            s->kernel[1] > 1 && s->kernel[1] <= TAP_SHARED && (t->vec_regs >= 32 || !t->fma);
 }
+/* Do a step's vectors of weights stay in registers? Not where instructions overwrite an operand
+ * (tile_weigh). */
+static inline bool tap_holds_weights(const Target *t)
+{
+    return t->fma;
+}
+/* Multiply-adds whose time a step's broadcasts take: without fused ones a broadcast is a shuffle,
+ * beside two instructions that make a multiply-add. */
+static inline double tap_shuffles(const Target *t, double points)
+{
+    return t->fma ? 0 : points / 2;
+}
+static inline int64_t tap_held(const Target *t, int64_t weights)
+{
+    return tap_holds_weights(t) ? weights : 0;
+}
 /* Data channels of a step of the sum. */
 static inline int64_t tap_step(const Contract *c)
 {

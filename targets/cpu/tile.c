@@ -3,6 +3,8 @@
  * would otherwise put so many steps into a block that its scheduler spills accumulators. */
 #include "tile.h"
 
+#include "tapplan.h"
+
 #include "tapgeom.h"
 
 #include <llvm-c/DebugInfo.h>
@@ -242,6 +244,33 @@ LLVMValueRef tile_fma(Walk *w, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
     unsigned id = LLVMLookupIntrinsicID("llvm.fma", 8);
     LLVMValueRef fn = LLVMGetIntrinsicDeclaration(w->mod, id, &type, 1), arg[] = {a, b, c};
     return LLVMBuildCall2(w->b, LLVMIntrinsicGetType(w->ctx, id, &type, 1), fn, arg, 3, "");
+}
+
+LLVMValueRef tile_weights(Walk *w, LLVMTypeRef type, LLVMValueRef at, int align)
+{
+    return tap_holds_weights(w->target) ? tile_load(w, type, at, align) : at;
+}
+
+/* An instruction of two operands overwrites one. LLVM would load the weights once, into a register
+ * there is not, and hoist products until sums wait on the stack: it gets each as a whole. */
+LLVMValueRef tile_weigh(Walk *w, LLVMValueRef data, LLVMValueRef weights, LLVMValueRef c)
+{
+    if (tap_holds_weights(w->target)) return tile_fma(w, data, weights, c);
+    static const char single[] = "movaps $2, $1\n\tmulps $4, $1\n\taddps $1, $0",
+                      twice[] = "movaps $2, $1\n\tmulpd $4, $1\n\taddpd $1, $0",
+                      operands[] = "=x,=&x,x,0,*m";
+    LLVMTypeRef vec = LLVMTypeOf(c), out[] = {vec, vec};
+    LLVMTypeRef in[] = {vec, vec, LLVMPointerTypeInContext(w->ctx, 0)};
+    LLVMTypeRef both = LLVMStructTypeInContext(w->ctx, out, 2, false);
+    LLVMTypeRef type = LLVMFunctionType(both, in, 3, false);
+    bool pd = LLVMGetTypeKind(LLVMGetElementType(vec)) == LLVMDoubleTypeKind;
+    LLVMValueRef code =
+        LLVMGetInlineAsm(type, pd ? twice : single, sizeof single - 1, operands,
+                         sizeof operands - 1, false, false, LLVMInlineAsmDialectATT, false);
+    LLVMValueRef arg[] = {data, c, weights}, v = LLVMBuildCall2(w->b, type, code, arg, 3, "");
+    unsigned kind = LLVMGetEnumAttributeKindForName("elementtype", 11);
+    LLVMAddCallSiteAttribute(v, 3, LLVMCreateTypeAttribute(w->ctx, kind, vec));
+    return LLVMBuildExtractValue(w->b, v, 0, "");
 }
 
 LLVMValueRef tile_dot(Walk *w, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)

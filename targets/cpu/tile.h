@@ -54,6 +54,11 @@ void tile_prefetch_store(Walk *, LLVMValueRef at); /* to the nearest, and to be 
 void tile_prefetch_stream(Walk *, LLVMValueRef at, int64_t bytes);
 /* a*b + c, rounded once where the target has it. */
 LLVMValueRef tile_fma(Walk *, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
+/* Weights that multiply-adds of several data read. Instructions that overwrite an operand copy the
+ * data first, and may as well read the weights from memory: there they are an address. */
+LLVMValueRef tile_weights(Walk *, LLVMTypeRef, LLVMValueRef at, int align);
+/* data * weights + c */
+LLVMValueRef tile_weigh(Walk *, LLVMValueRef data, LLVMValueRef weights, LLVMValueRef c);
 /* c + the sum of two products of bf16 in each lane: a, b are vectors of i32 that hold two. */
 LLVMValueRef tile_dot(Walk *, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 LLVMValueRef tile_real(LLVMValueRef model, double); /* constant of model's type, a vector's too */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whether Winograd pays, in which form, and its tiles. With rate = multiply-adds a cycle and tiles
- * of t by c as in tapplan.c:
+ * of t by c as in tapplan.c, shuffles counted:
  *
  *   products   = planes * tiles / t * result blocks / c * (data channels * max(t*c, t + c,
  *                TAP_CHAINS) + t*c stores + CALL_CYCLES) / rate; the first register tile of a
@@ -25,8 +25,7 @@
 #include "tapplan.h"
 
 enum { MOST_BLOCKS = 4, CALL_CYCLES = 20 };
-enum { MOST_SUMS = 16 }; /* more wait for each other when they are stored */
-enum { FEW_SUMS = 8 };   /* of products and sums apart: more do not stay in registers */
+enum { MOST_SUMS = 16 };                  /* more wait for each other when they are stored */
 enum { FEW_TILES = 16, MANY_TILES = 30 }; /* of a block, where weights are near or are not */
 enum { PLANES_SEEN = 2 };                 /* of their way to the L2 and back a part delays */
 static const double l1_share = 0.75;      /* for planes, beside patches, weights and results */
@@ -63,6 +62,7 @@ static double calls_of(const Model *m, int64_t t, int64_t block)
 static double product_cycles(const Model *m, int64_t t, int64_t c, int64_t block)
 {
     double rate = tap_rate(m->target), step = t * c;
+    step += tap_shuffles(m->target, (double)t);
     if (t + c > step) step = t + c;
     if (step < TAP_CHAINS) step = TAP_CHAINS;
     double weights = (double)c * m->target->vec_bytes / m->target->l3_rate * rate;
@@ -157,9 +157,8 @@ static double best_tile(const Model *m, WinoPlan *p)
     double best = 0;
     for (int64_t c = 1; c <= MOST_BLOCKS; c++) {
         if (m->s->result_ch / m->lanes % c != 0) continue;
-        int64_t sums = tap_registers(m->target, c + 1),
-                most = m->target->fma ? MOST_SUMS : FEW_SUMS;
-        if (sums > most) sums = most;
+        int64_t sums = tap_registers(m->target, tap_held(m->target, c) + 1);
+        if (sums > MOST_SUMS) sums = MOST_SUMS;
         for (int64_t t = 1; t <= m->tiles && t * c <= sums; t++) {
             double cost;
             int64_t block = best_block(m, t, c, &cost);
@@ -245,7 +244,8 @@ bool wino_fetches(const Target *t, int64_t bytes)
 
 static bool known_tile(const Model *m, const WinoPlan *p, char *why)
 {
-    int64_t groups = m->s->result_ch / m->lanes, room = tap_registers(m->target, p->c + 1);
+    int64_t groups = m->s->result_ch / m->lanes,
+            room = tap_registers(m->target, tap_held(m->target, p->c) + 1);
     if (p->t < 1 || p->c < 1)
         snprintf(why, PLAN_WHY, "a tile has at least 1 tile and 1 block");
     else if (groups % p->c != 0)

@@ -29,12 +29,13 @@ static void product_steps(Walk *w, void *user, LLVMValueRef in, LLVMValueRef wt,
         if (e->fetches)
             tile_prefetch_stream(w, tile_at_const(w, e->elem, wt, u * c * e->lanes), c * e->bytes);
         for (int64_t j = 0; j < c; j++)
-            weight[j] = wino_load(e, w, tile_at_const(w, e->elem, wt, (u * c + j) * e->lanes));
+            weight[j] = tile_weights(
+                w, e->vec, tile_at_const(w, e->elem, wt, (u * c + j) * e->lanes), e->bytes);
         for (int64_t i = 0; i < e->p.t; i++) {
             LLVMValueRef at = tile_at_const(w, e->elem, in, i * e->lanes + u);
             LLVMValueRef x = walk_splat(w, tile_load(w, e->elem, at, e->bytes / e->lanes));
             for (int64_t j = 0; j < c; j++)
-                acc[i * c + j] = tile_fma(w, x, weight[j], acc[i * c + j]);
+                acc[i * c + j] = tile_weigh(w, x, weight[j], acc[i * c + j]);
         }
     }
 }
