@@ -171,13 +171,20 @@ const PlanField winograd_fields[] = {{.name = "form", WINO_FORM, 1, WINO_FORMS -
                                      {.name = "unroll", WINO_UNROLL, 1, 16},
                                      {.name = NULL}};
 
+static const char *also_wanted(const Target *t, const TapShape *s)
+{
+    if (!t->winograd) return ", and not --winograd off";
+    if (!s->dx || s->stride[0] == 1) return "";
+    return ", and for gradients of stride 2 odd padding and an even map";
+}
+
 bool winograd_fit(const Target *t, const Contract *c, Offer *o, char *why)
 {
-    TapShape s;
+    TapShape s = {0};
     WinoPlan p = plan_of(o->number);
     if (!tap_shape(c, &s) || !wino_fits(t, c, &s)) {
         snprintf(why, PLAN_WHY, "winograd wants a 3x3 kernel, stride 1 or 2, f32, whole vectors%s",
-                 t->winograd ? "" : ", and not --winograd off");
+                 also_wanted(t, &s));
         return false;
     }
     if (!wino_plan_fit(t, c, &s, &p, &o->cost, why)) return false;

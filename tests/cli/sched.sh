@@ -105,6 +105,8 @@ refused "x86-64 conv 32x32 k3 s1x2 p1 14x14 b8: winograd" \
 refused "x86-64 conv 32x32 k3 s2 p1 14x14 b8: winograd form=4" "F(4,3) is not for this convolution"
 refused "x86-64 conv_dx 32x32 k3 s2 p1 14x14 b8: winograd form=s" \
     "F(4,3) of stride 2 is not for this convolution"
+refused "x86-64 conv_dx 32x32 k3 s2 p1 15x15 b8: winograd" \
+    "winograd wants a 3x3 kernel, stride 1 or 2, f32, whole vectors, and for gradients of stride 2 odd padding and an even map"
 printf '%s: generic\n%s: tapconv\n' "$layer" "$layer" >bad.sched
 "$adjoint" compile "$example" --cpu x86-64 --sched bad.sched -o none >out 2>err
 [ "$(cat err)" = "adjoint: bad.sched:2: the same as bad.sched:1 is for" ]
