@@ -9,6 +9,8 @@
 #include "ir/target.h"
 #include "tapgeom.h"
 
+#include <string.h>
+
 /* Loops around the tiles, from the outside in; groups are of c blocks of result channels. */
 typedef enum TapOrder {
     TAP_BY_SAMPLE, /* A: samples, groups, rows */
@@ -48,27 +50,28 @@ static inline bool tap_within(const TapShape *s, int lanes)
 enum { TAP_SHARED = 3 }; /* taps of a row, at most */
 /* Rows of taps whose neighbours read the same data, each but once: an element's sum then goes over
  * the channels of a block outside the columns of the kernel row. All their weights wait in
- * registers, of which AVX2 has too few for it to gain. `step` as by tap_step. */
+ * registers (tap_held), of which AVX2 has too few for it to gain. `step` as by tap_step. */
 static inline bool tap_shares(const Target *t, const TapShape *s, int64_t step)
 {
     return step == 1 && s->groups == 1 && s->stride[1] == 1 && s->dilation[1] == 1 &&
            s->kernel[1] > 1 && s->kernel[1] <= TAP_SHARED && (t->vec_regs >= 32 || !t->fma);
 }
-/* Do a step's vectors of weights stay in registers? Not where instructions overwrite an operand
- * (tile_weigh). */
+/* Do a step's vectors of weights stay in registers? Not where instructions overwrite an operand, as
+ * SSE's do (tile_weigh). */
 static inline bool tap_holds_weights(const Target *t)
 {
-    return t->fma;
+    return t->fma || t->vec_bytes != 16 || strcmp(t->name, "x86-64") != 0;
+}
+/* The registers that so many take. */
+static inline int64_t tap_held(const Target *t, int64_t weights)
+{
+    return tap_holds_weights(t) ? weights : 0;
 }
 /* Multiply-adds whose time a step's broadcasts take: without fused ones a broadcast is a shuffle,
  * beside two instructions that make a multiply-add. */
 static inline double tap_shuffles(const Target *t, double points)
 {
     return t->fma ? 0 : points / 2;
-}
-static inline int64_t tap_held(const Target *t, int64_t weights)
-{
-    return tap_holds_weights(t) ? weights : 0;
 }
 /* Data channels of a step of the sum. */
 static inline int64_t tap_step(const Contract *c)

@@ -5,8 +5,6 @@
 
 #include "tapplan.h"
 
-#include "tapgeom.h"
-
 #include <llvm-c/DebugInfo.h>
 #include <stdio.h>
 #include <string.h>
